@@ -1,0 +1,16 @@
+"""No attention: the baseline that every mechanism is compared with."""
+
+from torch import Tensor, nn
+
+
+class Identity(nn.Module):
+    """Return the feature map unchanged."""
+
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def attention_map(self, x: Tensor) -> None:
+        return None

@@ -1,0 +1,100 @@
+"""A small convolutional network that learns in few epochs, after the design of airbench (Jordan, 2024, arXiv 2404.00498):
+a whitening first layer, three wide stages with early pooling, batch normalisation without scale, GELU."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+
+WHITENING_KERNEL = 2
+WHITENING_IMAGES = 5000
+WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Make a batch normalisation whose running statistics follow fast enough for a run of a few hundred steps."""
+    norm = nn.BatchNorm2d(channels, momentum=0.4)
+    # The next convolution is as good a place for the scale; without it the filters' size does not matter.
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
+    """Make a 3x3 convolution that starts by passing its input on in its first channels."""
+    conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:channels_in])
+    return conv
+
+
+class Stage(nn.Module):
+    """Convolve, halve the map, convolve again; `position` of the attention is about the last activation."""
+
+    def __init__(
+        self, channels_in: int, channels: int, size: tuple[int, int], slots: Slots, stage: int
+    ) -> None:
+        super().__init__()
+        self.conv1 = identity_conv(channels_in, channels)
+        self.pool = nn.MaxPool2d(2) if min(size) > 1 else nn.Identity()
+        self.size = (size[0] // 2, size[1] // 2) if min(size) > 1 else size
+        self.norm1 = batch_norm(channels)
+        self.conv2 = identity_conv(channels, channels)
+        self.norm2 = batch_norm(channels)
+        self.attention_before = slots.at(stage, "before_activation", channels, self.size)
+        self.attention_after = slots.at(stage, "after_activation", channels, self.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.norm1(self.pool(self.conv1(x))))
+        x = F.gelu(self.attention_before(self.norm2(self.conv2(x))))
+        return self.attention_after(x)
+
+
+class FastNet(nn.Module):
+    """Build the network; `widths` are the channels of its stages."""
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        classes: int,
+        attention: AttentionFactory,
+        *,
+        widths: list[int],
+        placement: Placement,
+    ) -> None:
+        super().__init__()
+        if not widths or min(widths) < 1:
+            raise ValueError(f"widths={widths} must hold at least one number of channels, each at least 1")
+        if min(size) < WHITENING_KERNEL:
+            raise ValueError(f"images of {size[0]}x{size[1]} are too small; this backbone needs 2x2 at least")
+        slots = Slots(
+            attention, placement, len(widths), positions=("before_activation", "after_activation")
+        )
+        patch = channels * WHITENING_KERNEL**2
+        self.whiten = nn.Conv2d(channels, 2 * patch, WHITENING_KERNEL)
+        self.whiten.weight.requires_grad_(False)
+        nn.init.zeros_(self.whiten.bias)  # type: ignore[arg-type]
+        size = (size[0] - WHITENING_KERNEL + 1, size[1] - WHITENING_KERNEL + 1)
+        stages: list[Stage] = []
+        channels_in = 2 * patch
+        for number, width in enumerate(widths, start=1):
+            stages.append(Stage(channels_in, width, size, slots, number))
+            channels_in, size = width, stages[-1].size
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(channels_in, classes, bias=False)
+        # Small logits at the start keep the first steps of a large learning rate in bounds.
+        nn.init.normal_(self.head.weight, std=1 / channels_in)
+
+    @torch.no_grad()
+    def initialize_from(self, images: Tensor) -> None:
+        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width)."""
+        images = images[:WHITENING_IMAGES].float()
+        patches = F.unfold(images, WHITENING_KERNEL).transpose(1, 2).flatten(0, 1)  # (n * positions, patch)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
+        # Each filter and its negative, so that the activation after it loses nothing.
+        self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stages(F.gelu(self.whiten(x)))  # (batch, channels, height, width)
+        return self.head(x.amax(dim=(2, 3)))

@@ -1,0 +1,82 @@
+"""Residual networks for small images (He et al., 2016, arXiv 1512.03385): ResNet-20 and 56 of its section 4.2, and
+ResNet-18 with a 3x3 stem instead of the 7x7 one and its pooling."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+
+# Blocks in each stage, and the channels of the first stage; every further stage halves the map and doubles the channels.
+STAGES = {18: ((2, 2, 2, 2), 64), 20: ((3, 3, 3), 16), 56: ((9, 9, 9), 16)}
+
+
+class BasicBlock(nn.Module):
+    """Add to the shortcut two 3x3 convolutions with batch normalisation, then ReLU."""
+
+    def __init__(
+        self, channels_in: int, channels: int, stride: int, slots: Slots, stage: int, size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.attention_branch = slots.at(stage, "branch", channels, size)
+        self.attention_before = slots.at(stage, "before_activation", channels, size)
+        self.attention_after = slots.at(stage, "after_activation", channels, size)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = F.relu(self.norm1(self.conv1(x)))
+        branch = self.attention_branch(self.norm2(self.conv2(branch)))
+        return self.attention_after(F.relu(self.attention_before(self.shortcut(x) + branch)))
+
+
+class ResNet(nn.Module):
+    """Build a residual network of `depth` 18, 20 or 56; `width` (channels of the first stage) None is the paper's."""
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        classes: int,
+        attention: AttentionFactory,
+        *,
+        depth: Literal[18, 20, 56],
+        width: int | None,
+        placement: Placement,
+    ) -> None:
+        super().__init__()
+        blocks, own_width = STAGES[depth]
+        width = own_width if width is None else width
+        if width < 1:
+            raise ValueError(f"width={width} is not a number of channels; it must be at least 1, or null")
+        slots = Slots(
+            attention, placement, len(blocks), positions=("branch", "before_activation", "after_activation")
+        )
+        self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        stages: list[nn.Module] = []
+        channels_in = width
+        for stage, count in enumerate(blocks, start=1):
+            channels_out = width * 2 ** (stage - 1)
+            for block in range(count):
+                stride = 2 if stage > 1 and block == 0 else 1
+                size = (-(-size[0] // stride), -(-size[1] // stride))  # a padded 3x3 rounds up
+                stages.append(BasicBlock(channels_in, channels_out, stride, slots, stage, size))
+                channels_in = channels_out
+        self.blocks = nn.Sequential(*stages)
+        self.head = nn.Linear(channels_in, classes)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and "attention" not in name:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(F.relu(self.norm(self.stem(x))))  # (batch, channels, height, width)
+        return self.head(x.mean(dim=(2, 3)))

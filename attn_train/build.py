@@ -1,0 +1,166 @@
+"""From a configuration to the objects it names: data set, model, optimizer, device."""
+
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_train import device as devices
+from attn_train import options
+from attn_train.attention import ATTENTION
+from attn_train.backbones import BACKBONES
+from attn_train.config import Config, DatasetConfig
+from attn_train.data import DATASETS
+from attn_train.data.augment import Augmentation
+from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.data.dataset import Dataset, ImageDataset, Split, hold_out, limit_per_class
+from attn_train.errors import ConfigError
+from attn_train.optim import OPTIMIZERS, make_optimizer
+from attn_train.schedule import SCHEDULES, check_schedule
+
+
+def choose(section: str, table: dict[str, Any], values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return what the section's `name` stands for in `table`, and its other settings."""
+    name = values.get("name")
+    if name not in table:
+        raise ConfigError(f"unknown {section} '{name}'; choose from {', '.join(sorted(table))}")
+    return table[name], {key: value for key, value in values.items() if key != "name"}
+
+
+def make_source(config: DatasetConfig) -> ImageDataset:
+    """Make the data set's description, without reading an image."""
+    kind, _ = choose("dataset", DATASETS, {"name": config.name})
+    source: ImageDataset = kind(
+        root=Path(config.root),
+        download=config.download,
+        url=config.url,
+        digest=config.digest,
+        image_size=config.image_size,
+        time_limit=config.time_limit,
+    )
+    for key in ("mean", "deviation"):
+        values = getattr(config, key)
+        if len(values) not in (1, source.channels):
+            raise ConfigError(f"dataset.{key}={values} must hold one number, or {source.channels}: one a channel")
+    return source
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, root: str, download: bool, url: str | None, digest: str | None, size: int, limit: float) -> Dataset:
+    kind = DATASETS[name]
+    return kind(
+        root=Path(root), download=download, url=url, digest=digest, image_size=size, time_limit=limit
+    ).load()
+
+
+def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
+    """Load the splits train, test and, where `val_size` > 0, val, as configured, and the whole data set.
+
+    The last data set loaded is kept: the jobs of a sweep in one process share it.
+    """
+    c = config
+    dataset = _load(c.name, c.root, c.download, c.url, c.digest, c.image_size, c.time_limit)
+    train, test = dataset.train, dataset.test
+    if config.limit is not None:
+        train, test = limit_per_class(train, config.limit), limit_per_class(test, config.limit)
+    splits = {"train": train, "test": test}
+    if config.val_size:
+        splits["train"], splits["val"] = hold_out(train, config.val_size)
+    return splits, dataset
+
+
+def make_normalization(config: DatasetConfig, channels: int) -> Normalization:
+    def per_channel(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values * channels if len(values) == 1 else values)
+
+    return Normalization(per_channel(config.mean), per_channel(config.deviation))
+
+
+def make_batches(config: Config, split: Split, normalization: Normalization) -> TrainBatches:
+    augmentation = options.convert("dataset.augment", asdict(config.dataset.augment), Augmentation)
+    batches = TrainBatches(
+        split,
+        config.train.batch_size,
+        config.train.drop_last,
+        augmentation,
+        normalization,
+        order_seed=config.seed_for("order"),
+        augment_seed=config.seed_for("augment"),
+    )
+    if not len(batches):
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size} is more than the {len(split.labels)} training images; "
+            "choose a smaller one, or say train.drop_last=false"
+        )
+    return batches
+
+
+def make_model(config: Config, channels: int, classes: int) -> nn.Module:
+    """Make the network with its attention for images of so many channels, its weights drawn from torch's global generator."""
+    mechanism, model_options = choose("model", ATTENTION, config.model)
+    backbone, backbone_options = choose("backbone", BACKBONES, config.backbone)
+    model_options = options.bind("model", mechanism, model_options)
+    backbone_options = options.bind("backbone", backbone, backbone_options)
+
+    def attention(width: int, size: tuple[int, int]) -> nn.Module:
+        try:
+            return mechanism(width, size=size, **model_options)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise ConfigError(f"model={config.model['name']}: {error}") from error
+
+    size = (config.dataset.image_size, config.dataset.image_size)
+    try:
+        return backbone(channels, size, classes, attention, **backbone_options)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise ConfigError(f"backbone={config.backbone['name']}: {error}") from error
+
+
+def make_optimizer_for(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    function, values = choose("optimizer", OPTIMIZERS, config.optimizer)
+    values = options.bind("optimizer", function, values)
+    try:
+        return make_optimizer(config.optimizer["name"], model, values)
+    except ValueError as error:
+        raise ConfigError(f"optimizer={config.optimizer['name']}: {error}") from error
+
+
+def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
+    """Return the schedule's name, its warm-up (a share of the run) and its other settings, checked."""
+    function, values = choose("schedule", SCHEDULES, config.schedule)
+    warmup = options.convert("schedule.warmup", values.pop("warmup", 0.0), float)
+    values = options.bind("schedule", function, values)
+    try:
+        check_schedule(warmup, values)
+    except ValueError as error:
+        raise ConfigError(f"schedule={config.schedule['name']}: {error}") from error
+    return config.schedule["name"], warmup, values
+
+
+def decide_device(config: Config, total_steps: int) -> devices.Device:
+    """Decide the device settings left on auto for a run of `total_steps` optimizer steps."""
+    section = config.device
+
+    def switch(value: Any) -> bool | None:
+        return None if value == "auto" else bool(value)
+
+    return devices.decide(
+        section.kind,
+        section.precision,
+        switch(section.channels_last),
+        switch(section.compile),
+        section.threads,
+        total_steps,
+    )
+
+
+def check(config: Config) -> None:
+    """Raise for anything wrong that can be seen before data is downloaded or decoded and anything is written."""
+    source = make_source(config.dataset)
+    schedule_options(config)
+    with torch.device("meta"):
+        model = make_model(config, source.channels, len(source.classes))
+    make_optimizer_for(config, model)
+    decide_device(config, total_steps=0)

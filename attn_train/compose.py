@@ -1,0 +1,232 @@
+"""From a command line to configurations: everything that knows Hydra, and the translation of its errors into single lines."""
+
+import difflib
+import hashlib
+import re
+import secrets
+from argparse import Namespace
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from attn_train import config as configuration
+from attn_train.config import Config
+from attn_train.errors import ConfigError
+
+HERE = Path(__file__).resolve().parent
+# In a wheel conf/ travels inside the package; in a clone it stands beside it.
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+
+STARTED = datetime.now()
+SHORT_ID = secrets.token_hex(3)
+
+# What resume=RUN may change of a run.
+RESUMABLE = ("train.epochs", "train.log_every", "device")
+
+
+def register() -> None:
+    """Make the schema and the resolvers of conf/config.yaml known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+
+
+def run_folder(*, _root_: DictConfig) -> str:
+    """Name the folder of a single run; a resumed run stays in its own."""
+    if _root_.resume is not None:
+        return str(_root_.resume)
+    return f"outputs/{STARTED:%Y-%m-%d}/{STARTED:%H-%M-%S}_{_root_.model.name}_{_root_.dataset.name}_{SHORT_ID}"
+
+
+def job_name(*, _root_: DictConfig) -> str:
+    """Name the folder of a sweep's job by its configuration, so that the same job finds the same folder again."""
+    digest = configuration.digest(plain(_root_))
+    return f"{_root_.model.name}_{_root_.dataset.name}_seed{_root_.seed}_{digest[:8]}"
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved settings as nested dicts, without Hydra's own."""
+    names = [str(name) for name in config if name != "hydra"]
+    masked = OmegaConf.masked_copy(config, names)
+    return OmegaConf.to_container(masked, resolve=True)  # type: ignore[return-value]
+
+
+def to_config(config: DictConfig) -> Config:
+    """Return a composed configuration as plain typed sections, its ranges checked."""
+    try:
+        checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain(config)))
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error)) from error
+    assert isinstance(checked, Config)
+    configuration.check_ranges(checked)
+    return checked
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Parse a command line as Hydra does."""
+    return get_args_parser().parse_args(arguments)
+
+
+def asks_only(options: Namespace) -> bool:
+    """Say whether a command line wants an answer (help, the configuration, completion) rather than a run."""
+    asked = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun")
+    return any(getattr(options, name, None) for name in asked)
+
+
+def sweep_name(overrides: list[str]) -> str:
+    """Name a sweep after its overrides, whatever their order."""
+    return "sweep_" + hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:8]
+
+
+def compose(overrides: list[str], options: Namespace) -> DictConfig:
+    """Compose one configuration, Hydra's own part included; raise ConfigError in one line for anything wrong with it."""
+    folder = Path(options.config_path).resolve() if options.config_path else CONF
+    if options.config_dir:
+        overrides = [*overrides, f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name="attn-train"):
+            composed = hydra.compose(options.config_name or "config", overrides, return_hydra_config=True)
+            plain(composed)
+            return composed
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explain(error)) from error
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def expand(overrides: list[str]) -> list[list[str]]:
+    """Return the overrides of each job of a sweep, as Hydra's own sweeper makes them."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [list(job) for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
+
+
+def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
+    """Return the jobs that hold a value which no job before them held: a wrong value shows there, in a fraction of the time."""
+    seen: set[str] = set()
+    chosen = []
+    for job in jobs:
+        if not seen.issuperset(job):
+            chosen.append(job)
+            seen.update(job)
+    return chosen
+
+
+TYPE_WORDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what Hydra or OmegaConf found wrong, with the choices."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        return f"unknown {group} '{choice}'; choose from {', '.join(error.options)}"
+    text = " ".join(line.strip() for line in str(error).splitlines())
+    cause: BaseException = error
+    while isinstance(cause.__cause__, HydraException | OmegaConfBaseException):
+        cause = cause.__cause__
+    key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
+    reason = " ".join(
+        line.strip() for line in str(cause).splitlines() if not re.match(r"\s*(full_key|object_type|reference_type)\b", line)
+    )
+    if match := re.search(r"Key '([^']+)' (?:is not in struct|not in )", f"{text} {reason}"):
+        return unknown_setting(str(key or match.group(1)))
+    if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text):
+        return unknown_setting(match.group(1))
+    if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
+        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(match.group(2), match.group(2))}"
+    if "is not Optional" in reason:
+        return f"{key}=null does not fit; it needs a value"
+    if "is not a ListConfig" in reason:
+        return f"{key} takes a list, like [0.5]"
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{match.group(1)} names several values; add -m to sweep over them, or write [..] for a list"
+    reason = re.sub(r" See https://hydra\.cc/\S+ for details", "", reason)
+    return f"{key}: {reason}" if key and str(key) not in reason else reason
+
+
+def unknown_setting(name: str) -> str:
+    """Say that there is no setting `name`, with the nearest ones and the names beside it."""
+    known = settings()
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    section = name.rpartition(".")[0]
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
+    if not beside:
+        beside = sorted({one.partition(".")[0] for one in known})
+        section = ""
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"unknown setting '{name}'{hint}; {section or 'the top level'} has {', '.join(beside)}"
+
+
+def settings() -> list[str]:
+    """List every setting of the default configuration by its dotted name."""
+    config = compose([], get_args_parser().parse_args([]))
+    return list(configuration.flatten(OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]))))  # type: ignore[arg-type]
+
+
+def read_saved(folder: Path) -> DictConfig:
+    """Read the configuration that a run left in `folder`; raise ConfigError where there is none."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{folder} is no run folder: it has no config.yaml; name one like outputs/DATE/TIME_MODEL_DATASET_ID")
+    try:
+        saved = OmegaConf.load(path)
+        config = OmegaConf.merge(OmegaConf.structured(Config), saved)
+    except (OmegaConfBaseException, ValueError, OSError) as error:
+        raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def override_saved(config: DictConfig, overrides: list[str], options: Namespace) -> Config:
+    """Lay `overrides` (of the command line) over a run's own configuration; a group's choice replaces its whole section."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    try:
+        for override in OverridesParser.create().parse_overrides(overrides):
+            key = override.get_key_element()
+            if key in groups:
+                fresh = compose([f"{key}={override.get_value_element_as_str()}"], options)
+                config[key] = fresh[key]
+            else:
+                OmegaConf.update(config, key, override.value(), merge=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    return to_config(config)
+
+
+def resumed(folder: Path, overrides: list[str], options: Namespace) -> Config:
+    """Return the configuration with which the run in `folder` goes on; only what cannot change its past may differ."""
+    overrides = [one for one in overrides if not re.match(r"(resume=|hydra[./])", one)]
+    for one in overrides:
+        if not re.match(rf"({'|'.join(map(re.escape, RESUMABLE))})(=|\.)", one):
+            raise ConfigError(
+                f"{one} cannot be changed on resume; only train.epochs, train.log_every and device can: leave it out, "
+                "or start a new run"
+            )
+    return override_saved(read_saved(folder), overrides, options)
+
+
+def continued(folder: Path, config: Config) -> Config:
+    """Return the configuration for a run in `folder`: `config`, with the device settings of a run that began there.
+
+    Raises ConfigError where `folder` holds a run of another configuration.
+    """
+    if not (folder / "config.yaml").exists():
+        return config
+    saved = to_config(read_saved(folder))
+    before, now = (configuration.identity(asdict(one)) for one in (saved, config))
+    differ = [key for key in now if before.get(key) != now[key] and not key.startswith(RESUMABLE)]
+    if differ:
+        shown = ", ".join(f"{key} ({before.get(key)} there, {now[key]} here)" for key in differ[:3])
+        raise ConfigError(f"{folder} holds a run of another configuration: {shown}; name another folder")
+    return config if config.resume is not None else replace(config, device=saved.device)

@@ -1,0 +1,170 @@
+"""The schema of a run's configuration: types here, every value in conf/*.yaml.
+
+The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class or function
+that the name stands for, and are checked against its signature (see options).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_train.errors import ConfigError
+
+
+@dataclass
+class AugmentConfig:
+    flip: str
+    crop: int
+    cutout: int
+
+
+@dataclass
+class DatasetConfig:
+    name: str
+    root: str
+    download: bool
+    url: str | None
+    digest: str | None
+    time_limit: float
+    image_size: int
+    limit: int | None
+    val_size: int
+    mean: list[float]
+    deviation: list[float]
+    augment: AugmentConfig
+    epochs: int
+    batch_size: int
+    views: int
+
+
+@dataclass
+class DeviceConfig:
+    kind: str
+    precision: str
+    channels_last: Any  # auto, true, false
+    compile: Any  # auto, true, false
+    threads: int | None
+
+
+@dataclass
+class TrainConfig:
+    epochs: int
+    max_steps: int | None
+    batch_size: int
+    accumulate: int
+    drop_last: bool
+    clip_norm: float | None
+    label_smoothing: float
+    checkpoint_every: int
+    eval_every: int
+    log_every: int
+
+
+@dataclass
+class EvalConfig:
+    views: int
+    batch_size: int
+
+
+@dataclass
+class SeedsConfig:
+    init: int | None
+    order: int | None
+    augment: int | None
+
+
+@dataclass
+class Config:
+    model: dict[str, Any]
+    backbone: dict[str, Any]
+    dataset: DatasetConfig
+    device: DeviceConfig
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    train: TrainConfig
+    eval: EvalConfig
+    seed: int
+    seeds: SeedsConfig
+    sweep: str | None
+    resume: str | None
+
+    def seed_for(self, purpose: str) -> int:
+        """Return the seed of `purpose` (init, order, augment): its own where it has one, else `seed`."""
+        own = getattr(self.seeds, purpose)
+        return self.seed if own is None else int(own)
+
+
+# What says where a run's data and folder lie, not what the run is.
+NOT_IDENTITY = ("sweep", "resume", "dataset.root", "dataset.download", "dataset.url", "dataset.digest", "dataset.time_limit")
+
+
+def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dict with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def identity(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that make a run what it is, flat, without those that only say where things lie."""
+    return {key: value for key, value in flatten(values).items() if key not in NOT_IDENTITY}
+
+
+def digest(values: dict[str, Any]) -> str:
+    """Return the SHA-256 of the identity of a configuration, given as nested dicts."""
+    return hashlib.sha256(json.dumps(identity(values), sort_keys=True).encode()).hexdigest()
+
+
+def write(folder: Path, config: Config) -> None:
+    """Write a configuration to config.yaml in `folder`."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False))
+
+
+def check_ranges(config: Config) -> None:
+    """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
+    flat = flatten(asdict(config))
+    at_least = {
+        "train.epochs": 1, "train.max_steps": 1, "train.batch_size": 1, "train.accumulate": 1, "train.checkpoint_every": 1,
+        "train.eval_every": 1, "train.log_every": 1, "eval.batch_size": 1, "dataset.limit": 1, "dataset.val_size": 0,
+        "dataset.image_size": 4, "dataset.augment.crop": 0, "dataset.augment.cutout": 0, "device.threads": 1, "seed": 0,
+        "seeds.init": 0, "seeds.order": 0, "seeds.augment": 0,
+    }  # fmt: skip
+    for key, least in at_least.items():
+        if flat[key] is not None and flat[key] < least:
+            raise ConfigError(f"{key}={flat[key]} is out of range; it must be at least {least}")
+    choices: dict[str, tuple[Any, ...]] = {
+        "dataset.augment.flip": ("none", "random", "alternating"),
+        "eval.views": (1, 2, 6),
+        "device.kind": ("auto", "cpu", "cuda", "mps"),
+        "device.precision": ("auto", "float32", "bfloat16"),
+        "device.channels_last": ("auto", True, False),
+        "device.compile": ("auto", True, False),
+    }
+    for key, allowed in choices.items():
+        if not any(flat[key] is one or flat[key] == one for one in allowed):
+            listed = ", ".join(str(one).lower() for one in allowed)
+            raise ConfigError(f"{key}={flat[key]} is not a choice; choose from {listed}")
+    if not 0 <= config.train.label_smoothing < 1:
+        raise ConfigError(f"train.label_smoothing={config.train.label_smoothing} must be at least 0 and below 1")
+    if config.train.clip_norm is not None and not config.train.clip_norm > 0:
+        raise ConfigError(f"train.clip_norm={config.train.clip_norm} must be above 0, or null for no clipping")
+    if not config.dataset.time_limit > 0:
+        raise ConfigError(f"dataset.time_limit={config.dataset.time_limit} must be above 0 (seconds)")
+    if config.train.batch_size % config.train.accumulate:
+        raise ConfigError(
+            f"train.accumulate={config.train.accumulate} does not divide train.batch_size={config.train.batch_size}"
+        )
+    if config.dataset.augment.crop >= config.dataset.image_size:
+        raise ConfigError(
+            f"dataset.augment.crop={config.dataset.augment.crop} must be below dataset.image_size={config.dataset.image_size}"
+        )
+    if any(not deviation > 0 for deviation in config.dataset.deviation):
+        raise ConfigError(f"dataset.deviation={config.dataset.deviation} must hold numbers above 0")

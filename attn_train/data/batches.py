@@ -1,0 +1,84 @@
+"""A split on its device: shuffled augmented batches for training, whole views for evaluation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attn_train.data.augment import Augmentation, draw, gather, generator, reflect
+from attn_train.data.dataset import Split
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The mean and deviation of each channel, as fractions of the full range, that images are brought to zero and one by."""
+
+    mean: Tensor  # float32 (channels,)
+    deviation: Tensor  # float32 (channels,)
+
+    def to(self, device: torch.device) -> "Normalization":
+        return Normalization(self.mean.to(device), self.deviation.to(device))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map uint8 (batch, channels, height, width) to float32 of the same shape."""
+        images = images.float() / 255
+        return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+
+@dataclass(frozen=True)
+class TrainBatches:
+    """The batches of each epoch, in an order that follows from (order_seed, epoch) alone.
+
+    With `drop_last` a last batch that is not full is left out, so that every step has the same shape.
+    """
+
+    split: Split
+    batch_size: int
+    drop_last: bool
+    augmentation: Augmentation
+    normalization: Normalization
+    order_seed: int
+    augment_seed: int
+
+    def __len__(self) -> int:
+        count = len(self.split.labels)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) of `epoch` (from 0), beginning with batch `start`: float32 (batch, ...), int64 (batch,)."""
+        images, labels = self.split.images, self.split.labels
+        order = torch.randperm(len(labels), generator=generator("order", self.order_seed, epoch)).to(
+            labels.device
+        )
+        size = (images.shape[-2], images.shape[-1])
+        draws = draw(self.augmentation, len(labels), size, self.augment_seed, epoch).to(labels.device)
+        fill = (self.normalization.mean * 255).round().to(torch.uint8)
+        for number in range(start, len(self)):
+            index = order[number * self.batch_size : (number + 1) * self.batch_size]
+            batch = gather(images, index, draws, self.augmentation, fill)
+            yield self.normalization(batch), labels[index]
+
+
+def shifted(images: Tensor, shift: int) -> Tensor:
+    """Shift images by `shift` pixels down and right, mirroring at the edges."""
+    rows = reflect(torch.arange(images.shape[-2], device=images.device) - shift, images.shape[-2])
+    columns = reflect(torch.arange(images.shape[-1], device=images.device) - shift, images.shape[-1])
+    return images[..., rows[:, None], columns]
+
+
+def views(images: Tensor, count: int) -> list[tuple[float, Tensor]]:
+    """Return `count` weighted views of images, the weights summing to one.
+
+    1: the image; 2: with its mirror image; 6: both also shifted by one pixel along the diagonal, either way, the four shifted
+    views sharing half of the weight (the test-time augmentation of arXiv 2404.00498, section 3.5).
+    """
+    if count == 1:
+        return [(1.0, images)]
+    pair = [images, images.flip(-1)]
+    if count == 2:
+        return [(0.5, view) for view in pair]
+    moved = [
+        view for by in (-1, 1) for original in [shifted(images, by)] for view in (original, original.flip(-1))
+    ]
+    return [(0.25, view) for view in pair] + [(0.125, view) for view in moved]

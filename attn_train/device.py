@@ -1,0 +1,144 @@
+"""Where and how arithmetic runs: the device, its precision, memory format, compilation and threads.
+
+`auto` follows a fixed rule from the kind of device, its features and the length of the run, never from a measurement: the same
+command on the same machine always means the same arithmetic.
+"""
+
+import logging
+import os
+import shutil
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from attn_train.errors import ConfigError
+
+KINDS = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+# Compilation costs tens of seconds; on two CPU cores a run of fewer steps does not earn them back.
+COMPILE_FROM_STEPS = 1000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with everything about it decided."""
+
+    kind: str  # cpu, cuda or mps
+    precision: str  # float32 or bfloat16
+    channels_last: bool
+    compile: bool
+    threads: int
+
+    @property
+    def place(self) -> torch.device:
+        return torch.device(self.kind)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.kind, torch.bfloat16)
+
+
+def available() -> list[str]:
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def has_fast_bfloat16(kind: str) -> bool:
+    """Say whether the hardware multiplies bfloat16 faster than float32."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        features = torch.cpu.get_capabilities()
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+    return False
+
+
+def has_compiler(kind: str) -> bool:
+    """Say whether torch.compile has what it needs: Triton's own on CUDA, a C++ compiler on the CPU; not used on MPS."""
+    if kind == "cpu":
+        return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+    return kind == "cuda"
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use, which a container or a scheduler can make fewer than the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def decide(
+    kind: str,
+    precision: str,
+    channels_last: bool | None,
+    compile: bool | None,
+    threads: int | None,
+    total_steps: int,
+) -> Device:
+    """Decide what was left on `auto` (None for the switches) for a run of `total_steps` optimizer steps.
+
+    Raises ConfigError for a device that this machine lacks, or a setting that it cannot keep.
+    """
+    found = available()
+    if kind == "auto":
+        kind = next(name for name in ("cuda", "mps", "cpu") if name in found)
+    if kind not in found:
+        raise ConfigError(f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(found)}")
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(kind) else "float32"
+    if channels_last is None:
+        channels_last = kind != "mps"
+    if compile is None:
+        compile = total_steps >= COMPILE_FROM_STEPS and kind != "mps"
+        if compile and not has_compiler(kind):
+            log.warning("device.compile=auto: not compiling, because there is no C++ compiler (g++ or clang++)")
+            compile = False
+    elif compile and not has_compiler(kind):
+        raise ConfigError(f"device.compile=true: no compiler for {kind} was found; install g++ or say device.compile=false")
+    return Device(kind, precision, channels_last, compile, threads or usable_cores())
+
+
+def configure(device: Device) -> None:
+    """Set torch's process-wide switches for `device`."""
+    torch.set_num_threads(device.threads)
+    # Fails loudly where torch would otherwise run on uncompiled, with a warning only.
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    if device.kind == "cuda":
+        torch.backends.cudnn.benchmark = True
+        if device.precision != "float32":
+            torch.set_float32_matmul_precision("high")
+
+
+def synchronize(device: Device) -> None:
+    """Wait for the device, so that a clock read next tells the truth."""
+    if device.kind == "cuda":
+        torch.cuda.synchronize()
+    elif device.kind == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory_bytes(device: Device) -> int:
+    """Return the most memory in use so far: of the device's allocator on CUDA, else of this process."""
+    if device.kind == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes

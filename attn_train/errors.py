@@ -1,0 +1,65 @@
+"""The ways a run can end badly: one exception class for each exit code, each message one clear line."""
+
+import errno
+
+
+class AttnTrainError(Exception):
+    """An expected failure; its message is shown without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(AttnTrainError):
+    """A wrong name, type, range or combination in the configuration or on the command line."""
+
+    exit_code = 2
+
+
+class DataError(AttnTrainError):
+    """Data that is missing, damaged, or not what its name promises."""
+
+    exit_code = 3
+
+
+class NotFiniteError(AttnTrainError):
+    """A loss that became NaN or infinite."""
+
+    exit_code = 4
+
+
+class CheckpointError(AttnTrainError):
+    """A checkpoint that is missing, damaged, or made for another model."""
+
+    exit_code = 5
+
+
+class ResourceError(AttnTrainError):
+    """No disk or memory left."""
+
+    exit_code = 6
+
+
+class Interrupted(BaseException):
+    """A run stopped by a signal after saving a checkpoint; `exit_code` is 130 (Ctrl-C) or 143 (SIGTERM).
+
+    Like KeyboardInterrupt no Exception, so that it ends a whole sweep instead of counting as one job's failure.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def expected(error: BaseException) -> AttnTrainError | None:
+    """Return what `error` is among the expected failures, or None for an unexpected one."""
+    if isinstance(error, AttnTrainError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = error.filename or error
+        return ResourceError(f"no space left on the disk ({where}); free some and run the command again")
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+        return ResourceError(
+            "out of memory; use a smaller train.batch_size, or the same one computed in parts: train.accumulate=2 (4, 8, ...)"
+        )
+    return None

@@ -1,0 +1,157 @@
+"""attn-eval: test a run again from its checkpoint, or name what is on a person's own pictures."""
+
+import logging
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_train import build, checkpoint, compose, pictures, result
+from attn_train import device as devices
+from attn_train.config import Config
+from attn_train.data.batches import Normalization
+from attn_train.data.dataset import Split
+from attn_train.data.folder import read_image
+from attn_train.device import Device
+from attn_train.errors import CheckpointError, ConfigError, DataError
+from attn_train.loop import Evaluation, evaluate, infer
+
+CHOICES = {"checkpoint": ("last", "best"), "split": ("test", "train", "val")}
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+log = logging.getLogger(__name__)
+
+
+class Trained:
+    """A run's model as a checkpoint has it, with all that it takes to use it."""
+
+    def __init__(self, folder: Path, name: str, config: Config) -> None:
+        names = ("last", "previous") if name == "last" else ("best",)
+        state = checkpoint.load(folder / "checkpoints", names)
+        if state is None:
+            hint = "; only a run with dataset.val_size > 0 has a best one" if name == "best" else ""
+            raise CheckpointError(f"{folder / 'checkpoints'} has no {name} checkpoint{hint}")
+        self.folder, self.config = folder, config
+        self.classes: tuple[str, ...] = tuple(state["classes"])
+        self.channels: int = state["channels"]
+        self.step: int = state["step"]
+        self.device: Device = build.decide_device(config, total_steps=self.step)
+        devices.configure(self.device)
+        self.model: nn.Module = build.make_model(config, self.channels, len(self.classes))
+        checkpoint.load_model(self.model, state, folder / "checkpoints")
+        place = self.device.place
+        self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
+        self.model.eval()
+        self.normalization: Normalization = build.make_normalization(config.dataset, self.channels).to(place)
+
+
+def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the command's own words (run, checkpoint, split, image) and the overrides of the run's settings."""
+    own: dict[str, str] = {"checkpoint": "last", "split": "test"}
+    overrides = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
+        if key in ("run", "checkpoint", "split", "image"):
+            own[key] = value
+        else:
+            overrides.append(argument)
+    if "run" not in own:
+        raise ConfigError("run=RUN is missing; name a run folder, like run=outputs/DATE/TIME_MODEL_DATASET_ID")
+    for key, choices in CHOICES.items():
+        if own[key] not in choices:
+            raise ConfigError(f"{key}={own[key]} is not a choice; choose from {', '.join(choices)}")
+    return own, overrides
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the command line asks; raise for anything wrong with it."""
+    own, overrides = split_arguments(arguments)
+    folder = Path(own["run"])
+    saved = compose.to_config(compose.read_saved(folder))
+    config = compose.override_saved(compose.read_saved(folder), overrides, Namespace(**vars(compose.parse([]))))
+    # Other data is seen as the model has learnt to see: at its size, normalised by its figures.
+    given = {one.partition("=")[0] for one in overrides}
+    kept: dict[str, Any] = {
+        key: getattr(saved.dataset, key)
+        for key in ("image_size", "mean", "deviation")
+        if f"dataset.{key}" not in given
+    }
+    config = replace(config, dataset=replace(config.dataset, **kept))
+    trained = Trained(folder, own["checkpoint"], config)
+    if "image" in own:
+        name_pictures(trained, Path(own["image"]))
+        return
+    outcome = evaluate_split(trained, own["split"])
+    report(trained, own["split"], outcome)
+
+
+def evaluate_split(trained: Trained, name: str) -> Evaluation:
+    """Evaluate on a split of the configured data; raise DataError where its classes are not the model's."""
+    config = trained.config
+    splits, dataset = build.load_splits(config.dataset)
+    if dataset.classes != trained.classes:
+        raise DataError(
+            f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained on "
+            f"{', '.join(trained.classes[:10])}; evaluate it on data with the same ones"
+        )
+    if name not in splits:
+        raise ConfigError(f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train")
+    place = trained.device.place
+    split = Split(splits[name].images.to(place), splits[name].labels.to(place))
+    settings = config.eval
+    return evaluate(
+        trained.model, split, trained.normalization, trained.device, settings.views, settings.batch_size
+    )
+
+
+def report(trained: Trained, split: str, outcome: Evaluation) -> None:
+    right = outcome.logits.argmax(dim=1) == outcome.labels
+    width = max(len(name) for name in trained.classes)
+    for number, name in enumerate(trained.classes):
+        own = outcome.labels == number
+        if own.any():
+            log.info("  %-*s  %6.2f %%  %d of %d", width, name, 100 * right[own].float().mean(), right[own].sum(), own.sum())
+    log.info(
+        "Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy
+    )
+    log.info("%d of %d right, loss %.4f, after step %d", outcome.correct, outcome.total, outcome.loss, trained.step)
+    finished = result.read(trained.folder)
+    if finished is not None and split == "test":
+        same = (finished["correct"], finished["total"]) == (outcome.correct, outcome.total)
+        log.info(
+            "result.json says %d of %d: %s", finished["correct"], finished["total"], "the same" if same else "not the same"
+        )
+
+
+def find_pictures(path: Path) -> list[Path]:
+    """Return the picture `path`, or all pictures below the folder `path`."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"image={path} does not exist; name a picture or a folder of pictures")
+    found = sorted(one for one in path.rglob("*") if one.suffix.lower() in PICTURE_SUFFIXES)
+    if not found:
+        raise DataError(f"image={path} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    return found
+
+
+def name_pictures(trained: Trained, path: Path) -> None:
+    """Print the class of each picture and its probability, and save the picture with the attention laid over it."""
+    config, device = trained.config, trained.device
+    for picture in find_pictures(path):
+        image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
+        logits = infer(trained.model, image, trained.normalization, device, config.eval.views, batch_size=1)
+        probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
+        name = trained.classes[int(said)]
+        drawn = pictures.attention_on(trained.model, image, trained.normalization, [f"{name} {100 * probability:.0f} %"])
+        where = ""
+        if drawn is not None:
+            target = trained.folder / "attention" / f"{picture.stem}.png"
+            pictures.save(drawn, target)
+            where = f"  {target}"
+        log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)

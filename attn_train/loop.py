@@ -1,0 +1,288 @@
+"""Train and evaluate: the loop, top to bottom."""
+
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_train.data.batches import Normalization, TrainBatches, views
+from attn_train.data.dataset import Split
+from attn_train.device import Device, synchronize
+from attn_train.errors import NotFiniteError
+from attn_train.optim import set_lr
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one pass over a split."""
+
+    logits: Tensor  # float32 (n, classes), on the CPU, averaged over the views
+    labels: Tensor  # int64 (n,), on the CPU
+    loss: float
+
+    @property
+    def correct(self) -> int:
+        return int((self.logits.argmax(dim=1) == self.labels).sum())
+
+    @property
+    def total(self) -> int:
+        return len(self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.total
+
+
+@torch.no_grad()
+def infer(
+    forward: Callable[[Tensor], Tensor],
+    images: Tensor,
+    normalization: Normalization,
+    device: Device,
+    view_count: int,
+    batch_size: int,
+) -> Tensor:
+    """Return float32 logits (n, classes) on the CPU for uint8 images, averaged over `view_count` views of each."""
+    parts = []
+    for batch in images.split(batch_size):
+        batch = normalization(batch).to(memory_format=device.memory_format)
+        with device.autocast():
+            parts.append(sum(weight * forward(view).float() for weight, view in views(batch, view_count)))
+    return torch.cat(parts).cpu()  # type: ignore[arg-type]
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    normalization: Normalization,
+    device: Device,
+    view_count: int,
+    batch_size: int,
+) -> Evaluation:
+    """Evaluate `model` on a split, its images in their own order."""
+    model.eval()
+    logits = infer(model, split.images, normalization, device, view_count, batch_size)
+    labels = split.labels.cpu()
+    return Evaluation(logits, labels, F.cross_entropy(logits, labels).item())
+
+
+def train_step(
+    model: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    device: Device,
+    accumulate: int,
+    clip_norm: float | None,
+    label_smoothing: float,
+) -> tuple[Tensor, Tensor]:
+    """Take one optimizer step on a batch, computed in `accumulate` parts; return its mean loss and number correct.
+
+    Both stay on the device: nothing here waits for it.
+    """
+    loss = torch.zeros((), device=labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+    parts = zip(images.chunk(accumulate), labels.chunk(accumulate), strict=True)
+    for part_images, part_labels in parts:
+        part_images = part_images.to(memory_format=device.memory_format)
+        with device.autocast():
+            logits = forward(part_images)
+        logits = logits.float()  # (batch / accumulate, classes)
+        part_loss = F.cross_entropy(logits, part_labels, label_smoothing=label_smoothing)
+        part_loss = part_loss * (len(part_labels) / len(labels))
+        part_loss.backward()  # type: ignore[no-untyped-call]
+        loss += part_loss.detach()
+        correct += (logits.detach().argmax(dim=1) == part_labels).sum()
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss, correct
+
+
+@dataclass
+class Progress:
+    """How far a run has come; what a checkpoint keeps besides weights and random state."""
+
+    step: int = 0  # optimizer steps done
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches of the current epoch done
+    losses: list[float] = field(default_factory=list)  # of the current epoch's batches
+    correct: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    train_seconds: float = 0.0  # compilation included, evaluation not
+
+
+@dataclass(frozen=True)
+class Window:
+    """What happened between two log steps."""
+
+    step: int
+    epoch: int
+    loss: float
+    accuracy: float
+    lr: float
+    images_per_second: float
+
+
+class Stop:
+    """Remembers the signal that asked the run to stop at the next step; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Turn SIGINT and SIGTERM into a request to stop, while the context lasts."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Speed:
+    """Measures training time and throughput: evaluation counts in neither, the first step (it compiles) not in throughput."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.seconds = 0.0
+        self.first_step_seconds: float | None = None
+        self.rates: list[float] = []  # images a second, one entry a window
+        self.images = 0
+        self.started = self.window_started = 0.0
+
+    def start(self) -> None:
+        synchronize(self.device)
+        self.started = time.perf_counter()
+        self.resume()
+
+    def count(self, images: int) -> None:
+        """Count a step's images."""
+        self.images += images
+        if self.first_step_seconds is None:
+            synchronize(self.device)
+            self.first_step_seconds = time.perf_counter() - self.started
+            self.resume()
+
+    def window(self) -> float:
+        """End a window; return its images a second, 0 where it holds only the first step."""
+        if not self.images:
+            return 0.0
+        self.rates.append(self.images / (time.perf_counter() - self.window_started))
+        return self.rates[-1]
+
+    def resume(self) -> None:
+        """Begin a window; what went before it since `window` (writing a checkpoint, say) slows nothing."""
+        self.window_started = time.perf_counter()
+        self.images = 0
+
+    def stop(self) -> None:
+        synchronize(self.device)
+        self.seconds += time.perf_counter() - self.started
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training so far, in the middle of an epoch."""
+        return self.seconds + time.perf_counter() - self.started
+
+    @property
+    def steady_rate(self) -> float:
+        return statistics.median(self.rates) if self.rates else 0.0
+
+
+def take_in(progress: Progress, pending: list[tuple[Tensor, Tensor, int]]) -> None:
+    """Move the pending steps' losses and counts into `progress`: the one place where training waits for the device.
+
+    Raises NotFiniteError naming the first step whose loss is NaN or infinite.
+    """
+    if not pending:
+        return
+    losses = torch.stack([loss for loss, _, _ in pending]).tolist()
+    correct = torch.stack([count for _, count, _ in pending]).tolist()
+    first = progress.step - len(pending) + 1
+    for number, loss in enumerate(losses):
+        if not -float("inf") < loss < float("inf"):
+            raise NotFiniteError(
+                f"the loss became {loss} at step {first + number} (epoch {progress.epoch + 1}); "
+                "try a lower learning rate (optimizer.lr), or train.clip_norm=1"
+            )
+    progress.losses += losses
+    progress.correct += correct
+    progress.sizes += [size for _, _, size in pending]
+    pending.clear()
+
+
+def train_epoch(
+    model: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: TrainBatches,
+    device: Device,
+    progress: Progress,
+    total_steps: int,
+    lr_factor: Callable[[int], float],
+    step_options: dict[str, Any],
+    log_every: int,
+    pause_every: int,
+    speed: Speed,
+    stop: Stop,
+) -> Iterator[Window | None]:
+    """Train to the end of the current epoch, or to `total_steps`, or until `stop`.
+
+    Yields after each step: a window at a log step and at the end of the epoch, else None. `progress` counts along; at a window,
+    at a multiple of `pause_every` steps and at a stop it is complete, so that a checkpoint may be written.
+    """
+    model.train()
+    pending: list[tuple[Tensor, Tensor, int]] = []
+    speed.start()
+    for images, labels in batches.epoch(progress.epoch, start=progress.batch):
+        lr = set_lr(optimizer, lr_factor(progress.step))
+        # torch.compile specialises on shapes: a smaller last batch runs uncompiled instead of compiling again.
+        run = forward if len(labels) == batches.batch_size else model
+        loss, correct = train_step(model, run, optimizer, images, labels, device, **step_options)
+        pending.append((loss, correct, len(labels)))
+        progress.step += 1
+        progress.batch += 1
+        speed.count(len(labels))
+        ended = progress.batch == len(batches) or progress.step == total_steps
+        stopped = stop.signal is not None
+        logged = progress.step % log_every == 0 or ended
+        taken_in = logged or progress.step % pause_every == 0 or stopped
+        window = None
+        if taken_in:
+            take_in(progress, pending)
+            rate = speed.window()
+            window = summarize(progress, log_every, lr, rate) if logged else None
+        yield window
+        if taken_in:
+            speed.resume()
+        if ended or stopped:
+            break
+    speed.stop()
+
+
+def summarize(progress: Progress, log_every: int, lr: float, images_per_second: float) -> Window:
+    """Return the window since the last log step or the start of the epoch."""
+    start = -(progress.step % log_every or log_every)
+    sizes = progress.sizes[start:]
+    loss = sum(loss * size for loss, size in zip(progress.losses[start:], sizes, strict=True)) / sum(sizes)
+    accuracy = sum(progress.correct[start:]) / sum(sizes)
+    return Window(progress.step, progress.epoch, loss, accuracy, lr, images_per_second)

@@ -1,0 +1,111 @@
+"""What a finished run leaves: result.json, written last, and predictions.npz."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attn_train import config as configuration
+from attn_train import cost
+from attn_train.device import peak_memory_bytes
+from attn_train.loop import Evaluation, Speed
+
+if TYPE_CHECKING:
+    from attn_train.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """Return the result of the run in `folder`, or None if it has not finished."""
+    path = folder / "result.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def versions() -> dict[str, str]:
+    names = ("attn-train", "torch", "torchvision", "numpy", "hydra-core")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that this package runs from, with `+` where it was changed; None elsewhere."""
+    checkout = Path(__file__).resolve().parent.parent
+    if not (checkout / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
+    """Write predictions.npz and result.json of a finished run; return the result."""
+    config, steady = run.config, speed.steady_rate
+    images = run.splits["test"].images
+    first_step = speed.first_step_seconds or 0.0
+    compile_seconds = max(0.0, first_step - config.train.batch_size / steady) if run.device.compile and steady else 0.0
+    found = {
+        "model": config.model["name"],
+        "backbone": config.backbone["name"],
+        "dataset": config.dataset.name,
+        "seed": config.seed,
+        "epochs": config.train.epochs,
+        "test_accuracy": final.accuracy,
+        "correct": final.correct,
+        "total": final.total,
+        "test_loss": final.loss,
+        "parameters": cost.count_parameters(run.model),
+        "macs": cost.count_macs(run.model, (images.shape[1], images.shape[2], images.shape[3])),
+        "train_seconds": round(run.progress.train_seconds, 3),
+        "compile_seconds": round(compile_seconds, 3),
+        "images_per_second": round(steady, 1),
+        "peak_memory_bytes": peak_memory_bytes(run.device),
+        "device": run.device.kind,
+        "precision": run.device.precision,
+        "versions": versions(),
+        "commit": commit(),
+        "data_digest": run.dataset.digest,
+        "config_digest": configuration.digest(asdict(config)),
+    }
+    if "val" in run.splits:
+        found["val_accuracy"] = run.evaluate("val").accuracy
+    predictions = run.folder / "predictions.npz"
+    np.savez_compressed(
+        predictions, logits=final.logits.numpy(), labels=final.labels.numpy(), index=np.arange(final.total)
+    )
+    temporary = run.folder / "result.json.tmp"
+    temporary.write_text(json.dumps(found, indent=2) + "\n")
+    os.replace(temporary, run.folder / "result.json")
+    return found
+
+
+def objective(found: dict[str, Any]) -> float:
+    """Return what a sweeper may tune on: validation accuracy where there is one, else test accuracy."""
+    return float(found.get("val_accuracy", found["test_accuracy"]))
+
+
+def report(found: dict[str, Any], folder: Path) -> None:
+    """Print the last lines of a run."""
+    log.info(
+        "Accuracy of the model on the %d test images: %.2f %%", found["total"], 100 * found["test_accuracy"]
+    )
+    log.info("run folder: %s", folder)
+    log.info("look at it: tensorboard --logdir %s", folder)

@@ -1,0 +1,60 @@
+"""The learning-rate schedules, by the names that `schedule=` takes.
+
+Each maps progress after the warm-up, from 0 to 1, to the factor that multiplies the learning rate. They keep no state: the
+factor follows from the step alone, so a resumed run needs nothing but its step.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+
+def constant(progress: float) -> float:
+    """Stay at the full rate."""
+    return 1.0
+
+
+def linear(progress: float, *, final: float) -> float:
+    """Fall in a straight line from one to `final`."""
+    return 1 - progress * (1 - final)
+
+
+def cosine(progress: float, *, final: float) -> float:
+    """Fall along half a cosine from one to `final` (Loshchilov and Hutter, 2017, arXiv 1608.03983)."""
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def one_cycle(progress: float, *, peak: float, initial: float, final: float) -> float:
+    """Rise along half a cosine from `initial` to one at progress `peak`, then fall likewise to `final`
+    (Smith and Topin, 2018, arXiv 1708.07120)."""
+    if progress < peak:
+        return initial + (1 - initial) * (1 - math.cos(math.pi * progress / peak)) / 2
+    return cosine((progress - peak) / (1 - peak), final=final)
+
+
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "linear": linear,
+    "one_cycle": one_cycle,
+}
+
+
+def check_schedule(warmup: float, options: dict[str, Any]) -> None:
+    """Raise ValueError for a schedule's option out of its range."""
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup={warmup} is a share of the whole run: at least 0 and below 1")
+    for key in ("final", "initial"):
+        if key in options and not 0 <= options[key] <= 1:
+            raise ValueError(f"{key}={options[key]} is a share of the full rate: from 0 to 1")
+    if "peak" in options and not 0 < options["peak"] < 1:
+        raise ValueError(f"peak={options['peak']} is a share of the run: above 0 and below 1")
+
+
+def lr_factor(name: str, step: int, total_steps: int, warmup: float, options: dict[str, Any]) -> float:
+    """Return the factor for `step` (from 0) of `total_steps`; `warmup` is the share of them with a rising rate."""
+    warmup_steps = round(warmup * total_steps)
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return SCHEDULES[name](progress, **options)

@@ -1,0 +1,76 @@
+"""A sweep of many jobs: what fails is recorded while the others go on, and a table stands at the end."""
+
+import json
+import logging
+import statistics
+import traceback
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_train import errors, result, run
+from attn_train.config import Config
+
+FAILURE = "failure.json"
+
+log = logging.getLogger(__name__)
+
+
+def run_job(config: Config, folder: Path) -> float:
+    """Run one job; return its accuracy, or NaN for a job that failed, after leaving in its folder why."""
+    failure = folder / FAILURE
+    failure.unlink(missing_ok=True)
+    try:
+        return result.objective(run.train(config, folder))
+    except Exception as error:
+        expected = errors.expected(error)
+        if expected is None:
+            log.error("%s", "".join(traceback.format_exception(error)))
+        reason = str(expected or f"unexpected {type(error).__name__}: {error}")
+        log.error("job %s failed: %s", folder.name, reason)
+        failure.write_text(json.dumps({"reason": reason, "exit_code": expected.exit_code if expected else 1}) + "\n")
+        return float("nan")
+
+
+def read_jobs(sweep: Path) -> list[tuple[str, dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]]:
+    """Return name, overrides, result and failure of each job in the sweep's folder, by name."""
+    jobs = []
+    for folder in sorted(path.parent.parent for path in sweep.glob("*/.hydra/overrides.yaml")):
+        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
+        settings = dict(one.split("=", 1) for one in overrides if "=" in one)
+        failure = json.loads((folder / FAILURE).read_text()) if (folder / FAILURE).exists() else None
+        jobs.append((folder.name, settings, result.read(folder), failure))
+    return jobs
+
+
+def report(sweep: Path) -> int:
+    """Print a sweep's table: one row for each combination of all but the seed; return the first failed job's exit code, or 0."""
+    jobs = read_jobs(sweep)
+    if not jobs:
+        return 0
+    keys = {key for _, settings, _, _ in jobs for key in settings}
+    varied = sorted(
+        key
+        for key in keys
+        if key.split(".")[0] not in ("seed", "seeds") and len({job[1].get(key) for job in jobs}) > 1
+    )
+    arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for name, settings, found, _ in jobs:
+        label = " ".join(f"{key}={settings[key]}" for key in varied if key in settings) or name.split("_seed")[0]
+        arms[label] += [found] if found is not None else []
+    width = max(len(label) for label in arms)
+    print(f"\n{'':{width}}  runs    mean accuracy  deviation  seconds a run")
+    for label, found in arms.items():
+        accuracies = [100 * one["test_accuracy"] for one in found]
+        mean = f"{statistics.mean(accuracies):.2f} %" if accuracies else "-"
+        deviation = f"{statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else "-"
+        seconds = f"{statistics.mean(one['train_seconds'] for one in found):.1f}" if found else "-"
+        print(f"{label:{width}}  {len(found):4}  {mean:>15}  {deviation:>9}  {seconds:>13}")
+    failed = [(name, failure) for name, _, _, failure in jobs if failure is not None]
+    print(f"{sum(len(found) for found in arms.values())} runs finished, {len(failed)} failed; in {sweep}")
+    for name, failure in failed:
+        print(f"  failed: {name}: {failure['reason']}")
+    print(f"look at them: tensorboard --logdir {sweep}")
+    return int(failed[0][1]["exit_code"]) if failed else 0

@@ -1,0 +1,120 @@
+"""What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the reader."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from attn_train.loop import Window
+
+log = logging.getLogger(__name__)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows of a run's metrics.jsonl; an incomplete last line, as a kill leaves it, is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            log.warning("%s: left out a damaged line", path)
+    return rows
+
+
+class Tracker:
+    """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes on."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        kept = [row for row in read_metrics(folder) if row["step"] <= step]
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        os.replace(temporary, self.path)
+        self.file = self.path.open("a")
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+
+    def row(self, kind: str, step: int, **values: Any) -> None:
+        self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self.file.flush()
+
+    def train(self, window: Window) -> None:
+        self.row(
+            "train",
+            window.step,
+            epoch=window.epoch,
+            loss=window.loss,
+            accuracy=window.accuracy,
+            lr=window.lr,
+            images_per_second=round(window.images_per_second, 1),
+        )
+        self.scalars(
+            window.step,
+            {
+                "loss/train": window.loss,
+                "accuracy/train": window.accuracy,
+                "lr": window.lr,
+                "speed/images_per_second": window.images_per_second,
+            },
+        )
+
+    def evaluation(self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int) -> None:
+        self.row("evaluation", step, split=split, epoch=epoch, loss=loss, accuracy=accuracy, views=view_count)
+        self.scalars(step, {f"loss/{split}": loss, f"accuracy/{split}": accuracy})
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        for tag, value in values.items():
+            if value or not tag.startswith("speed"):
+                self.writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+
+    def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Write the summaries of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new folder)."""
+        plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in values.items()}
+        for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]
+            self.writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
+
+    def images(self, tag: str, images: Tensor, step: int) -> None:
+        self.writer.add_images(tag, images, step)  # type: ignore[no-untyped-call]
+
+    def figure(self, tag: str, figure: Figure, step: int) -> None:
+        self.writer.add_figure(tag, figure, step)  # type: ignore[no-untyped-call]
+
+    def flush(self) -> None:
+        self.file.flush()
+        self.writer.flush()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self.file.close()
+        self.writer.close()  # type: ignore[no-untyped-call]
+
+
+class Bar:
+    """A progress bar over the steps of an epoch on a terminal; nothing elsewhere."""
+
+    def __init__(self, epoch: int, epochs: int, steps: int, batch_size: int, done: int) -> None:
+        self.batch_size = batch_size
+        self.bar = tqdm(
+            total=steps * batch_size,
+            initial=done * batch_size,
+            desc=f"epoch {epoch + 1}/{epochs}",
+            unit=" images",
+            unit_scale=True,
+            leave=False,
+            disable=None if sys.stderr is not None else True,
+        )
+
+    def show(self, batch: int, window: Window | None) -> None:
+        self.bar.update(batch * self.batch_size - self.bar.n)
+        if window is not None:
+            self.bar.set_postfix(loss=f"{window.loss:.3f}", accuracy=f"{100 * window.accuracy:.1f} %")
+
+    def close(self) -> None:
+        self.bar.close()

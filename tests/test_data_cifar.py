@@ -1,0 +1,171 @@
+"""CIFAR in every form: python and binary archive, unpacked folder, image tree, all the same bits."""
+
+import dataclasses
+import logging
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_data_samples import (
+    TEST,
+    TEST_LABELS,
+    TRAIN,
+    TRAIN_LABELS,
+    assert_is_small,
+    binary_batch,
+    binary_files,
+    python_files,
+    small,
+    small_spec,
+    tar_gz,
+    write_files,
+    write_tree,
+)
+
+from attn_train.data.cifar import Cifar10
+from attn_train.data.cifar_spec import CIFAR10, CIFAR100
+from attn_train.data.dataset import Dataset
+from attn_train.errors import ConfigError, DataError
+
+FORMS = (
+    "python archive",
+    "binary archive",
+    "python folder",
+    "binary folder",
+    "tree",
+    "webp tree",
+    "root is tree",
+)
+
+
+def load_form(form: str, root: Path) -> Dataset:
+    packed = tar_gz(python_files() if "python" in form else binary_files())
+    if "archive" in form:
+        (root / f"small-{form.split()[0]}.tar.gz").write_bytes(packed)
+    elif "folder" in form:
+        write_files(root, python_files() if "python" in form else binary_files())
+    else:
+        write_tree(root if form == "root is tree" else root / "small", "webp" if "webp" in form else "png")
+    return small(root, small_spec(packed, packed)).load()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_tensors_order_and_digest(form: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    dataset = load_form(form, tmp_path)
+    assert_is_small(dataset)
+    assert dataset.digest == load_form("tree", tmp_path / "other").digest
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_batches_pickled_by_any_python_3_are_read(protocol: int, tmp_path: Path) -> None:
+    files = python_files()
+    for name, images, labels in (
+        ("data_batch_1", TRAIN[:5], TRAIN_LABELS[:5]),
+        ("data_batch_2", TRAIN[5:], np.array(TRAIN_LABELS[5:])),
+        ("test_batch", TEST, TEST_LABELS),
+    ):
+        files[f"small-py/{name}"] = pickle.dumps(
+            {"data": images.reshape(-1, 3072), "labels": labels}, protocol
+        )
+    write_files(tmp_path, files)
+    assert_is_small(small(tmp_path).load())
+
+
+def test_the_fine_label_counts_where_a_record_has_two(tmp_path: Path) -> None:
+    files = binary_files()
+    for name, images, labels in (
+        ("data_batch_1", TRAIN[:5], TRAIN_LABELS[:5]),
+        ("data_batch_2", TRAIN[5:], TRAIN_LABELS[5:]),
+        ("test_batch", TEST, TEST_LABELS),
+    ):
+        files[f"small-bin/{name}.bin"] = binary_batch(images, labels, before=b"\x13")
+    write_files(tmp_path, files)
+    spec = small_spec()
+    form = dataclasses.replace(spec.forms[1], label_bytes=2)  # type: ignore[type-var]
+    assert_is_small(small(tmp_path, dataclasses.replace(spec, forms=(form,))).load())
+
+
+def test_another_image_size_keeps_order_and_labels(tmp_path: Path) -> None:
+    write_tree(tmp_path / "small")
+    native, larger = small(tmp_path).load(), small(tmp_path, image_size=48).load()
+    assert larger.train.images.shape == (10, 3, 48, 48)
+    assert torch.equal(larger.train.labels, native.train.labels)
+    flat = native.train.images.double().mean((2, 3)) - larger.train.images.double().mean((2, 3))
+    assert flat.abs().max() < 2
+    assert larger.digest != native.digest
+
+
+def test_pixels_that_are_not_the_published_ones_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_tree(tmp_path / "small")
+    digest = small(tmp_path).load().digest
+    small(tmp_path, dataclasses.replace(small_spec(), published=digest)).load()
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        small(tmp_path, dataclasses.replace(small_spec(), published="0" * 64)).load()
+    assert "not the published ones" in caplog.text
+
+
+def test_the_official_specs_are_whole() -> None:
+    assert (len(CIFAR10.classes), len(set(CIFAR100.classes))) == (10, 100)
+    for spec in (CIFAR10, CIFAR100):
+        assert list(spec.classes) == sorted(spec.classes)
+        assert spec.train_count == 50_000
+        assert spec.test_count == 10_000
+        assert len({form.md5 for form in spec.forms}) == 2
+
+
+def test_no_data_and_no_download_says_the_ways(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"small-binary\.tar\.gz.*image tree.*dataset\.url") as caught:
+        small(tmp_path).load()
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"image_size": 0}, "dataset.image_size=0"),
+        ({"time_limit": 0.0}, "dataset.time_limit=0"),
+        ({"time_limit": float("nan")}, "dataset.time_limit=nan"),
+        ({"url": "http://example.org/small-binary.tar.gz"}, "http://example.org"),
+        ({"url": "file:///etc/passwd", "digest": "0" * 64}, "file:///etc/passwd"),
+        ({"url": "https://example.org/other.tar.gz"}, "other.tar.gz"),
+        ({"digest": "xyz"}, "dataset.digest=xyz"),
+        ({"digest": "z" * 64}, "dataset.digest=zzz"),
+    ],
+)
+def test_impossible_arguments_are_refused_at_once(
+    options: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        small(tmp_path, **options)
+    assert named in str(caught.value)
+
+
+def test_a_root_without_a_parent_or_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.root=.*parent folder"):
+        small(tmp_path / "nowhere" / "at" / "all")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match="found a file"):
+        small(tmp_path / "file")
+
+
+@pytest.mark.slow
+def test_the_real_tree_has_the_published_channel_means() -> None:
+    tree = os.environ.get("ATTN_TRAIN_CIFAR10")
+    if not tree:
+        pytest.skip("set ATTN_TRAIN_CIFAR10 to a folder that holds cifar10/{train,test}/<class>/*")
+    dataset = Cifar10(
+        root=Path(tree), download=False, url=None, digest=None, image_size=32, time_limit=60
+    ).load()
+    means = [dataset.train.images[:, channel].double().mean().item() / 255 for channel in range(3)]
+    assert means == pytest.approx([0.49139968, 0.48215841, 0.44653091], abs=1e-7)
+    assert dataset.train.labels.bincount().tolist() == [5000] * 10
+    assert dataset.test.labels.bincount().tolist() == [1000] * 10
+    assert dataset.digest == CIFAR10.published

@@ -1,0 +1,241 @@
+"""A person's own pictures: every mode, rotation and size, and what can be wrong with a folder of them."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from attn_train.data.folder import ImageFolder, read_image
+from attn_train.errors import ConfigError, DataError
+
+SIDE = 16
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
+
+
+def read(image: Image.Image, path: Path, channels: int = 3, **options: object) -> torch.Tensor:
+    image.save(path, **options)  # type: ignore[arg-type]
+    pixels = read_image(path, SIDE, channels)
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (channels, SIDE, SIDE)
+    return pixels
+
+
+def colour(pixels: torch.Tensor) -> list[int]:
+    """The one colour that a plain picture has everywhere."""
+    assert (pixels == pixels[:, :1, :1]).all()
+    return pixels[:, 0, 0].tolist()
+
+
+SIZE = (SIDE, SIDE)
+PLAIN = {
+    "1": (Image.new("1", SIZE, 1), [255, 255, 255]),
+    "L": (Image.new("L", SIZE, 90), [90, 90, 90]),
+    "LA": (Image.new("LA", SIZE, (90, 255)), [90, 90, 90]),
+    "LA clear": (Image.new("LA", SIZE, (90, 0)), [255, 255, 255]),
+    "RGB": (Image.new("RGB", SIZE, (10, 20, 30)), [10, 20, 30]),
+    "RGBA": (Image.new("RGBA", SIZE, (10, 20, 30, 255)), [10, 20, 30]),
+    "RGBA clear": (Image.new("RGBA", SIZE, (10, 20, 30, 0)), [255, 255, 255]),
+    "RGBA half": (Image.new("RGBA", SIZE, (0, 100, 255, 51)), [204, 224, 255]),
+    "I;16": (Image.fromarray(np.full(SIZE, 257 * 90, np.uint16)), [90, 90, 90]),
+    "I;16 full": (Image.fromarray(np.full(SIZE, 65535, np.uint16)), [255, 255, 255]),
+}
+
+
+@pytest.mark.parametrize("mode", PLAIN)
+def test_every_mode_of_a_png(mode: str, tmp_path: Path) -> None:
+    image, expected = PLAIN[mode]
+    assert colour(read(image, tmp_path / "picture.png")) == expected
+
+
+def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", SIZE, 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    assert colour(read(image, tmp_path / "plain.png")) == [10, 20, 30]
+    assert colour(read(image, tmp_path / "clear.png", transparency=1)) == [255, 255, 255]
+    assert colour(read(image, tmp_path / "other.png", transparency=0)) == [10, 20, 30]
+    assert colour(read(image, tmp_path / "alpha.png", transparency=b"\xff\x33")) == [206, 208, 210]
+    assert colour(read(image, tmp_path / "picture.gif", transparency=1)) == [255, 255, 255]
+
+
+def test_a_colour_declared_transparent(tmp_path: Path) -> None:
+    image = Image.new("RGB", SIZE, (10, 20, 30))
+    assert colour(read(image, tmp_path / "a.png", transparency=(10, 20, 30))) == [255, 255, 255]
+    assert colour(read(Image.new("L", SIZE, 9), tmp_path / "b.png", transparency=9)) == [255, 255, 255]
+
+
+@pytest.mark.parametrize("kind", ["CMYK", "YCbCr"])
+def test_the_colour_spaces_of_jpeg(kind: str, tmp_path: Path) -> None:
+    image = Image.new("RGB", SIZE, (200, 60, 20)).convert(kind)
+    found = colour(read(image, tmp_path / "picture.jpg", quality=100))
+    assert np.abs(np.array(found) - [200, 60, 20]).max() <= 4
+
+
+def test_grey_on_request(tmp_path: Path) -> None:
+    assert colour(read(Image.new("RGB", SIZE, (90, 90, 90)), tmp_path / "a.png", channels=1)) == [90]
+
+
+def quarters() -> Image.Image:
+    """Four grey levels, one a corner, so that any turn shows."""
+    corners = np.array([[0, 60], [120, 240]], np.uint8)
+    return Image.fromarray(corners.repeat(8, 0).repeat(8, 1))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corners"),
+    [
+        (1, [0, 60, 120, 240]),
+        (2, [60, 0, 240, 120]),
+        (3, [240, 120, 60, 0]),
+        (4, [120, 240, 0, 60]),
+        (5, [0, 120, 60, 240]),
+        (6, [120, 0, 240, 60]),
+        (7, [240, 60, 120, 0]),
+        (8, [60, 240, 0, 120]),
+    ],
+)
+def test_a_camera_held_any_way(orientation: int, corners: list[int], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = read(quarters(), tmp_path / "picture.png", exif=exif)
+    assert pixels[0, [0, 0, -1, -1], [0, -1, 0, -1]].tolist() == corners
+
+
+@pytest.mark.parametrize("size", [(64, 16), (16, 64), (200, 50), (50, 200), (3, 3), (1, 500), (17, 16)])
+def test_any_size_keeps_the_centre(size: tuple[int, int], tmp_path: Path) -> None:
+    width, height = size
+    ramp = np.zeros((height, width, 3), np.uint8)
+    ramp[..., 0] = np.linspace(0, 255, width).astype(np.uint8)
+    ramp[..., 1] = np.linspace(0, 255, height).astype(np.uint8)[:, None]
+    pixels = read(Image.fromarray(ramp), tmp_path / "picture.png").double()
+    short = min(size)
+    for channel, (length, axis) in enumerate(((width, 0), (height, 1))):
+        if length > 1:
+            line = pixels[channel].mean(axis)
+            assert line.mean() == pytest.approx(127.5, abs=2)
+            span = 255 * (short - short / SIDE) / (length - 1)
+            assert line[-1] - line[0] == pytest.approx(min(span, 255), abs=0.12 * span + 3)
+
+
+def test_shrinking_does_not_alias(tmp_path: Path) -> None:
+    stripes = np.zeros((160, 160), np.uint8)
+    stripes[:, ::2] = 255
+    pixels = read(Image.fromarray(stripes), tmp_path / "picture.png").double()
+    assert (pixels - 127.5).abs().max() < 5
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_an_unreadable_file_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_image(path, SIDE, 3)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cut_or_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    with pytest.raises(DataError, match="picture"):
+        read_image(path, SIDE, 3)
+    Image.effect_noise((64, 64), 50).save(path)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(DataError, match="picture"):
+        read_image(path, SIDE, 3)
+
+
+@pytest.mark.parametrize("pixels", [100, 60])
+def test_a_decompression_bomb_is_refused(
+    pixels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (14, 14)).save(tmp_path / "picture.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+    with pytest.raises(DataError, match=r"picture\.png.*too many pixels"):
+        read_image(tmp_path / "picture.png", SIDE, 3)
+
+
+def test_float_pixels_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"picture\.tif.*float"):
+        read(Image.new("F", SIZE, 0.5), tmp_path / "picture.tif")
+    Image.fromarray(np.full(SIZE, 1 << 20, np.int32)).save(tmp_path / "deep.tif")
+    with pytest.raises(DataError, match=r"deep\.tif.*65535"):
+        read_image(tmp_path / "deep.tif", SIDE, 3)
+
+
+def folder(root: Path, image_size: int = SIDE) -> ImageFolder:
+    return ImageFolder(
+        root=root, download=False, url=None, digest=None, image_size=image_size, time_limit=5.0
+    )
+
+
+def fill(root: Path, parts: dict[str, int], seed: int = 0) -> None:
+    random = np.random.default_rng(seed)
+    for name, count in parts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            shape = (int(random.integers(10, 40)), int(random.integers(10, 40)), 3)
+            pixels = random.integers(0, 256, shape, dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+
+
+def test_train_and_test_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, {"train/b": 4, "train/a": 3, "test/a": 2, "test/b": 1})
+    for junk in ("notes.txt", ".hidden.png"):
+        (tmp_path / "train" / "a" / junk).write_bytes(b"")
+    source = folder(tmp_path)
+    assert (source.classes, source.channels, source.image_size) == (("a", "b"), 3, SIDE)
+    with caplog.at_level(logging.INFO):
+        dataset = source.load()
+    assert dataset.train.labels.bincount().tolist() == [3, 4]
+    assert dataset.test.labels.bincount().tolist() == [2, 1]
+    assert sum("ignored 2 entries" in record.message for record in caplog.records) == 1
+    assert folder(tmp_path).load().digest == dataset.digest
+
+
+def test_a_flat_folder_is_split_the_same_at_every_size_and_name(tmp_path: Path) -> None:
+    fill(tmp_path, {"a": 10, "b": 20})
+    first = folder(tmp_path).load()
+    assert first.test.labels.bincount().tolist() == [2, 4]
+    assert first.train.labels.bincount().tolist() == [8, 16]
+    expected = folder(tmp_path, image_size=64).load().test.labels.tolist()
+    assert first.test.labels.tolist() == expected
+    for path in list((tmp_path / "a").iterdir()):
+        path.rename(path.with_name(f"{9 - int(path.stem)}-renamed.png"))
+    assert folder(tmp_path).load().digest == first.digest
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        folder(tmp_path / "no" / "parent")
+    with pytest.raises(DataError, match="no such folder"):
+        folder(tmp_path / "missing")
+    with pytest.raises(DataError, match="found none"):
+        folder(tmp_path)
+    fill(tmp_path, {"a": 2})
+    with pytest.raises(DataError, match="only a"):
+        folder(tmp_path)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match=r"b: no image files"):
+        folder(tmp_path).load()
+    Image.new("L", SIZE).save(tmp_path / "b" / "0.png")
+    with pytest.raises(DataError, match=r"b: 1 image"):
+        folder(tmp_path).load()
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match=r"test: no such folder"):
+        folder(tmp_path)
+    fill(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1})
+    with pytest.raises(DataError, match="classes b are not in both"):
+        folder(tmp_path)
+
+
+def test_a_damaged_picture_in_a_folder_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, {"a": 3, "b": 3})
+    (tmp_path / "b" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"b/1\.png.*empty"):
+        folder(tmp_path).load()
