@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train import device as devices
-from attn_train import options
+from attn_train import device as devices, options
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
+from attn_train.backbones.backbone import Backbone
 from attn_train.config import Config, DatasetConfig
 from attn_train.data import DATASETS
 from attn_train.data.augment import Augmentation
@@ -49,11 +49,11 @@ def make_source(config: DatasetConfig) -> ImageDataset:
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, root: str, download: bool, url: str | None, digest: str | None, size: int, limit: float) -> Dataset:
+def _load(
+    name: str, root: str, download: bool, url: str | None, digest: str | None, size: int, limit: float
+) -> Dataset:
     kind = DATASETS[name]
-    return kind(
-        root=Path(root), download=download, url=url, digest=digest, image_size=size, time_limit=limit
-    ).load()
+    return kind(root=Path(root), download=download, url=url, digest=digest, image_size=size, time_limit=limit).load()
 
 
 def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
@@ -98,8 +98,9 @@ def make_batches(config: Config, split: Split, normalization: Normalization) -> 
     return batches
 
 
-def make_model(config: Config, channels: int, classes: int) -> nn.Module:
-    """Make the network with its attention for images of so many channels, its weights drawn from torch's global generator."""
+def make_model(config: Config, channels: int, classes: int) -> Backbone:
+    """Make the network with its attention for images of so many channels, its weights drawn from torch's global
+    generator."""
     mechanism, model_options = choose("model", ATTENTION, config.model)
     backbone, backbone_options = choose("backbone", BACKBONES, config.backbone)
     model_options = options.bind("model", mechanism, model_options)
@@ -107,13 +108,13 @@ def make_model(config: Config, channels: int, classes: int) -> nn.Module:
 
     def attention(width: int, size: tuple[int, int]) -> nn.Module:
         try:
-            return mechanism(width, size=size, **model_options)  # type: ignore[no-any-return]
+            return mechanism(width, size=size, **model_options)
         except ValueError as error:
             raise ConfigError(f"model={config.model['name']}: {error}") from error
 
     size = (config.dataset.image_size, config.dataset.image_size)
     try:
-        return backbone(channels, size, classes, attention, **backbone_options)  # type: ignore[no-any-return]
+        return backbone(channels, size, classes, attention, **backbone_options)
     except ValueError as error:
         raise ConfigError(f"backbone={config.backbone['name']}: {error}") from error
 

@@ -1,7 +1,9 @@
-"""Checkpoints that survive a kill at any moment: `last.pt`, `previous.pt`, `best.pt`, each with a readable JSON beside it.
+"""Checkpoints that survive a kill at any moment: `last.pt`, `previous.pt`, `best.pt`, each with a readable JSON
+beside it.
 
-A checkpoint is written to a temporary file, flushed to the disk and renamed. It is believed only if its SHA-256 stands in one of
-the JSON files, because torch.load accepts a flipped bit. Only tensors and plain values are stored, and no pickle is trusted.
+A checkpoint is written to a temporary file, flushed to the disk and renamed. It is believed only if its SHA-256
+stands in one of the JSON files, because torch.load accepts a flipped bit. Only tensors and plain values are stored,
+and no pickle is trusted.
 """
 
 import hashlib
@@ -46,7 +48,8 @@ def write_durably(path: Path, write: Any) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ResourceError(
-            f"could not write {path}: {error.strerror or error}; free some space and resume with resume={path.parent.parent}"
+            f"could not write {path}: {error.strerror or error}; "
+            f"free some space and go on with resume={path.parent.parent}"
         ) from error
     sync_folder(path.parent)
 
@@ -54,8 +57,8 @@ def write_durably(path: Path, write: Any) -> None:
 def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]) -> None:
     """Save `state` as `name`.pt in `folder`, with `summary` and its digest in `name`.json.
 
-    A `last` that was there becomes `previous`, and is dropped only when the new one is complete. The order of the renames
-    leaves at every moment a checkpoint whose digest is in some JSON file.
+    A `last` that was there becomes `previous`, and is dropped only when the new one is complete. The order of the
+    renames leaves at every moment a checkpoint whose digest is in some JSON file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"{name}.new.pt"
@@ -85,8 +88,8 @@ def known_digests(folder: Path) -> set[str]:
 def load(folder: Path, names: tuple[str, ...] = ("last", "previous")) -> dict[str, Any] | None:
     """Load the first sound checkpoint among `names`, or return None where there is none at all.
 
-    A damaged one is set aside under the name `<name>.damaged.pt` with a warning. Raises CheckpointError if all are damaged or
-    one is of a newer version.
+    A damaged one is set aside under the name `<name>.damaged.pt` with a warning. Raises CheckpointError if all are
+    damaged or one is of a newer version.
     """
     damaged = []
     digests = known_digests(folder)

@@ -6,9 +6,11 @@ Nothing here imports torch until a run is certain, so that --help, --cfg and com
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,28 +61,55 @@ def configuration_of(composed: DictConfig, overrides: list[str]) -> Config:
     return compose.resumed(Path(composed.resume), overrides, compose.parse([]))
 
 
-def check(arguments: list[str]) -> list[str]:
-    """Check every configuration that a command line stands for; return the command line to hand to Hydra.
+@dataclass(frozen=True)
+class Plan:
+    """A checked command line: what to hand to Hydra, and the folder of its run or sweep."""
 
-    Raises for anything wrong before a folder is made. A sweep without a name is named after its overrides.
+    arguments: list[str]
+    multirun: bool
+    folder: Path
+
+
+def plan(arguments: list[str]) -> Plan:
+    """Check every configuration that a command line stands for, and that its output folder can be written.
+
+    Raises for anything wrong before anything else is written. A sweep without a name is named after its overrides.
     """
     options = compose.parse(arguments)
-    master = compose.compose(options.overrides, options) if not options.multirun else None
-    multirun = options.multirun or (master is not None and master.hydra.mode == RunMode.MULTIRUN)
+    multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
     jobs = [options.overrides]
     if multirun:
         jobs = compose.worth_checking(compose.expand(options.overrides))
         if not any(one.startswith("sweep=") for one in options.overrides):
-            arguments = [*arguments, f"sweep={compose.sweep_name(options.overrides)}"]
+            name = f"sweep={compose.sweep_name(options.overrides)}"
+            arguments, jobs = [*arguments, name], [[*job, name] for job in jobs]
+    composed = [compose.compose(job, options) for job in jobs]
+    configs = [configuration_of(one, job) for one, job in zip(composed, jobs, strict=True)]
+    if multirun and any(config.resume for config in configs):
+        raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
+    # From here on with torch, which takes seconds to import.
     from attn_train import build
 
-    for job in jobs:
-        composed = compose.compose(job, options)
-        config = configuration_of(composed, job)
+    for config in configs:
         build.check(config)
-        if not multirun:
-            compose.continued(Path(composed.hydra.run.dir), config)
-    return arguments
+    folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
+    if not multirun:
+        compose.continued(folder, configs[0])
+    claim(folder)
+    return Plan(arguments, multirun, folder)
+
+
+def claim(folder: Path) -> None:
+    """Make the output folder and try it; raise ConfigError where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise errors.ConfigError(
+            f"cannot write to the output folder {folder}: {error.strerror}; name another with hydra.run.dir=FOLDER "
+            "(hydra.sweep.dir=FOLDER for a sweep)"
+        ) from error
 
 
 def job(composed: DictConfig) -> float:
@@ -113,26 +142,20 @@ def keep_hydra_files(folder: Path, composed: DictConfig, hydra_config: Any) -> N
 def train() -> None:
     """Run the command attn-train."""
     compose.register()
+    run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(job)
     with exit_codes("attn-train"):
-        arguments = sys.argv[1:]
-        options = compose.parse(arguments)
-        if not compose.asks_only(options):
-            sys.argv[1:] = check(arguments)
-        hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(job)()
-        if not compose.asks_only(options):
-            conclude(compose.parse(sys.argv[1:]))
+        if compose.asks_only(compose.parse(sys.argv[1:])):
+            run_hydra()
+            return
+        planned = plan(sys.argv[1:])
+        sys.argv[1:] = planned.arguments
+        run_hydra()
+        if planned.multirun:
+            from attn_train import sweep
 
-
-def conclude(options: Any) -> None:
-    """End a sweep with its table; exit with the first failed job's code."""
-    name = next((one.removeprefix("sweep=") for one in options.overrides if one.startswith("sweep=")), None)
-    if name is None or not options.multirun:
-        return
-    from attn_train import sweep
-
-    code = sweep.report(Path("outputs") / name)
-    if code:
-        sys.exit(code)
+            code = sweep.report(planned.folder)
+            if code:
+                sys.exit(code)
 
 
 def evaluate() -> None:
@@ -157,7 +180,7 @@ attn-eval: test a finished run again, from its checkpoint.
 run=RUN               a run's folder, outputs/DATE/TIME_MODEL_DATASET_ID
 checkpoint=last       or best: the best on validation images, where the run had some
 split=test            or train, val
-image=PATH            instead: name the class of a picture, or of each picture in a folder, and draw the attention over it
+image=PATH            instead: name what is on a picture, or on each picture in a folder, and draw the attention over it
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 
 Any other setting of the run can be given too: another place for its data (dataset.root=PATH), other data

@@ -1,4 +1,5 @@
-"""From a command line to configurations: everything that knows Hydra, and the translation of its errors into single lines."""
+"""From a command line to configurations: everything that knows Hydra, and the translation of its errors into single
+lines."""
 
 import difflib
 import hashlib
@@ -90,7 +91,8 @@ def sweep_name(overrides: list[str]) -> str:
 
 
 def compose(overrides: list[str], options: Namespace) -> DictConfig:
-    """Compose one configuration, Hydra's own part included; raise ConfigError in one line for anything wrong with it."""
+    """Compose one configuration, Hydra's own part included; raise ConfigError in one line for anything wrong with
+    it."""
     folder = Path(options.config_path).resolve() if options.config_path else CONF
     if options.config_dir:
         overrides = [*overrides, f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"]
@@ -107,13 +109,19 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of each job of a sweep, as Hydra's own sweeper makes them."""
+    """Return the overrides of each job of a sweep, as Hydra's own sweeper makes them.
+
+    Another sweeper chooses its values as it goes: then what it does not vary stands alone.
+    """
     parsed = OverridesParser.create().parse_overrides(overrides)
+    if any(one.startswith("hydra/sweeper=") and one != "hydra/sweeper=basic" for one in overrides):
+        return [[one.input_line or "" for one in parsed if not one.is_sweep_override()]]
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
 
 
 def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
-    """Return the jobs that hold a value which no job before them held: a wrong value shows there, in a fraction of the time."""
+    """Return the jobs that hold a value which no job before them held: a wrong value shows there, in a fraction of
+    the time."""
     seen: set[str] = set()
     chosen = []
     for job in jobs:
@@ -137,7 +145,9 @@ def explain(error: Exception) -> str:
         cause = cause.__cause__
     key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
     reason = " ".join(
-        line.strip() for line in str(cause).splitlines() if not re.match(r"\s*(full_key|object_type|reference_type)\b", line)
+        line.strip()
+        for line in str(cause).splitlines()
+        if not re.match(r"\s*(full_key|object_type|reference_type)\b", line)
     )
     if match := re.search(r"Key '([^']+)' (?:is not in struct|not in )", f"{text} {reason}"):
         return unknown_setting(str(key or match.group(1)))
@@ -151,6 +161,8 @@ def explain(error: Exception) -> str:
         return f"{key} takes a list, like [0.5]"
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{match.group(1)} names several values; add -m to sweep over them, or write [..] for a list"
+    if match := re.search(r"missing mandatory value: (\S+)", reason):
+        return f"{match.group(1)} is missing; it cannot be deleted"
     reason = re.sub(r" See https://hydra\.cc/\S+ for details", "", reason)
     return f"{key}: {reason}" if key and str(key) not in reason else reason
 
@@ -170,15 +182,16 @@ def unknown_setting(name: str) -> str:
 
 def settings() -> list[str]:
     """List every setting of the default configuration by its dotted name."""
-    config = compose([], get_args_parser().parse_args([]))
-    return list(configuration.flatten(OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]))))  # type: ignore[arg-type]
+    return list(configuration.flatten(plain(compose([], parse([])))))
 
 
 def read_saved(folder: Path) -> DictConfig:
     """Read the configuration that a run left in `folder`; raise ConfigError where there is none."""
     path = folder / "config.yaml"
     if not path.is_file():
-        raise ConfigError(f"{folder} is no run folder: it has no config.yaml; name one like outputs/DATE/TIME_MODEL_DATASET_ID")
+        raise ConfigError(
+            f"{folder} is no run folder: it has no config.yaml; name one like outputs/DATE/TIME_MODEL_DATASET_ID"
+        )
     try:
         saved = OmegaConf.load(path)
         config = OmegaConf.merge(OmegaConf.structured(Config), saved)
@@ -189,7 +202,8 @@ def read_saved(folder: Path) -> DictConfig:
 
 
 def override_saved(config: DictConfig, overrides: list[str], options: Namespace) -> Config:
-    """Lay `overrides` (of the command line) over a run's own configuration; a group's choice replaces its whole section."""
+    """Lay `overrides` (of the command line) over a run's own configuration; a group's choice replaces its whole
+    section."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     try:
         for override in OverridesParser.create().parse_overrides(overrides):

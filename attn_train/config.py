@@ -1,7 +1,7 @@
 """The schema of a run's configuration: types here, every value in conf/*.yaml.
 
-The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class or function
-that the name stands for, and are checked against its signature (see options).
+The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class
+or function that the name stands for, and are checked against its signature (see options).
 """
 
 import hashlib
@@ -99,7 +99,15 @@ class Config:
 
 
 # What says where a run's data and folder lie, not what the run is.
-NOT_IDENTITY = ("sweep", "resume", "dataset.root", "dataset.download", "dataset.url", "dataset.digest", "dataset.time_limit")
+NOT_IDENTITY = (
+    "sweep",
+    "resume",
+    "dataset.root",
+    "dataset.download",
+    "dataset.url",
+    "dataset.digest",
+    "dataset.time_limit",
+)
 
 
 def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -132,11 +140,25 @@ def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
     at_least = {
-        "train.epochs": 1, "train.max_steps": 1, "train.batch_size": 1, "train.accumulate": 1, "train.checkpoint_every": 1,
-        "train.eval_every": 1, "train.log_every": 1, "eval.batch_size": 1, "dataset.limit": 1, "dataset.val_size": 0,
-        "dataset.image_size": 4, "dataset.augment.crop": 0, "dataset.augment.cutout": 0, "device.threads": 1, "seed": 0,
-        "seeds.init": 0, "seeds.order": 0, "seeds.augment": 0,
-    }  # fmt: skip
+        "seed": 0,
+        "seeds.init": 0,
+        "seeds.order": 0,
+        "seeds.augment": 0,
+        "train.epochs": 1,
+        "train.max_steps": 1,
+        "train.batch_size": 1,
+        "train.accumulate": 1,
+        "train.checkpoint_every": 1,
+        "train.eval_every": 1,
+        "train.log_every": 1,
+        "eval.batch_size": 1,
+        "dataset.limit": 1,
+        "dataset.val_size": 0,
+        "dataset.image_size": 4,
+        "dataset.augment.crop": 0,
+        "dataset.augment.cutout": 0,
+        "device.threads": 1,
+    }
     for key, least in at_least.items():
         if flat[key] is not None and flat[key] < least:
             raise ConfigError(f"{key}={flat[key]} is out of range; it must be at least {least}")
@@ -164,7 +186,8 @@ def check_ranges(config: Config) -> None:
         )
     if config.dataset.augment.crop >= config.dataset.image_size:
         raise ConfigError(
-            f"dataset.augment.crop={config.dataset.augment.crop} must be below dataset.image_size={config.dataset.image_size}"
+            f"dataset.augment.crop={config.dataset.augment.crop} must be below "
+            f"dataset.image_size={config.dataset.image_size}"
         )
     if any(not deviation > 0 for deviation in config.dataset.deviation):
         raise ConfigError(f"dataset.deviation={config.dataset.deviation} must hold numbers above 0")

@@ -13,7 +13,8 @@ def count_parameters(model: nn.Module) -> int:
 
 @torch.no_grad()
 def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Count the multiply-adds of convolutions and matrix products for one image of `shape` (channels, height, width)."""
+    """Count the multiply-adds of convolutions and matrix products for one image of `shape` (channels, height,
+    width)."""
     was_training = model.training
     model.eval()
     parameter = next(model.parameters())

@@ -1,7 +1,7 @@
 """Where and how arithmetic runs: the device, its precision, memory format, compilation and threads.
 
-`auto` follows a fixed rule from the kind of device, its features and the length of the run, never from a measurement: the same
-command on the same machine always means the same arithmetic.
+`auto` follows a fixed rule from the kind of device, its features and the length of the run, never from a measurement:
+the same command on the same machine always means the same arithmetic.
 """
 
 import logging
@@ -96,7 +96,9 @@ def decide(
     if kind == "auto":
         kind = next(name for name in ("cuda", "mps", "cpu") if name in found)
     if kind not in found:
-        raise ConfigError(f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(found)}")
+        raise ConfigError(
+            f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(found)}"
+        )
     if precision == "auto":
         precision = "bfloat16" if has_fast_bfloat16(kind) else "float32"
     if channels_last is None:
@@ -107,7 +109,9 @@ def decide(
             log.warning("device.compile=auto: not compiling, because there is no C++ compiler (g++ or clang++)")
             compile = False
     elif compile and not has_compiler(kind):
-        raise ConfigError(f"device.compile=true: no compiler for {kind} was found; install g++ or say device.compile=false")
+        raise ConfigError(
+            f"device.compile=true: no compiler for {kind} was found; install g++ or say device.compile=false"
+        )
     return Device(kind, precision, channels_last, compile, threads or usable_cores())
 
 

@@ -60,6 +60,7 @@ def expected(error: BaseException) -> AttnTrainError | None:
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return ResourceError(
-            "out of memory; use a smaller train.batch_size, or the same one computed in parts: train.accumulate=2 (4, 8, ...)"
+            "out of memory; use a smaller train.batch_size, or the same one computed in parts: "
+            "train.accumulate=2 (4, 8, ...)"
         )
     return None

@@ -6,11 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from attn_train import build, checkpoint, compose, pictures, result
-from attn_train import device as devices
+from attn_train import build, checkpoint, compose, device as devices, pictures, result
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
@@ -77,9 +75,7 @@ def main(arguments: list[str]) -> None:
     # Other data is seen as the model has learnt to see: at its size, normalised by its figures.
     given = {one.partition("=")[0] for one in overrides}
     kept: dict[str, Any] = {
-        key: getattr(saved.dataset, key)
-        for key in ("image_size", "mean", "deviation")
-        if f"dataset.{key}" not in given
+        key: getattr(saved.dataset, key) for key in ("image_size", "mean", "deviation") if f"dataset.{key}" not in given
     }
     config = replace(config, dataset=replace(config.dataset, **kept))
     trained = Trained(folder, own["checkpoint"], config)
@@ -96,17 +92,17 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
     splits, dataset = build.load_splits(config.dataset)
     if dataset.classes != trained.classes:
         raise DataError(
-            f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained on "
-            f"{', '.join(trained.classes[:10])}; evaluate it on data with the same ones"
+            f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained "
+            f"on {', '.join(trained.classes[:10])}; evaluate it on data with the same ones"
         )
     if name not in splits:
-        raise ConfigError(f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train")
+        raise ConfigError(
+            f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train"
+        )
     place = trained.device.place
     split = Split(splits[name].images.to(place), splits[name].labels.to(place))
     settings = config.eval
-    return evaluate(
-        trained.model, split, trained.normalization, trained.device, settings.views, settings.batch_size
-    )
+    return evaluate(trained.model, split, trained.normalization, trained.device, settings.views, settings.batch_size)
 
 
 def report(trained: Trained, split: str, outcome: Evaluation) -> None:
@@ -115,16 +111,24 @@ def report(trained: Trained, split: str, outcome: Evaluation) -> None:
     for number, name in enumerate(trained.classes):
         own = outcome.labels == number
         if own.any():
-            log.info("  %-*s  %6.2f %%  %d of %d", width, name, 100 * right[own].float().mean(), right[own].sum(), own.sum())
-    log.info(
-        "Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy
-    )
+            log.info(
+                "  %-*s  %6.2f %%  %d of %d",
+                width,
+                name,
+                100 * right[own].float().mean(),
+                right[own].sum(),
+                own.sum(),
+            )
+    log.info("Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy)
     log.info("%d of %d right, loss %.4f, after step %d", outcome.correct, outcome.total, outcome.loss, trained.step)
     finished = result.read(trained.folder)
     if finished is not None and split == "test":
         same = (finished["correct"], finished["total"]) == (outcome.correct, outcome.total)
         log.info(
-            "result.json says %d of %d: %s", finished["correct"], finished["total"], "the same" if same else "not the same"
+            "result.json says %d of %d: %s",
+            finished["correct"],
+            finished["total"],
+            "the same" if same else "not the same",
         )
 
 
@@ -148,7 +152,9 @@ def name_pictures(trained: Trained, path: Path) -> None:
         logits = infer(trained.model, image, trained.normalization, device, config.eval.views, batch_size=1)
         probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
         name = trained.classes[int(said)]
-        drawn = pictures.attention_on(trained.model, image, trained.normalization, [f"{name} {100 * probability:.0f} %"])
+        drawn = pictures.attention_on(
+            trained.model, image, trained.normalization, [f"{name} {100 * probability:.0f} %"]
+        )
         where = ""
         if drawn is not None:
             target = trained.folder / "attention" / f"{picture.stem}.png"

@@ -99,7 +99,7 @@ def train_step(
         logits = logits.float()  # (batch / accumulate, classes)
         part_loss = F.cross_entropy(logits, part_labels, label_smoothing=label_smoothing)
         part_loss = part_loss * (len(part_labels) / len(labels))
-        part_loss.backward()  # type: ignore[no-untyped-call]
+        part_loss.backward()
         loss += part_loss.detach()
         correct += (logits.detach().argmax(dim=1) == part_labels).sum()
     if clip_norm is not None:
@@ -159,7 +159,8 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 class Speed:
-    """Measures training time and throughput: evaluation counts in neither, the first step (it compiles) not in throughput."""
+    """Measures training time and throughput: evaluation counts in neither, the first step (it compiles) not in
+    throughput."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -247,8 +248,8 @@ def train_epoch(
 ) -> Iterator[Window | None]:
     """Train to the end of the current epoch, or to `total_steps`, or until `stop`.
 
-    Yields after each step: a window at a log step and at the end of the epoch, else None. `progress` counts along; at a window,
-    at a multiple of `pause_every` steps and at a stop it is complete, so that a checkpoint may be written.
+    Yields after each step: a window at a log step and at the end of the epoch, else None. `progress` counts along; at
+    a window, at a multiple of `pause_every` steps and at a stop it is complete, so that a checkpoint may be written.
     """
     model.train()
     pending: list[tuple[Tensor, Tensor, int]] = []

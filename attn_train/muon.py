@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Of the odd polynomial a x + b x^3 + c x^5 that is applied to the singular values; the values are the post's. Chosen for
-# a steep slope at zero: the singular values end between about 0.7 and 1.2, not at one.
+# Of the odd polynomial a x + b x^3 + c x^5 that is applied to the singular values; the values are the post's, chosen
+# for a steep slope at zero: the singular values end between about 0.7 and 1.2, not at one.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
@@ -27,9 +27,9 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Train convolution filters by Muon, and every other parameter by Adam (Kingma and Ba, arXiv 1412.6980).
 
-    A filter bank (out, in, height, width) counts as the matrix (out, in * height * width). With `normalize` its norm is kept
-    at the square root of `out`: before a batch normalisation the length of the filters means nothing, and a fixed one keeps
-    the size of a step relative to it. Groups are told apart by their key `muon`.
+    A filter bank (out, in, height, width) counts as the matrix (out, in * height * width). With `normalize` its norm
+    is kept at the square root of `out`: before a batch normalisation the length of the filters means nothing, and a
+    fixed one keeps the size of a step relative to it. Groups are told apart by their key `muon`.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
@@ -53,7 +53,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
         update = gradient.add(momentum, alpha=group["momentum"]) if group["nesterov"] else momentum
-        # The iteration tolerates bfloat16, and on a GPU its cost shows; on a CPU it is a hundredth of a step in float32.
+        # The iteration tolerates bfloat16. On a GPU its cost shows; on a CPU it is a hundredth of a step in float32.
         matrix = update.reshape(len(update), -1).to(torch.bfloat16 if update.is_cuda else torch.float32)
         update = orthogonalize(matrix, group["newton_schulz_steps"]).to(parameter.dtype).view_as(parameter)
         if group["normalize"]:

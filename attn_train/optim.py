@@ -25,23 +25,17 @@ def decayed_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     return [group for group in groups if group["params"]]
 
 
-def sgd(
-    model: nn.Module, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
-) -> torch.optim.Optimizer:
+def sgd(model: nn.Module, *, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> torch.optim.Optimizer:
     """Make stochastic gradient descent; `nesterov` needs a `momentum` above zero."""
     return torch.optim.SGD(decayed_groups(model, weight_decay), lr, momentum, nesterov=nesterov)
 
 
-def adam(
-    model: nn.Module, *, lr: float, betas: list[float], eps: float, weight_decay: float
-) -> torch.optim.Optimizer:
+def adam(model: nn.Module, *, lr: float, betas: list[float], eps: float, weight_decay: float) -> torch.optim.Optimizer:
     """Make Adam; its `weight_decay` is added to the gradient (arXiv 1412.6980)."""
     return torch.optim.Adam(decayed_groups(model, weight_decay), lr, (betas[0], betas[1]), eps)
 
 
-def adamw(
-    model: nn.Module, *, lr: float, betas: list[float], eps: float, weight_decay: float
-) -> torch.optim.Optimizer:
+def adamw(model: nn.Module, *, lr: float, betas: list[float], eps: float, weight_decay: float) -> torch.optim.Optimizer:
     """Make Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
     return torch.optim.AdamW(decayed_groups(model, weight_decay), lr, (betas[0], betas[1]), eps)
 
@@ -59,11 +53,13 @@ def muon(
     adam_betas: list[float],
     adam_eps: float,
 ) -> torch.optim.Optimizer:
-    """Make Muon for the backbone's convolutions, with Adam for all else: biases, linear layers, the attention mechanism.
+    """Make Muon for the backbone's convolutions, with Adam for all else: biases, linear layers, the attention
+    mechanism.
 
     A mechanism's convolutions are Adam's because their length carries meaning (no normalisation follows them).
     """
-    filters, others = [], []
+    filters: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_filter = parameter.ndim == 4 and "attention" not in name

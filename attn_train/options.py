@@ -12,8 +12,8 @@ from attn_train.errors import ConfigError
 def bind(section: str, target: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments for `target` from `values`, the settings of `section` (dotted, for the message).
 
-    The keyword-only parameters of `target` are the settings it takes. Raises ConfigError for a setting that it does not take,
-    that is missing, or whose value does not fit the annotation.
+    The keyword-only parameters of `target` are the settings it takes. Raises ConfigError for a setting that it does
+    not take, that is missing, or whose value does not fit the annotation.
     """
     signature = inspect.signature(target)
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
@@ -36,7 +36,9 @@ def convert(name: str, value: Any, hint: Any) -> Any:
     """Return `value` as the type that `hint` names; an integer passes for a float, nothing else for another type."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
-            raise ConfigError(f"{name}={value} must be a section with {', '.join(f.name for f in dataclasses.fields(hint))}")
+            raise ConfigError(
+                f"{name}={value} must be a section with {', '.join(f.name for f in dataclasses.fields(hint))}"
+            )
         return convert_dataclass(name, value, hint)
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):

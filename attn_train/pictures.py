@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from attn_train.attention import ATTENTION
+from attn_train.attention.attention import Attention
 from attn_train.data.batches import Normalization
 
 
@@ -37,7 +37,7 @@ def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[s
     wrong = torch.nonzero(said != labels).flatten()
     worst = wrong[probability[wrong].argsort(descending=True)][:count]
     captions = [
-        f"{classes[said[i]]} {100 * probability[i]:.0f} %\nis {classes[labels[i]]}" for i in worst.tolist()
+        f"{classes[int(said[i])]} {100 * probability[i]:.0f} %\nis {classes[int(labels[i])]}" for i in worst.tolist()
     ]
     return captioned(images[worst.to(images.device)].cpu(), captions)
 
@@ -65,7 +65,15 @@ def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
             for column in ticks:
                 if counts[row, column]:
                     colour = "white" if shares[row, column] > 0.5 else "black"
-                    axis.text(column, row, int(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
+                    axis.text(
+                        column,
+                        row,
+                        str(int(counts[row, column])),
+                        ha="center",
+                        va="center",
+                        fontsize=7,
+                        color=colour,
+                    )
     return figure
 
 
@@ -77,7 +85,7 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """
     maps: dict[str, Tensor] = {}
 
-    def recorder(name: str, module: nn.Module) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def recorder(name: str, module: Attention) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             found = module.attention_map(inputs[0])
             if found is not None:
@@ -85,11 +93,10 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
         return record
 
-    kinds = tuple(ATTENTION.values())
     handles = [
         module.register_forward_pre_hook(recorder(name, module))
         for name, module in model.named_modules()
-        if isinstance(module, kinds)
+        if isinstance(module, Attention)
     ]
     try:
         model.eval()

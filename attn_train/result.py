@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attn_train import config as configuration
-from attn_train import cost
+from attn_train import config as configuration, cost
 from attn_train.device import peak_memory_bytes
 from attn_train.loop import Evaluation, Speed
 
@@ -104,8 +103,6 @@ def objective(found: dict[str, Any]) -> float:
 
 def report(found: dict[str, Any], folder: Path) -> None:
     """Print the last lines of a run."""
-    log.info(
-        "Accuracy of the model on the %d test images: %.2f %%", found["total"], 100 * found["test_accuracy"]
-    )
+    log.info("Accuracy of the model on the %d test images: %.2f %%", found["total"], 100 * found["test_accuracy"])
     log.info("run folder: %s", folder)
     log.info("look at it: tensorboard --logdir %s", folder)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from attn_train import build, checkpoint, config as configuration, device as devices, pictures, result, schedule
+from attn_train.backbones.backbone import Backbone
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
@@ -18,6 +18,7 @@ from attn_train.errors import Interrupted
 from attn_train.loop import Evaluation, Progress, Speed, Stop, evaluate, stop_on_signals, train_epoch
 from attn_train.tracking import Bar, Tracker
 
+INITIALIZED_FROM = 5000  # training images that a backbone may look at before the first step
 PICTURED = 8  # test images whose attention is drawn
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Run:
         source = build.make_source(config.dataset)
         torch.manual_seed(config.seed_for("init"))
         # Before the data, which may take long to come: a wrong option shows at once.
-        self.model: nn.Module = build.make_model(config, source.channels, len(source.classes))
+        self.model: Backbone = build.make_model(config, source.channels, len(source.classes))
         splits, self.dataset = build.load_splits(config.dataset)
         normalization = build.make_normalization(config.dataset, source.channels)
         self.batches = build.make_batches(config, splits["train"], normalization)
@@ -52,13 +53,10 @@ class Run:
         )
         self.folder = folder
         place = self.device.place
-        self.splits = {
-            name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()
-        }
+        self.splits = {name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()}
         self.normalization: Normalization = normalization.to(place)
         self.batches = replace(self.batches, split=self.splits["train"], normalization=self.normalization)
-        if hasattr(self.model, "initialize_from"):
-            self.model.initialize_from(normalization(splits["train"].images[:5000]))
+        self.model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
         self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
         self.optimizer = build.make_optimizer_for(config, self.model)
         self.progress = Progress()
@@ -78,7 +76,12 @@ class Run:
         step, settings = self.progress.step, self.config.eval
         if split not in self.outcomes or self.outcomes[split][0] != step:
             outcome = evaluate(
-                self.model, self.splits[split], self.normalization, self.device, settings.views, settings.batch_size
+                self.model,
+                self.splits[split],
+                self.normalization,
+                self.device,
+                settings.views,
+                settings.batch_size,
             )
             self.outcomes[split] = (step, outcome)
         return self.outcomes[split][1]
@@ -171,7 +174,7 @@ def announce(run: Run, resumed: bool) -> None:
         compiled,
         device.threads,
     )
-    log.info("%s %s", "going on at step %d in" % run.progress.step if resumed else "writing to", run.folder)
+    log.info("%s %s", f"going on at step {run.progress.step} in" if resumed else "writing to", run.folder)
 
 
 def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
@@ -217,7 +220,8 @@ def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
             tracker.flush()
             name = signal.Signals(stop.signal).name
             raise Interrupted(
-                f"stopped by {name} at step {progress.step} of {run.total_steps}; go on with: attn-train resume={run.folder}",
+                f"stopped by {name} at step {progress.step} of {run.total_steps}; "
+                f"go on with: attn-train resume={run.folder}",
                 128 + stop.signal,
             )
 
@@ -235,9 +239,7 @@ def end_epoch(run: Run, tracker: Tracker, speed: Speed) -> None:
     split = "val" if "val" in run.splits else "test"
     if (progress.epoch + 1) % config.train.eval_every == 0 or last:
         outcome = run.evaluate(split)
-        tracker.evaluation(
-            split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, config.eval.views
-        )
+        tracker.evaluation(split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, config.eval.views)
         line += f"  {split} loss {outcome.loss:.4f} accuracy {100 * outcome.accuracy:.2f} %"
         if split == "val" and outcome.accuracy > run.best_accuracy:
             run.best_accuracy = outcome.accuracy

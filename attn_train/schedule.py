@@ -1,7 +1,7 @@
 """The learning-rate schedules, by the names that `schedule=` takes.
 
-Each maps progress after the warm-up, from 0 to 1, to the factor that multiplies the learning rate. They keep no state: the
-factor follows from the step alone, so a resumed run needs nothing but its step.
+Each maps progress after the warm-up, from 0 to 1, to the factor that multiplies the learning rate. They keep no
+state: the factor follows from the step alone, so a resumed run needs nothing but its step.
 """
 
 import math

@@ -46,20 +46,19 @@ def read_jobs(sweep: Path) -> list[tuple[str, dict[str, Any], dict[str, Any] | N
 
 
 def report(sweep: Path) -> int:
-    """Print a sweep's table: one row for each combination of all but the seed; return the first failed job's exit code, or 0."""
+    """Print a sweep's table, a row for each combination of all but the seed; return the first failed job's exit code,
+    or 0."""
     jobs = read_jobs(sweep)
     if not jobs:
         return 0
     keys = {key for _, settings, _, _ in jobs for key in settings}
     varied = sorted(
-        key
-        for key in keys
-        if key.split(".")[0] not in ("seed", "seeds") and len({job[1].get(key) for job in jobs}) > 1
+        key for key in keys if key.split(".")[0] not in ("seed", "seeds") and len({job[1].get(key) for job in jobs}) > 1
     )
     arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for name, settings, found, _ in jobs:
+    for name, settings, finished, _ in jobs:
         label = " ".join(f"{key}={settings[key]}" for key in varied if key in settings) or name.split("_seed")[0]
-        arms[label] += [found] if found is not None else []
+        arms[label] += [finished] if finished is not None else []
     width = max(len(label) for label in arms)
     print(f"\n{'':{width}}  runs    mean accuracy  deviation  seconds a run")
     for label, found in arms.items():

@@ -1,4 +1,5 @@
-"""What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the reader."""
+"""What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the
+reader."""
 
 import json
 import logging
@@ -31,7 +32,8 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 class Tracker:
-    """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes on."""
+    """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes
+    on."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "metrics.jsonl"
@@ -40,7 +42,7 @@ class Tracker:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         os.replace(temporary, self.path)
         self.file = self.path.open("a")
-        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def row(self, kind: str, step: int, **values: Any) -> None:
         self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
@@ -73,27 +75,31 @@ class Tracker:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():
             if value or not tag.startswith("speed"):
-                self.writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+                self.writer.add_scalar(tag, value, step)
 
     def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
-        """Write the summaries of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new folder)."""
-        plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in values.items()}
-        for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]
-            self.writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
+        """Write the summaries of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new
+        folder)."""
+        plain = {
+            key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in values.items()
+        }
+        file_writer = self.writer.file_writer
+        for summary in hparams(plain, metrics):
+            file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def images(self, tag: str, images: Tensor, step: int) -> None:
-        self.writer.add_images(tag, images, step)  # type: ignore[no-untyped-call]
+        self.writer.add_images(tag, images, step)
 
     def figure(self, tag: str, figure: Figure, step: int) -> None:
-        self.writer.add_figure(tag, figure, step)  # type: ignore[no-untyped-call]
+        self.writer.add_figure(tag, figure, step)
 
     def flush(self) -> None:
         self.file.flush()
-        self.writer.flush()  # type: ignore[no-untyped-call]
+        self.writer.flush()
 
     def close(self) -> None:
         self.file.close()
-        self.writer.close()  # type: ignore[no-untyped-call]
+        self.writer.close()
 
 
 class Bar:

@@ -1,17 +1,15 @@
 """The attention mechanisms, by the names that `model=` takes.
 
-Each is called as `Class(channels, size=(height, width), **options)`, the options being those of `conf/model/<name>.yaml`,
-and maps `(batch, channels, height, width)` to the same shape. `attention_map(x)` says where a mechanism looks:
-`(batch, height, width)`, or None where it weighs no positions.
+Each is called as `Class(channels, size=(height, width), **options)`, the options being those of
+`conf/model/<name>.yaml`, and maps `(batch, channels, height, width)` to the same shape.
 """
 
-from torch import nn
-
+from attn_train.attention.attention import Attention
 from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
 from attn_train.attention.self_attention import SelfAttention
 
-ATTENTION: dict[str, type[nn.Module]] = {
+ATTENTION: dict[str, type[Attention]] = {
     "gated": GatedConv,
     "none": Identity,
     "self_attention": SelfAttention,

@@ -1,10 +1,13 @@
-"""The gated convolution of the article that this project began with: each element of the map is scaled by its own gate."""
+"""The gated convolution of the article that this project began with: each element of the map is scaled by its own
+gate."""
 
 import torch
 from torch import Tensor, nn
 
+from attn_train.attention.attention import Attention
 
-class GatedConv(nn.Module):
+
+class GatedConv(Attention):
     """Compute `x * sigmoid(conv1(x) * conv2(x))` with two 1x1 convolutions; 2 (c^2 + c) parameters."""
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:

@@ -1,9 +1,11 @@
 """No attention: the baseline that every mechanism is compared with."""
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from attn_train.attention.attention import Attention
 
 
-class Identity(nn.Module):
+class Identity(Attention):
     """Return the feature map unchanged."""
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
@@ -11,6 +13,3 @@ class Identity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
-
-    def attention_map(self, x: Tensor) -> None:
-        return None

@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_train.attention.attention import Attention
 
-class SelfAttention(nn.Module):
+
+class SelfAttention(Attention):
     """Compute `softmax(Q K^T / scale) V` with the pixels of the map as tokens.
 
     `scale="none"` is the article's formula, `"sqrt"` divides by the square root of the channels of a head.

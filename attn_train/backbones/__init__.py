@@ -1,16 +1,15 @@
 """The networks, by the names that `backbone=` takes.
 
-Each is called as `Class(channels, size, classes, attention, **options)`: input channels, (height, width), number of classes,
-and a factory `(channels, size) -> module` that fills the slots which `placement` chooses.
+Each is called as `Class(channels, size, classes, attention, **options)`: input channels, (height, width), number of
+classes, and a factory `(channels, size) -> module` that fills the slots which `placement` chooses.
 """
 
-from torch import nn
-
 from attn_train.backbones.article import ArticleNet
+from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.fast import FastNet
 from attn_train.backbones.resnet import ResNet
 
-BACKBONES: dict[str, type[nn.Module]] = {
+BACKBONES: dict[str, type[Backbone]] = {
     "article": ArticleNet,
     "fast": FastNet,
     "resnet": ResNet,

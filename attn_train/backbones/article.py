@@ -3,10 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
 
 
-class ArticleNet(nn.Module):
+class ArticleNet(Backbone):
     """Build conv 3x3 to 64, ReLU, conv 3x3 to 128, ReLU, attention, flatten, linear (131072 -> 10 at 32x32)."""
 
     def __init__(

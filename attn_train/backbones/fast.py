@@ -1,14 +1,15 @@
-"""A small convolutional network that learns in few epochs, after the design of airbench (Jordan, 2024, arXiv 2404.00498):
-a whitening first layer, three wide stages with early pooling, batch normalisation without scale, GELU."""
+"""A small convolutional network that learns in few epochs, after the design of airbench (Jordan, 2024, arXiv
+2404.00498): a whitening first layer, three wide stages with early pooling, batch normalisation without scale,
+GELU."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
 
 WHITENING_KERNEL = 2
-WHITENING_IMAGES = 5000
 WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
 
 
@@ -30,9 +31,7 @@ def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
 class Stage(nn.Module):
     """Convolve, halve the map, convolve again; `position` of the attention is about the last activation."""
 
-    def __init__(
-        self, channels_in: int, channels: int, size: tuple[int, int], slots: Slots, stage: int
-    ) -> None:
+    def __init__(self, channels_in: int, channels: int, size: tuple[int, int], slots: Slots, stage: int) -> None:
         super().__init__()
         self.conv1 = identity_conv(channels_in, channels)
         self.pool = nn.MaxPool2d(2) if min(size) > 1 else nn.Identity()
@@ -49,7 +48,7 @@ class Stage(nn.Module):
         return self.attention_after(x)
 
 
-class FastNet(nn.Module):
+class FastNet(Backbone):
     """Build the network; `widths` are the channels of its stages."""
 
     def __init__(
@@ -67,9 +66,7 @@ class FastNet(nn.Module):
             raise ValueError(f"widths={widths} must hold at least one number of channels, each at least 1")
         if min(size) < WHITENING_KERNEL:
             raise ValueError(f"images of {size[0]}x{size[1]} are too small; this backbone needs 2x2 at least")
-        slots = Slots(
-            attention, placement, len(widths), positions=("before_activation", "after_activation")
-        )
+        slots = Slots(attention, placement, len(widths), positions=("before_activation", "after_activation"))
         patch = channels * WHITENING_KERNEL**2
         self.whiten = nn.Conv2d(channels, 2 * patch, WHITENING_KERNEL)
         self.whiten.weight.requires_grad_(False)
@@ -88,7 +85,6 @@ class FastNet(nn.Module):
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
         """Set the first layer to whiten the patches of normalised training images (n, channels, height, width)."""
-        images = images[:WHITENING_IMAGES].float()
         patches = F.unfold(images, WHITENING_KERNEL).transpose(1, 2).flatten(0, 1)  # (n * positions, patch)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)

@@ -6,9 +6,10 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
 
-# Blocks in each stage, and the channels of the first stage; every further stage halves the map and doubles the channels.
+# Blocks in each stage, and the channels of the first; every further stage halves the map and doubles the channels.
 STAGES = {18: ((2, 2, 2, 2), 64), 20: ((3, 3, 3), 16), 56: ((9, 9, 9), 16)}
 
 
@@ -38,7 +39,7 @@ class BasicBlock(nn.Module):
         return self.attention_after(F.relu(self.attention_before(self.shortcut(x) + branch)))
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """Build a residual network of `depth` 18, 20 or 56; `width` (channels of the first stage) None is the paper's."""
 
     def __init__(
@@ -57,9 +58,7 @@ class ResNet(nn.Module):
         width = own_width if width is None else width
         if width < 1:
             raise ValueError(f"width={width} is not a number of channels; it must be at least 1, or null")
-        slots = Slots(
-            attention, placement, len(blocks), positions=("branch", "before_activation", "after_activation")
-        )
+        slots = Slots(attention, placement, len(blocks), positions=("branch", "before_activation", "after_activation"))
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []

@@ -76,17 +76,11 @@ class PythonForm:
         batch = read_pickle(content, where)
         images, labels = batch.get("data"), batch.get(self.label_key)
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (count, pixels):
-            found = (
-                f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-            )
+            found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
             raise DataError(f"{where}: expected images uint8 ({count}, {pixels}), found {found}; {AGAIN}")
         if isinstance(labels, np.ndarray):
             labels = labels.tolist()
-        if (
-            not isinstance(labels, list)
-            or len(labels) != count
-            or not all(type(label) is int for label in labels)
-        ):
+        if not isinstance(labels, list) or len(labels) != count or not all(type(label) is int for label in labels):
             raise DataError(f"{where}: expected {count} whole numbers under '{self.label_key}'; {AGAIN}")
         return images, labels
 
@@ -112,9 +106,7 @@ class BinaryForm:
     def decode(self, content: bytes, count: int, pixels: int, where: str) -> Arrays:
         record = self.label_bytes + pixels
         if len(content) != count * record:
-            raise DataError(
-                f"{where}: {len(content)} bytes; expected {count} records of {record} bytes; {AGAIN}"
-            )
+            raise DataError(f"{where}: {len(content)} bytes; expected {count} records of {record} bytes; {AGAIN}")
         records = np.frombuffer(content, dtype=np.uint8).reshape(count, record)
         return records[:, self.label_bytes :], records[:, self.label_bytes - 1].tolist()
 
@@ -128,9 +120,7 @@ def file_digest(path: Path, algorithm: str) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); check the file and its rights"
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
 
 
 def read_archive(path: Path, sizes: dict[str, int]) -> dict[str, bytes]:
@@ -170,9 +160,7 @@ def read_folder(folder: Path, sizes: dict[str, int]) -> dict[str, bytes]:
             with path.open("rb") as file:
                 found[name] = file.read(limit + 1)
         except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}); check the file and its rights"
-            ) from error
+            raise DataError(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
         if len(found[name]) > limit:
             raise DataError(f"{path}: more than {limit} bytes, far too large; {AGAIN}")
     return found

@@ -1,7 +1,7 @@
 """Random flips, crops and cutouts, drawn for each image from (seed, epoch, index) alone.
 
-The draws of an epoch are made at once, for the whole training set, on the CPU: so neither the device, nor the order of the
-images, nor a resume in the middle of an epoch changes what happens to an image.
+The draws of an epoch are made at once, for the whole training set, on the CPU: so neither the device, nor the order
+of the images, nor a resume in the middle of an epoch changes what happens to an image.
 """
 
 import hashlib
@@ -14,10 +14,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for an image: a mirror flip, a shift by up to `crop` pixels, a `cutout` x `cutout` hole (0: none).
+    """What is drawn for an image: a mirror flip, a shift by up to `crop` pixels, a `cutout` x `cutout` hole (0:
+    none).
 
-    `alternating` flips (Jordan, 2024, arXiv 2404.00498, section 3.6) draws each image's side once and then shows it from one
-    side in even epochs and from the other in odd ones.
+    `alternating` flips (Jordan, 2024, arXiv 2404.00498, section 3.6) draws each image's side once and then shows it
+    from one side in even epochs and from the other in odd ones.
     """
 
     flip: Literal["none", "random", "alternating"]
@@ -69,8 +70,8 @@ def reflect(position: Tensor, size: int) -> Tensor:
 def gather(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentation, fill: Tensor) -> Tensor:
     """Take images[index] with each one's flip, shift and cutout applied.
 
-    images: uint8 (n, channels, height, width); index: int64 (batch,); fill: uint8 (channels,), the colour of a cutout; all on
-    one device. Returns uint8 (batch, channels, height, width).
+    images: uint8 (n, channels, height, width); index: int64 (batch,); fill: uint8 (channels,), the colour of a
+    cutout; all on one device. Returns uint8 (batch, channels, height, width).
     """
     if augmentation.flip == "none" and augmentation.crop == 0 and augmentation.cutout == 0:
         return images[index]
@@ -98,6 +99,7 @@ def gather(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentati
 
 
 def within(position: Tensor, centre: Tensor, length: int) -> Tensor:
-    """Say which of `position` (size,) lie in the `length` pixels around each `centre` (batch, 1): bool (batch, size)."""
+    """Say which of `position` (size,) lie in the `length` pixels around each `centre` (batch, 1): bool (batch,
+    size)."""
     start = centre - length // 2
     return (position >= start) & (position < start + length)

@@ -12,7 +12,8 @@ from attn_train.data.dataset import Split
 
 @dataclass(frozen=True)
 class Normalization:
-    """The mean and deviation of each channel, as fractions of the full range, that images are brought to zero and one by."""
+    """The mean and deviation of each channel, as fractions of the full range, that images are brought to zero and one
+    by."""
 
     mean: Tensor  # float32 (channels,)
     deviation: Tensor  # float32 (channels,)
@@ -46,11 +47,10 @@ class TrainBatches:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) of `epoch` (from 0), beginning with batch `start`: float32 (batch, ...), int64 (batch,)."""
+        """Yield (images, labels) of `epoch` (from 0), beginning with batch `start`: float32 (batch, ...), int64
+        (batch,)."""
         images, labels = self.split.images, self.split.labels
-        order = torch.randperm(len(labels), generator=generator("order", self.order_seed, epoch)).to(
-            labels.device
-        )
+        order = torch.randperm(len(labels), generator=generator("order", self.order_seed, epoch)).to(labels.device)
         size = (images.shape[-2], images.shape[-1])
         draws = draw(self.augmentation, len(labels), size, self.augment_seed, epoch).to(labels.device)
         fill = (self.normalization.mean * 255).round().to(torch.uint8)
@@ -70,15 +70,13 @@ def shifted(images: Tensor, shift: int) -> Tensor:
 def views(images: Tensor, count: int) -> list[tuple[float, Tensor]]:
     """Return `count` weighted views of images, the weights summing to one.
 
-    1: the image; 2: with its mirror image; 6: both also shifted by one pixel along the diagonal, either way, the four shifted
-    views sharing half of the weight (the test-time augmentation of arXiv 2404.00498, section 3.5).
+    1: the image; 2: with its mirror image; 6: both also shifted by one pixel along the diagonal, either way, the four
+    shifted views sharing half of the weight (the test-time augmentation of arXiv 2404.00498, section 3.5).
     """
     if count == 1:
         return [(1.0, images)]
     pair = [images, images.flip(-1)]
     if count == 2:
         return [(0.5, view) for view in pair]
-    moved = [
-        view for by in (-1, 1) for original in [shifted(images, by)] for view in (original, original.flip(-1))
-    ]
+    moved = [view for by in (-1, 1) for original in [shifted(images, by)] for view in (original, original.flip(-1))]
     return [(0.25, view) for view in pair] + [(0.125, view) for view in moved]

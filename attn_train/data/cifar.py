@@ -58,8 +58,7 @@ class Cifar:
         if self.image_size == self.spec.image_size:
             return dataset
         train, test = (
-            Split(resize_images(split.images, self.image_size), split.labels)
-            for split in (dataset.train, dataset.test)
+            Split(resize_images(split.images, self.image_size), split.labels) for split in (dataset.train, dataset.test)
         )
         return checked_dataset(dataset.classes, train, test, self.spec.name)
 
@@ -108,8 +107,7 @@ class Cifar:
             expected = (count, spec.channels, side, side)
             if tuple(split.images.shape) != expected:
                 raise DataError(
-                    f"{spec.name} {part}: images {tuple(split.images.shape)}; expected {expected}; "
-                    "fetch it again"
+                    f"{spec.name} {part}: images {tuple(split.images.shape)}; expected {expected}; fetch it again"
                 )
         if dataset.classes != spec.classes:
             raise DataError(f"{spec.name}: its classes are not the official ones; fetch it again")

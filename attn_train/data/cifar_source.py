@@ -79,16 +79,13 @@ class ArchiveSource:
             sizes |= _sizes(self.spec, form)
         contents = read_archive(self.path, sizes)
         # A mirror's archive does not say its form; the first file of one does.
-        form = next(
-            (form for form in self.forms if f"{form.folder}/{form.train[0]}" in contents), self.forms[0]
-        )
+        form = next((form for form in self.forms if f"{form.folder}/{form.train[0]}" in contents), self.forms[0])
         return _decode(self.spec, form, contents, str(self.path))
 
     def _check_digest(self) -> None:
         if not self.digests:
             raise DataError(
-                f"{self.path}: its digest is not known, and no archive is read unchecked; "
-                "give dataset.digest=SHA256"
+                f"{self.path}: its digest is not known, and no archive is read unchecked; give dataset.digest=SHA256"
             )
         found = [file_digest(self.path, algorithm_of(digest)) for digest in self.digests]
         if not any(digest.lower() == actual for digest, actual in zip(self.digests, found, strict=True)):
@@ -126,14 +123,10 @@ class TreeSource:
             _check_folders(class_folders(tree / part), spec.classes, tree / part)
             listing = list_images(tree, part, spec.classes, EXTENSIONS)
             if len(listing.stamps) != count:
-                raise DataError(
-                    f"{tree / part}: {len(listing.stamps)} images, expected {count}; copy the tree again"
-                )
+                raise DataError(f"{tree / part}: {len(listing.stamps)} images, expected {count}; copy the tree again")
             self.listings.append(listing)
         if ignored := sum(listing.ignored for listing in self.listings):
-            log.info(
-                "%s: ignored %d entries that are no image files (%s)", tree, ignored, ", ".join(EXTENSIONS)
-            )
+            log.info("%s: ignored %d entries that are no image files (%s)", tree, ignored, ", ".join(EXTENSIONS))
 
     def stamps(self) -> list[Stamp]:
         return [stamp for listing in self.listings for stamp in listing.stamps]
@@ -153,8 +146,7 @@ class TreeSource:
         image = decode_file(path, FORMATS)
         if image.mode != "RGB" or image.size != (side, side):
             raise DataError(
-                f"{path}: {image.mode} {image.size[0]}x{image.size[1]}; expected RGB {side}x{side}; "
-                "restore the file"
+                f"{path}: {image.mode} {image.size[0]}x{image.size[1]}; expected RGB {side}x{side}; restore the file"
             )
         return to_tensor(image)
 
@@ -206,8 +198,7 @@ def _check_names(found: Sequence[str], expected: Sequence[str], where: str) -> N
     if list(found) != list(expected):
         wrong = next((a for a, b in zip(found, expected, strict=False) if a != b), f"{len(found)} names")
         raise DataError(
-            f"{where}: found '{wrong}'; expected the {len(expected)} classes {expected[0]} to "
-            f"{expected[-1]}; {AGAIN}"
+            f"{where}: found '{wrong}'; expected the {len(expected)} classes {expected[0]} to {expected[-1]}; {AGAIN}"
         )
 
 

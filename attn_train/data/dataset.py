@@ -60,19 +60,14 @@ class ImageDataset(Protocol):
 def check_arguments(root: Path, image_size: int) -> None:
     """Refuse an impossible root folder or image size before any work; raises ConfigError."""
     if not 1 <= image_size <= LARGEST_IMAGE_SIZE:
-        raise ConfigError(
-            f"dataset.image_size={image_size}: expected 1 to {LARGEST_IMAGE_SIZE} pixels a side; try 32"
-        )
+        raise ConfigError(f"dataset.image_size={image_size}: expected 1 to {LARGEST_IMAGE_SIZE} pixels a side; try 32")
     parent = root.absolute().parent
     if not parent.is_dir():
         raise ConfigError(
-            f"dataset.root={root}: its parent folder {parent} does not exist; "
-            "create it or name another folder"
+            f"dataset.root={root}: its parent folder {parent} does not exist; create it or name another folder"
         )
     if root.exists() and not root.is_dir():
-        raise ConfigError(
-            f"dataset.root={root}: expected a folder and found a file; name the folder around it"
-        )
+        raise ConfigError(f"dataset.root={root}: expected a folder and found a file; name the folder around it")
 
 
 def canonical_order(images: torch.Tensor, labels: torch.Tensor) -> Split:
@@ -135,9 +130,7 @@ def hold_out(split: Split, size: int) -> tuple[Split, Split]:
     """
     count = len(split.labels)
     if not 0 <= size < count:
-        raise ConfigError(
-            f"dataset.val_size={size}: expected 0 to {count - 1}, since train has {count} images"
-        )
+        raise ConfigError(f"dataset.val_size={size}: expected 0 to {count - 1}, since train has {count} images")
     rank = rank_in_class(split.labels)
     in_class = torch.bincount(split.labels)[split.labels]
     reserve = (rank >= in_class // 2).long() + (rank == in_class - 1).long()

@@ -8,14 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from attn_train.data.dataset import (
-    Dataset,
-    Split,
-    canonical_order,
-    check_arguments,
-    checked_dataset,
-    split_off_test,
-)
+from attn_train.data.dataset import Dataset, Split, canonical_order, check_arguments, checked_dataset, split_off_test
 from attn_train.data.picture import resize_images
 from attn_train.errors import DataError
 

@@ -27,9 +27,7 @@ def algorithm_of(digest: str) -> str:
     """Return md5 or sha256, told by the length of the hex digest; raises ConfigError for anything else."""
     algorithm = ALGORITHMS.get(len(digest))
     if algorithm is None or not re.fullmatch("[0-9a-fA-F]+", digest):
-        raise ConfigError(
-            f"dataset.digest={digest}: expected 32 (MD5) or 64 (SHA-256) hex digits; copy it whole"
-        )
+        raise ConfigError(f"dataset.digest={digest}: expected 32 (MD5) or 64 (SHA-256) hex digits; copy it whole")
     return algorithm
 
 
@@ -53,8 +51,7 @@ def download(url: str, target: Path, digest: str, time_limit: float) -> None:
         file = part.open("xb")
     except OSError as error:
         raise DataError(
-            f"{target.parent}: cannot write the download there ({error.strerror}); "
-            "give a writable dataset.root"
+            f"{target.parent}: cannot write the download there ({error.strerror}); give a writable dataset.root"
         ) from error
     try:
         with file:
@@ -62,8 +59,7 @@ def download(url: str, target: Path, digest: str, time_limit: float) -> None:
         found = file_digest(part, algorithm_of(digest))
         if found != digest.lower():
             raise DataError(
-                f"{url}: digest {found}, expected {digest}; {target} was not written; "
-                "try again or another dataset.url"
+                f"{url}: digest {found}, expected {digest}; {target} was not written; try again or another dataset.url"
             )
         os.replace(part, target)
     except (OSError, http.client.HTTPException) as error:

@@ -7,15 +7,7 @@ from pathlib import Path
 import torch
 
 from attn_train.data.cache import Cache
-from attn_train.data.dataset import (
-    Dataset,
-    Split,
-    check_arguments,
-    checked_dataset,
-    order_by,
-    pick,
-    split_off_test,
-)
+from attn_train.data.dataset import Dataset, Split, check_arguments, checked_dataset, order_by, pick, split_off_test
 from attn_train.data.picture import fit_square, open_picture, to_tensor
 from attn_train.data.tree import Listing, class_folders, decode_images, list_images
 from attn_train.errors import DataError
@@ -99,9 +91,7 @@ class ImageFolder:
     def _check(self, dataset: Dataset) -> None:
         expected = (self.channels, self.image_size, self.image_size)
         if dataset.classes != self.classes or dataset.train.images.shape[1:] != expected:
-            raise DataError(
-                f"classes {dataset.classes} of {tuple(dataset.train.images.shape[1:])}, not {expected}"
-            )
+            raise DataError(f"classes {dataset.classes} of {tuple(dataset.train.images.shape[1:])}, not {expected}")
 
     def _check_sizes(self, split: Split) -> None:
         counts = torch.bincount(split.labels, minlength=len(self.classes)).tolist()
@@ -133,8 +123,7 @@ def _find_classes(root: Path) -> tuple[bool, tuple[str, ...]]:
     train, test = (class_folders(root / part) for part in PARTS)
     if differing := sorted(set(train) ^ set(test)):
         raise DataError(
-            f"{root}: classes {', '.join(differing[:5])} are not in both train/ and test/; "
-            "give both the same folders"
+            f"{root}: classes {', '.join(differing[:5])} are not in both train/ and test/; give both the same folders"
         )
     return True, _at_least_two(train, root / "train")
 
@@ -142,7 +131,5 @@ def _find_classes(root: Path) -> tuple[bool, tuple[str, ...]]:
 def _at_least_two(classes: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     if len(classes) < 2:
         found = f"only {classes[0]}" if classes else "none"
-        raise DataError(
-            f"{folder}: expected at least 2 class folders, found {found}; put each class into a folder"
-        )
+        raise DataError(f"{folder}: expected at least 2 class folders, found {found}; put each class into a folder")
     return classes

@@ -39,9 +39,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return ADMITTED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which a batch of images never needs"
-            ) from None
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a batch of images never needs") from None
 
 
 def read_pickle(content: bytes, where: str) -> dict[str, Any]:
@@ -52,9 +50,7 @@ def read_pickle(content: bytes, where: str) -> dict[str, Any]:
     except Exception as error:
         raise DataError(f"{where}: refused or damaged ({error}); fetch the official archive again") from error
     if not isinstance(batch, dict):
-        raise DataError(
-            f"{where}: expected a dict, found {type(batch).__name__}; fetch the official archive again"
-        )
+        raise DataError(f"{where}: expected a dict, found {type(batch).__name__}; fetch the official archive again")
     return {_text(key): value for key, value in batch.items()}
 
 

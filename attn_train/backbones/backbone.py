@@ -1,0 +1,15 @@
+"""What every backbone has in common."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """A network that maps images (batch, channels, height, width) to logits (batch, classes)."""
+
+    def initialize_from(self, images: Tensor) -> None:
+        """Set what depends on the data from normalised training images; nothing, unless a backbone says otherwise."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor: ...
