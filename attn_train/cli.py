@@ -117,7 +117,7 @@ def job(composed: DictConfig) -> float:
     from attn_train import result, run, sweep
 
     hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
+    folder = shortest(Path(hydra_config.runtime.output_dir))
     config = configuration_of(composed, list(hydra_config.overrides.task))
     config = compose.continued(folder, config)
     keep_hydra_files(folder, composed, hydra_config)
@@ -126,6 +126,11 @@ def job(composed: DictConfig) -> float:
     if "BasicSweeper" not in str(hydra_config.sweeper.get("_target_")) and not config.dataset.val_size:
         log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
     return sweep.run_job(config, folder)
+
+
+def shortest(path: Path) -> Path:
+    """Return `path` as seen from the working folder where it lies below it: the form that a person would type."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def keep_hydra_files(folder: Path, composed: DictConfig, hydra_config: Any) -> None:

@@ -72,9 +72,7 @@ def test_a_renamed_picture_is_looked_at_again(root: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("damage", ["pixel", "label", "header", "cut", "empty", "text", "zip"])
-def test_a_damaged_cache_is_set_aside_and_rebuilt(
-    damage: str, root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_cache_is_set_aside_and_rebuilt(damage: str, root: Path, caplog: pytest.LogCaptureFixture) -> None:
     small(root).load()
     (path,) = packed(root)
     content = bytearray(path.read_bytes())
@@ -155,9 +153,7 @@ def test_without_any_place_it_goes_on(
 ) -> None:
     (root / ".attn-train").write_bytes(b"")
     monkeypatch.setenv("HOME", str(root / ".attn-train"))
-    monkeypatch.setenv(
-        "XDG_CACHE_HOME", "" if home == "nowhere" else "x" if home == "relative" else str(root)
-    )
+    monkeypatch.setenv("XDG_CACHE_HOME", "" if home == "nowhere" else "x" if home == "relative" else str(root))
     if home == "a file":
         (root / "attn-train").write_bytes(b"")
     assert_is_small(small(root).load())

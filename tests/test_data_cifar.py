@@ -68,9 +68,7 @@ def test_batches_pickled_by_any_python_3_are_read(protocol: int, tmp_path: Path)
         ("data_batch_2", TRAIN[5:], np.array(TRAIN_LABELS[5:])),
         ("test_batch", TEST, TEST_LABELS),
     ):
-        files[f"small-py/{name}"] = pickle.dumps(
-            {"data": images.reshape(-1, 3072), "labels": labels}, protocol
-        )
+        files[f"small-py/{name}"] = pickle.dumps({"data": images.reshape(-1, 3072), "labels": labels}, protocol)
     write_files(tmp_path, files)
     assert_is_small(small(tmp_path).load())
 
@@ -99,9 +97,7 @@ def test_another_image_size_keeps_order_and_labels(tmp_path: Path) -> None:
     assert larger.digest != native.digest
 
 
-def test_pixels_that_are_not_the_published_ones_are_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_pixels_that_are_not_the_published_ones_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_tree(tmp_path / "small")
     digest = small(tmp_path).load().digest
     small(tmp_path, dataclasses.replace(small_spec(), published=digest)).load()
@@ -140,9 +136,7 @@ def test_no_data_and_no_download_says_the_ways(tmp_path: Path) -> None:
         ({"digest": "z" * 64}, "dataset.digest=zzz"),
     ],
 )
-def test_impossible_arguments_are_refused_at_once(
-    options: dict[str, object], named: str, tmp_path: Path
-) -> None:
+def test_impossible_arguments_are_refused_at_once(options: dict[str, object], named: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         small(tmp_path, **options)
     assert named in str(caught.value)
@@ -161,9 +155,7 @@ def test_the_real_tree_has_the_published_channel_means() -> None:
     tree = os.environ.get("ATTN_TRAIN_CIFAR10")
     if not tree:
         pytest.skip("set ATTN_TRAIN_CIFAR10 to a folder that holds cifar10/{train,test}/<class>/*")
-    dataset = Cifar10(
-        root=Path(tree), download=False, url=None, digest=None, image_size=32, time_limit=60
-    ).load()
+    dataset = Cifar10(root=Path(tree), download=False, url=None, digest=None, image_size=32, time_limit=60).load()
     means = [dataset.train.images[:, channel].double().mean().item() / 255 for channel in range(3)]
     assert means == pytest.approx([0.49139968, 0.48215841, 0.44653091], abs=1e-7)
     assert dataset.train.labels.bincount().tolist() == [5000] * 10

@@ -23,9 +23,7 @@ from attn_train.errors import ConfigError, DataError
 
 
 def make(name: str, root: Path, image_size: int = 32) -> ImageDataset:
-    return DATASETS[name](
-        root=root, download=False, url=None, digest=None, image_size=image_size, time_limit=5.0
-    )
+    return DATASETS[name](root=root, download=False, url=None, digest=None, image_size=image_size, time_limit=5.0)
 
 
 def numbered(counts: list[int]) -> Split:
@@ -92,9 +90,7 @@ def test_a_limit_keeps_the_first_of_each_class() -> None:
     split = numbered([5, 2, 9])
     limited = limit_per_class(split, 3)
     assert limited.labels.bincount().tolist() == [3, 2, 3]
-    expected = sorted(
-        n for label in range(3) for n in torch.nonzero(split.labels == label).flatten()[:3].tolist()
-    )
+    expected = sorted(n for label in range(3) for n in torch.nonzero(split.labels == label).flatten()[:3].tolist())
     assert numbers(limited) == expected
     with pytest.raises(ConfigError, match=r"dataset\.limit=0"):
         limit_per_class(split, 0)
@@ -133,9 +129,7 @@ def load(name: str, image_size: int = 32) -> Dataset:
 
 @pytest.mark.parametrize(("name", "counts"), [("digits", (1438, 359)), ("synthetic", (512, 256))])
 @pytest.mark.parametrize("image_size", [8, 32])
-def test_the_data_sets_without_files(
-    name: str, counts: tuple[int, int], image_size: int, tmp_path: Path
-) -> None:
+def test_the_data_sets_without_files(name: str, counts: tuple[int, int], image_size: int, tmp_path: Path) -> None:
     source = make(name, tmp_path, image_size)
     dataset = source.load()
     assert dataset.classes == source.classes
@@ -155,9 +149,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
     labels = torch.cat([dataset.train.labels, dataset.test.labels]).tolist()
     scans = load_digits()
     expected = np.rint(scans.data * 255 / 16).astype(int).tolist()
-    assert sorted(zip(found, labels, strict=True)) == sorted(
-        zip(expected, scans.target.tolist(), strict=True)
-    )
+    assert sorted(zip(found, labels, strict=True)) == sorted(zip(expected, scans.target.tolist(), strict=True))
     per_class = dataset.test.labels.bincount().numpy() / np.bincount(scans.target)
     assert np.abs(per_class - 0.2).max() < 0.005
 

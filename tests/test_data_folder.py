@@ -151,9 +151,7 @@ def test_a_cut_or_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pixels", [100, 60])
-def test_a_decompression_bomb_is_refused(
-    pixels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decompression_bomb_is_refused(pixels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (14, 14)).save(tmp_path / "picture.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
     with pytest.raises(DataError, match=r"picture\.png.*too many pixels"):
@@ -169,9 +167,7 @@ def test_float_pixels_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def folder(root: Path, image_size: int = SIDE) -> ImageFolder:
-    return ImageFolder(
-        root=root, download=False, url=None, digest=None, image_size=image_size, time_limit=5.0
-    )
+    return ImageFolder(root=root, download=False, url=None, digest=None, image_size=image_size, time_limit=5.0)
 
 
 def fill(root: Path, parts: dict[str, int], seed: int = 0) -> None:

@@ -41,16 +41,12 @@ def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
 
 
 def binary_batch(images: np.ndarray, labels: list[int], before: bytes = b"") -> bytes:
-    return b"".join(
-        before + bytes([label]) + image.tobytes() for image, label in zip(images, labels, strict=True)
-    )
+    return b"".join(before + bytes([label]) + image.tobytes() for image, label in zip(images, labels, strict=True))
 
 
 def python_files() -> dict[str, bytes]:
     return {
-        "small-py/batches.meta": pickle.dumps(
-            {b"label_names": [name.encode() for name in CLASSES]}, protocol=2
-        ),
+        "small-py/batches.meta": pickle.dumps({b"label_names": [name.encode() for name in CLASSES]}, protocol=2),
         "small-py/data_batch_1": python2_batch(TRAIN[:5], TRAIN_LABELS[:5]),
         "small-py/data_batch_2": python2_batch(TRAIN[5:], TRAIN_LABELS[5:]),
         "small-py/test_batch": python2_batch(TEST, TEST_LABELS),

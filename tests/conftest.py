@@ -1,0 +1,139 @@
+"""The commands as a user types them: in this process, where most tests run them, or in one of their own."""
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from attn_train import cli
+
+# A run of a fraction of a second. One thread and float32, so that a run can be repeated bit for bit in another process.
+TINY = (
+    "+experiment=smoke",
+    "device=cpu",
+    "device.precision=float32",
+    "device.channels_last=false",
+    "device.threads=1",
+    "backbone.widths=[8,8,8]",
+)
+# The same with 48 steps and a checkpoint at each, long enough to be interrupted.
+LONG = (
+    *TINY,
+    "train.epochs=6",
+    "train.max_steps=null",
+    "train.batch_size=16",
+    "train.checkpoint_every=1",
+    "optimizer=adam",  # whose state has two tensors for each parameter, and a count
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@contextlib.contextmanager
+def process_state(folder: Path) -> Iterator[None]:
+    """Work in `folder`; afterwards bring back what a command changes for its whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    environ, argv, cwd, threads = dict(os.environ), sys.argv[:], Path.cwd(), torch.get_num_threads()
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(environ)
+        sys.argv[:] = argv
+        torch.set_num_threads(threads)
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+        for handler in root.handlers:
+            if handler not in handlers:
+                # The log file; left open it would be a ResourceWarning in another test.
+                handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def run_here(folder: Path, *words: str, command: str = "train") -> Outcome:
+    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with process_state(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        sys.argv[:] = [f"attn-{command}", *words]
+        try:
+            getattr(cli, command)()
+        except SystemExit as stopped:
+            code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def script(name: str) -> str:
+    """Return the path of an installed command."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start attn-train with `words` in a process of its own, in `folder`."""
+    return subprocess.Popen(
+        [script("attn-train"), *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Command:
+    """attn-train in this process, in tmp_path."""
+    return lambda *words: run_here(tmp_path, *words)
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Command:
+    """attn-eval in this process, in tmp_path."""
+    return lambda *words: run_here(tmp_path, *words, command="evaluate")
+
+
+def finished_run(folder: Path, *words: str) -> Path:
+    """Train in `folder`/run and return that run folder."""
+    ended = run_here(folder, *TINY, *words, "hydra.run.dir=run")
+    assert ended.code == 0, ended.err
+    return folder / "run"
+
+
+# Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.
+
+
+@pytest.fixture(scope="session")
+def attention_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of self-attention, with a validation split."""
+    return finished_run(tmp_path_factory.mktemp("attention"), "model=self_attention")
+
+
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run without attention and without a validation split."""
+    return finished_run(tmp_path_factory.mktemp("plain"), "model=none", "dataset.val_size=0")

@@ -1,0 +1,258 @@
+"""Every backbone with every mechanism in every slot: shapes, sizes by closed formulas, placement, whitening."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attn_train.attention import ATTENTION
+from attn_train.attention.gated import GatedConv
+from attn_train.attention.identity import Identity
+from attn_train.backbones import BACKBONES
+from attn_train.backbones.article import ArticleNet
+from attn_train.backbones.fast import WHITENING_EPSILON, FastNet
+from attn_train.backbones.placement import Placement
+from attn_train.backbones.resnet import ResNet
+
+AROUND = ("before_activation", "after_activation")
+# Narrow ones: what is under test is where things go, not how well they learn. The blocks of each stage, and its positions.
+NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
+    "article": ("article", {}, (1,), AROUND),
+    "fast": ("fast", {"widths": [4, 8, 8]}, (1, 1, 1), AROUND),
+    "resnet18": ("resnet", {"depth": 18, "width": 4}, (2, 2, 2, 2), ("branch", *AROUND)),
+    "resnet20": ("resnet", {"depth": 20, "width": 4}, (3, 3, 3), ("branch", *AROUND)),
+    "resnet56": ("resnet", {"depth": 56, "width": 4}, (9, 9, 9), ("branch", *AROUND)),
+}
+
+
+def make(
+    network: str,
+    mechanism: str = "none",
+    stages: Any = "all",
+    position: str = "after_activation",
+    channels: int = 3,
+    size: tuple[int, int] = (32, 32),
+) -> nn.Module:
+    name, options, _, _ = NETWORKS[network]
+    placement = Placement(stages, position)  # type: ignore[arg-type]
+
+    def attention(width: int, area: tuple[int, int]) -> nn.Module:
+        return ATTENTION[mechanism](width, size=area)
+
+    return BACKBONES[name](channels, size, 7, attention, placement=placement, **options)
+
+
+def placements(network: str) -> list[tuple[Any, str]]:
+    _, _, blocks, positions = NETWORKS[network]
+    stages: list[Any] = ["all", *([stage] for stage in range(1, len(blocks) + 1))]
+    return [(chosen, position) for chosen in stages for position in positions]
+
+
+def count(model: nn.Module) -> int:
+    return sum(value.numel() for value in model.parameters())
+
+
+def test_every_backbone_is_under_test() -> None:
+    assert {name for name, _, _, _ in NETWORKS.values()} == set(BACKBONES)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mechanism", sorted(ATTENTION))
+@pytest.mark.parametrize("network", NETWORKS)
+def test_any_slot_size_and_channels_give_class_scores(network: str, mechanism: str) -> None:
+    for stages, position in placements(network):
+        for channels, side in ((1, 8), (3, 8), (3, 32), (1, 33)):
+            model = make(network, mechanism, stages, position, channels, (side, side)).eval()
+            assert model(torch.randn(2, channels, side, side)).shape == (2, 7)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", NETWORKS)
+def test_maps_need_not_be_square(network: str) -> None:
+    """A mechanism that uses the size must be told that of its own map."""
+
+    class Sized(nn.Module):
+        def __init__(self, channels: int, size: tuple[int, int]) -> None:
+            super().__init__()
+            self.expected = (channels, *size)
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert tuple(x.shape[1:]) == self.expected
+            seen.append(self.expected)
+            return x
+
+    name, options, blocks, positions = NETWORKS[network]
+    for position in positions:
+        seen: list[tuple[int, ...]] = []
+        placement = Placement("all", position)  # type: ignore[arg-type]
+        model = BACKBONES[name](1, (9, 14), 7, Sized, placement=placement, **options).eval()
+        assert model(torch.randn(2, 1, 9, 14)).shape == (2, 7)
+        assert len(seen) == sum(blocks)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_attention_stands_where_the_placement_says(network: str) -> None:
+    _, _, blocks, positions = NETWORKS[network]
+    for stages, position in placements(network):
+        model = make(network, "gated", stages, position)
+        chosen = range(1, len(blocks) + 1) if stages == "all" else stages
+        names = [name for name, module in model.named_modules() if isinstance(module, GatedConv)]
+        assert len(names) == sum(blocks[stage - 1] for stage in chosen)
+        word = {"branch": "attention_branch"}.get(position, "attention_" + position.removesuffix("_activation"))
+        assert {name.rpartition(".")[2] for name in names} == {word}
+        others = count(model) - count(make(network, "none"))
+        widths = [module.conv1.in_channels for module in model.modules() if isinstance(module, GatedConv)]
+        assert others == sum(2 * (width * width + width) for width in widths)
+    assert len(positions) > 1
+
+
+def test_several_stages_can_be_listed() -> None:
+    model = make("resnet20", "none", [1, 3], "branch")
+    found = [name for name, module in model.named_modules() if isinstance(module, Identity)]
+    assert found == [f"blocks.{block}.attention_branch" for block in (0, 1, 2, 6, 7, 8)]
+
+
+def negate(channels: int, size: tuple[int, int]) -> nn.Module:
+    """A mechanism whose place shows in the numbers: after a ReLU it leaves nothing above zero, before one it does."""
+
+    class Negate(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return -x
+
+    return Negate()
+
+
+@torch.no_grad()
+def test_the_article_puts_attention_on_the_said_side_of_the_relu() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    for position in AROUND:
+        torch.manual_seed(0)
+        model = ArticleNet(3, (8, 8), 5, negate, placement=Placement([1], position))  # type: ignore[arg-type]
+        features = model.conv2(model.conv1(x).clamp(min=0))
+        shown = (-features).clamp(min=0) if position == "before_activation" else -features.clamp(min=0)
+        torch.testing.assert_close(model(x), model.head(shown.flatten(1)))
+
+
+@torch.no_grad()
+def test_a_residual_block_puts_attention_on_the_said_side_of_the_sum() -> None:
+    x = torch.randn(2, 4, 8, 8).abs()
+    for position in ("branch", *AROUND):
+        torch.manual_seed(0)
+        options = {"depth": 20, "width": 4, "placement": Placement([1], position)}  # type: ignore[arg-type]
+        block = ResNet(3, (8, 8), 5, negate, **options).eval().blocks[0]  # type: ignore[index, arg-type]
+        branch = block.norm2(block.conv2(block.norm1(block.conv1(x)).clamp(min=0)))
+        expected = {
+            "branch": (x - branch).clamp(min=0),
+            "before_activation": (-(x + branch)).clamp(min=0),
+            "after_activation": -((x + branch).clamp(min=0)),
+        }[position]
+        torch.testing.assert_close(block(x), expected)
+
+
+def test_the_article_has_its_sizes() -> None:
+    model = make("article", "none")
+    assert model.head.in_features == 131072  # type: ignore[union-attr]
+    convolutions = (3 * 9 + 1) * 64 + (64 * 9 + 1) * 128
+    assert count(model) == convolutions + 131072 * 7 + 7
+    assert make("article", "none", size=(8, 6)).head.in_features == 128 * 8 * 6  # type: ignore[union-attr]
+
+
+def residual_parameters(widths: tuple[int, ...], blocks: int, classes: int) -> int:
+    """Count by hand, with a 1x1 convolution and its normalisation as the shortcut wherever the width changes (option B
+    of arXiv 1512.03385; its option A has none)."""
+    total = 3 * widths[0] * 9 + 2 * widths[0]
+    before = widths[0]
+    for width in widths:
+        for _ in range(blocks):
+            total += before * width * 9 + width * width * 9 + 4 * width
+            if before != width:
+                total += before * width + 2 * width
+            before = width
+    return total + before * classes + classes
+
+
+@pytest.mark.parametrize(
+    ("depth", "widths", "blocks", "millions"),
+    [(20, (16, 32, 64), 3, 0.27), (56, (16, 32, 64), 9, 0.86), (18, (64, 128, 256, 512), 2, 11.17)],
+)
+def test_residual_networks_have_the_papers_sizes(
+    depth: Any, widths: tuple[int, ...], blocks: int, millions: float
+) -> None:
+    with torch.device("meta"):
+        model = ResNet(
+            3, (32, 32), 10, ATTENTION["none"], depth=depth, width=None, placement=Placement("all", "branch")
+        )
+    assert count(model) == residual_parameters(widths, blocks, 10)
+    assert count(model) / 1e6 == pytest.approx(millions, abs=0.005)
+    weighted = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert len([name for name in weighted if "shortcut" not in name]) == depth
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_unknown_stage_is_refused_with_the_choices(network: str) -> None:
+    last = len(NETWORKS[network][2])
+    for stage in (0, -1, last + 1):
+        with pytest.raises(ValueError, match=rf"placement.stages has {stage};.* stages 1 to {last}, or all"):
+            make(network, "gated", [stage])
+
+
+@pytest.mark.parametrize("network", ["article", "fast"])
+def test_a_position_that_the_backbone_lacks_is_refused_with_the_choices(network: str) -> None:
+    with pytest.raises(ValueError, match="placement.position=branch .*before_activation, after_activation"):
+        make(network, "gated", "all", "branch")
+
+
+def test_impossible_widths_and_sizes_are_refused() -> None:
+    slot = {"placement": Placement("all", "after_activation")}
+    for widths in ([], [8, 0]):
+        with pytest.raises(ValueError, match="widths="):
+            FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **slot)
+    with pytest.raises(ValueError, match="1x9 .*2x2"):
+        FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **slot)
+    with pytest.raises(ValueError, match="width=0"):
+        ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, **slot)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_fast_networks_first_layer_whitens_the_images_it_was_given(channels: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(200, channels, 10, 10, generator=random)
+    # Neighbours alike and channels alike, as in photographs; each image also negated, so that the mean is zero.
+    images = nn.functional.avg_pool2d(images, 2, 1) + 0.5 * images.mean(dim=1, keepdim=True)[..., 1:, 1:]
+    images = torch.cat([images, -images])
+    model = make("fast", channels=channels, size=(9, 9))
+    model.initialize_from(images)  # type: ignore[operator]
+    out = model.whiten(images)  # type: ignore[operator]
+    half = out.shape[1] // 2
+    torch.testing.assert_close(out[:, half:], -out[:, :half])
+    flat = out[:, :half].transpose(0, 1).flatten(1)
+    patches = images.unfold(2, 2, 1).unfold(3, 2, 1).permute(1, 4, 5, 0, 2, 3).reshape(4 * channels, -1)
+    smallest = float(torch.linalg.eigvalsh(torch.cov(patches.double()))[0])
+    assert smallest > 10 * WHITENING_EPSILON  # else the identity below would prove nothing
+    away = (torch.cov(flat) - torch.eye(half)).abs().max()
+    assert away < WHITENING_EPSILON / smallest + 1e-3
+
+
+def test_the_first_layer_and_the_scales_stay_as_they_are() -> None:
+    model = make("fast", "gated")
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    scales = {f"stages.{stage}.norm{norm}.weight" for stage in range(3) for norm in (1, 2)}
+    assert frozen == {"whiten.weight"} | scales
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
+    torch.manual_seed(0)
+    model = make(network, "self_attention")
+    model(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    # The key's bias adds the same to all scores of a query, which the softmax does not see.
+    missing = [
+        name
+        for name, value in model.named_parameters()
+        if value.requires_grad
+        and (value.grad is None or not value.grad.abs().max() > 0)
+        and not name.endswith("key.bias")
+    ]
+    assert not missing

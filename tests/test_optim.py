@@ -1,0 +1,172 @@
+"""Which parameters an optimizer gets and how, what reaches torch, and what is refused."""
+
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from attn_train import options
+from attn_train.attention import ATTENTION
+from attn_train.backbones.fast import FastNet
+from attn_train.backbones.placement import Placement
+from attn_train.compose import CONF
+from attn_train.optim import OPTIMIZERS, make_optimizer, set_lr
+
+YAML_FILES = {path.stem: path for path in sorted((CONF / "optimizer").glob("*.yaml"))}
+SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+ADAM = {"lr": 0.002, "betas": [0.8, 0.95], "eps": 1e-7, "weight_decay": 0.03}
+MUON = {
+    "lr": 0.24,
+    "momentum": 0.6,
+    "nesterov": True,
+    "normalize": True,
+    "newton_schulz_steps": 3,
+    "weight_decay": 0.02,
+    "adam_lr": 0.01,
+    "adam_betas": [0.85, 0.95],
+    "adam_eps": 1e-8,
+}
+OPTIONS: dict[str, dict[str, Any]] = {"sgd": SGD, "adam": ADAM, "adamw": ADAM, "muon": MUON}
+
+
+def network() -> FastNet:
+    """A network with filters, a linear layer, biases, frozen parameters, and filters inside the attention."""
+    torch.manual_seed(0)
+    placement = Placement("all", "after_activation")
+    return FastNet(3, (8, 8), 5, ATTENTION["gated"], widths=[4, 6], placement=placement)
+
+
+def names(model: nn.Module, group: dict[str, Any]) -> set[str]:
+    chosen = {id(parameter) for parameter in group["params"]}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in chosen}
+
+
+def test_every_optimizer_has_its_yaml_and_is_under_test() -> None:
+    assert set(OPTIMIZERS) == set(YAML_FILES) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(YAML_FILES))
+def test_the_yaml_makes_its_optimizer(name: str) -> None:
+    values = yaml.safe_load(YAML_FILES[name].read_text())
+    assert values.pop("name") == name
+    bound = options.bind("optimizer", OPTIMIZERS[name], values)
+    optimizer = make_optimizer(name, network(), bound)
+    assert optimizer.param_groups[0]["lr"] == bound["lr"]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_each_trained_parameter_is_in_one_group_and_no_frozen_one_is(name: str) -> None:
+    model = network()
+    optimizer = make_optimizer(name, model, OPTIONS[name])
+    given = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    assert sorted(given) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+    assert len(given) < len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_vectors_are_not_decayed(name: str) -> None:
+    model = network()
+    decay = OPTIONS[name]["weight_decay"]
+    by_decay = {
+        group["weight_decay"]: names(model, group) for group in make_optimizer(name, model, OPTIONS[name]).param_groups
+    }
+    assert set(by_decay) == {decay, 0.0}
+    trained = {key for key, value in model.named_parameters() if value.requires_grad}
+    assert by_decay[0.0] == {key for key in trained if key.endswith("bias")}
+    assert by_decay[decay] == {key for key in trained if key.endswith("weight")}
+
+
+def test_muon_gets_the_backbones_filters_alone() -> None:
+    model = network()
+    optimizer = make_optimizer("muon", model, MUON)
+    groups = {group["muon"]: group for group in optimizer.param_groups}
+    filters = {f"stages.{stage}.conv{conv}.weight" for stage in (0, 1) for conv in (1, 2)}
+    assert names(model, groups[True]) == filters
+    others = names(model, groups[False])
+    assert "stages.0.attention_after.conv1.weight" in others
+    assert "head.weight" in others
+    assert "whiten.bias" in others
+    assert groups[True]["weight_decay"] == 0.02
+    assert groups[False]["weight_decay"] == 0.0
+    assert groups[False]["betas"] == (0.85, 0.95)
+    assert (groups[True]["lr"], groups[False]["lr"]) == (0.24, 0.01)
+
+
+def test_a_model_without_filters_or_without_vectors_trains_too() -> None:
+    linear = nn.Linear(2, 2, bias=False)
+    for name, values in OPTIONS.items():
+        assert len(make_optimizer(name, linear, values).param_groups) == 1
+
+
+def test_options_reach_torch() -> None:
+    sgd = make_optimizer("sgd", network(), SGD)
+    assert type(sgd) is torch.optim.SGD
+    for group in sgd.param_groups:
+        assert (group["lr"], group["momentum"], group["nesterov"], group["dampening"]) == (0.1, 0.9, True, 0)
+    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        made = make_optimizer(name, network(), ADAM)
+        assert type(made) is kind
+        for group in made.param_groups:
+            assert (group["lr"], group["betas"], group["eps"]) == (0.002, (0.8, 0.95), 1e-7)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adams_decay_is_of_the_kind_its_paper_says(name: str) -> None:
+    """Without a gradient of its own Adam turns the decay into a step of the full rate; AdamW only shrinks."""
+    model = nn.Linear(2, 2, bias=False)
+    model.weight.data.fill_(2.0)
+    optimizer = make_optimizer(name, model, ADAM | {"eps": 1e-12})
+    model.weight.grad = torch.zeros(2, 2)
+    optimizer.step()
+    expected = 2 - 0.002 if name == "adam" else 2 * (1 - 0.002 * 0.03)
+    torch.testing.assert_close(model.weight.detach(), torch.full((2, 2), expected))
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_the_rate_is_set_relative_to_the_initial_one(name: str) -> None:
+    optimizer = make_optimizer(name, network(), OPTIONS[name])
+    initial = [group["initial_lr"] for group in optimizer.param_groups]
+    assert initial == [group["lr"] for group in optimizer.param_groups]
+    for factor in (0.5, 0.1, 1.0):
+        assert set_lr(optimizer, factor) == initial[0] * factor
+        assert [group["lr"] for group in optimizer.param_groups] == [lr * factor for lr in initial]
+
+
+NAN = float("nan")
+OUT_OF_RANGE: list[tuple[str, str, Any, str]] = [
+    *[
+        (name, "lr", value, "lr=.* must be above 0")
+        for name in sorted(OPTIONS)
+        for value in (0, -0.1, NAN, float("inf"))
+    ],
+    *[
+        (name, "weight_decay", value, "weight_decay=.* at least 0")
+        for name in sorted(OPTIONS)
+        for value in (-1e-4, NAN)
+    ],
+    *[("sgd", "momentum", value, "momentum=.* at least 0 and below 1") for value in (-0.1, 1.0, 1.5, NAN)],
+    ("muon", "momentum", 1.0, "momentum=1.0 must be at least 0 and below 1"),
+    ("adam", "eps", 0.0, "eps=0.0 must be above 0"),
+    ("adamw", "eps", -1.0, "eps=-1.0 must be above 0"),
+    *[("adam", "betas", value, r"betas=\[.*\] must be two numbers") for value in ([0.9], [0.9, 1.0], [-0.1, 0.9], [])],
+    ("adamw", "betas", [0.9, 0.9, 0.9], r"betas=\[.*\] must be two numbers, each at least 0 and below 1"),
+    ("muon", "adam_betas", [0.9, 1.0], r"adam_betas=\[0.9, 1.0\] must be two numbers"),
+    ("muon", "adam_lr", 0, "adam_lr=0 must be above 0"),
+    ("muon", "adam_eps", 0, "adam_eps=0 must be above 0"),
+    ("muon", "newton_schulz_steps", 0, "newton_schulz_steps=0 must be above 0"),
+    ("sgd", "momentum", 0.0, "nesterov=true needs a momentum above 0"),
+    ("muon", "momentum", 0.0, "nesterov=true needs a momentum above 0"),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "value", "message"), OUT_OF_RANGE)
+def test_what_is_out_of_range_is_refused(name: str, key: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_optimizer(name, network(), OPTIONS[name] | {key: value})
+
+
+def test_the_ends_of_the_ranges_are_allowed() -> None:
+    make_optimizer("sgd", network(), {"lr": 1e-9, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0})
+    make_optimizer("adam", network(), ADAM | {"betas": [0.0, 0.0], "weight_decay": 0.0})
