@@ -61,17 +61,19 @@ def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]
     renames leaves at every moment a checkpoint whose digest is in some JSON file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f"{name}.new.pt"
+    new, new_json = folder / f"{name}.new.pt", folder / f"{name}.new.json"
+    if new_json.exists() and not new.exists():
+        # A kill between the last two renames: finish them, or the digest of a sound checkpoint would be overwritten.
+        os.replace(new_json, folder / f"{name}.json")
     write_durably(new, lambda file: torch.save({**state, "version": VERSION}, file))
     text = json.dumps({**summary, "version": VERSION, "sha256": sha256(new)}, indent=2) + "\n"
-    new_json = folder / f"{name}.new.json"
     write_durably(new_json, lambda file: file.write(text.encode()))
     if name == "last" and (folder / "last.pt").exists():
         if (folder / "last.json").exists():
             os.replace(folder / "last.json", folder / "previous.json")
         os.replace(folder / "last.pt", folder / "previous.pt")
-    os.replace(new_json, folder / f"{name}.json")
     os.replace(new, folder / f"{name}.pt")
+    os.replace(new_json, folder / f"{name}.json")
     sync_folder(folder)
 
 
@@ -114,7 +116,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path} cannot be read as a checkpoint of plain tensors: {reason}") from error
     version = state.get("version") if isinstance(state, dict) else None
     if version != VERSION:

@@ -6,6 +6,7 @@ or function that the name stands for, and are checked against its signature (see
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,9 @@ def check_ranges(config: Config) -> None:
     for key, least in at_least.items():
         if flat[key] is not None and flat[key] < least:
             raise ConfigError(f"{key}={flat[key]} is out of range; it must be at least {least}")
+    for key in ("seed", "seeds.init", "seeds.order", "seeds.augment"):
+        if flat[key] is not None and flat[key] >= 2**63:
+            raise ConfigError(f"{key}={flat[key]} is out of range; it must be below 2^63")
     choices: dict[str, tuple[Any, ...]] = {
         "dataset.augment.flip": ("none", "random", "alternating"),
         "eval.views": (1, 2, 6),
@@ -189,5 +193,7 @@ def check_ranges(config: Config) -> None:
             f"dataset.augment.crop={config.dataset.augment.crop} must be below "
             f"dataset.image_size={config.dataset.image_size}"
         )
+    if not all(math.isfinite(mean) for mean in config.dataset.mean):
+        raise ConfigError(f"dataset.mean={config.dataset.mean} must hold finite numbers")
     if any(not deviation > 0 for deviation in config.dataset.deviation):
         raise ConfigError(f"dataset.deviation={config.dataset.deviation} must hold numbers above 0")

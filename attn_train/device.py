@@ -73,11 +73,15 @@ def has_compiler(kind: str) -> bool:
     return kind == "cuda"
 
 
+# Before anything changes it: torch's own choice, which heeds OMP_NUM_THREADS.
+DEFAULT_THREADS = torch.get_num_threads()
+
+
 def usable_cores() -> int:
-    """Count the cores that this process may use, which a container or a scheduler can make fewer than the machine's."""
+    """Count the cores that this process may use, which a scheduler can make fewer than the machine's."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(DEFAULT_THREADS, len(os.sched_getaffinity(0)))
+    return DEFAULT_THREADS
 
 
 def decide(

@@ -4,6 +4,7 @@ Each is called as `function(model, **options)`, the options being those of `conf
 parameter group carries `initial_lr`, which a schedule's factor multiplies.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -99,10 +100,11 @@ def make_optimizer(name: str, model: nn.Module, options: dict[str, Any]) -> torc
     """Make the optimizer `name`; raise ValueError for an option out of its range."""
     positive = {"lr", "eps", "adam_lr", "adam_eps", "newton_schulz_steps"}
     for key, value in options.items():
-        if key in positive and value <= 0:
-            raise ValueError(f"{key}={value} must be above 0")
-        if key == "weight_decay" and value < 0:
-            raise ValueError(f"{key}={value} must be at least 0")
+        # Written so that NaN, which compares False with everything, is refused too.
+        if key in positive and not 0 < value < math.inf:
+            raise ValueError(f"{key}={value} must be above 0, and finite")
+        if key == "weight_decay" and not 0 <= value < math.inf:
+            raise ValueError(f"{key}={value} must be at least 0, and finite")
         if key == "momentum" and not 0 <= value < 1:
             raise ValueError(f"{key}={value} must be at least 0 and below 1")
         if key.endswith("betas") and (len(value) != 2 or not all(0 <= beta < 1 for beta in value)):

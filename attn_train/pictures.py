@@ -10,12 +10,22 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
-from attn_train.data.batches import Normalization
+from attn_train.data.batches import Normalization, TrainBatches
 
 
 def to_rgb(images: Tensor) -> Tensor:
     """Return uint8 images (n, channels, height, width) with three channels."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
+
+
+def samples(batches: TrainBatches, count: int = 64) -> Tensor:
+    """Return a grid of training images as the network sees them, augmented: uint8 (3, height, width)."""
+    # Takes more than a second to import, which a run should not wait for at its start.
+    from torchvision.utils import make_grid
+
+    images, _ = next(batches.epoch(0))
+    shown = batches.normalization.undo(images[:count]).cpu()
+    return make_grid(to_rgb(shown), nrow=8, padding=2, pad_value=255)
 
 
 def captioned(images: Tensor, captions: Sequence[str], columns: int = 8) -> Figure:

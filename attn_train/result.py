@@ -28,6 +28,11 @@ def read(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def discard(folder: Path) -> None:
+    """Take back the result of a run that goes on for longer: its presence means finished."""
+    (folder / "result.json").unlink(missing_ok=True)
+
+
 def versions() -> dict[str, str]:
     names = ("attn-train", "torch", "torchvision", "numpy", "hydra-core")
     found = {"python": platform.python_version()}

@@ -14,7 +14,7 @@ from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
 from attn_train.device import Device
-from attn_train.errors import Interrupted
+from attn_train.errors import ConfigError, Interrupted
 from attn_train.loop import Evaluation, Progress, Speed, Stop, evaluate, stop_on_signals, train_epoch
 from attn_train.tracking import Bar, Tracker
 
@@ -132,21 +132,25 @@ class Run:
 
 def train(config: Config, folder: Path) -> dict[str, Any]:
     """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result."""
-    if (finished := result.read(folder)) is not None:
+    finished = result.read(folder)
+    if finished is not None and finished["epochs"] >= config.train.epochs:
         log.info("already finished: %s", folder)
         result.report(finished, folder)
         return finished
     run = Run(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    configuration.write(folder, run.config)
     resumed = run.restore()
+    if run.progress.step > run.total_steps:
+        raise ConfigError(
+            f"train.epochs={config.train.epochs} ends before step {run.progress.step}, where {folder} stands; "
+            "give it more epochs, or start a new run"
+        )
+    configuration.write(folder, run.config)
+    result.discard(folder)
     announce(run, resumed)
     tracker = Tracker(folder, run.progress.step)
     speed = Speed(run.device)
     try:
-        if not resumed:
-            samples = run.splits["train"].images[:64].cpu()
-            tracker.images("images/samples", pictures.to_rgb(samples), 0)
         with stop_on_signals() as stop:
             fit(run, tracker, speed, stop)
         final = run.evaluate("test")
@@ -257,6 +261,7 @@ def finish_tracking(run: Run, tracker: Tracker, final: Evaluation, finished: dic
     """Write the final pictures and the hyperparameters with the figures they led to."""
     step, classes = run.progress.step, run.dataset.classes
     images = run.splits["test"].images
+    tracker.image("images/samples", pictures.samples(run.batches), step)
     if "val" in run.splits:
         tracker.evaluation("test", step, run.progress.epoch - 1, final.loss, final.accuracy, run.config.eval.views)
     tracker.figure("images/misclassified", pictures.mistakes(images, final.logits, final.labels, classes), step)

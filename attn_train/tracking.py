@@ -87,8 +87,9 @@ class Tracker:
         for summary in hparams(plain, metrics):
             file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
-    def images(self, tag: str, images: Tensor, step: int) -> None:
-        self.writer.add_images(tag, images, step)
+    def image(self, tag: str, image: Tensor, step: int) -> None:
+        """Write one image: uint8 (channels, height, width)."""
+        self.writer.add_image(tag, image, step)
 
     def figure(self, tag: str, figure: Figure, step: int) -> None:
         self.writer.add_figure(tag, figure, step)

@@ -53,8 +53,9 @@ def process_state(folder: Path) -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     environ, argv, cwd, threads = dict(os.environ), sys.argv[:], Path.cwd(), torch.get_num_threads()
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    os.environ.pop("HYDRA_FULL_ERROR", None)
     os.chdir(folder)
+    # As in a fresh process; with a handler of pytest's, logging.basicConfig would do nothing.
+    root.handlers[:] = []
     try:
         yield
     finally:
@@ -66,9 +67,8 @@ def process_state(folder: Path) -> Iterator[None]:
         for number, handler in signals.items():
             signal.signal(number, handler)
         for handler in root.handlers:
-            if handler not in handlers:
-                # The log file; left open it would be a ResourceWarning in another test.
-                handler.close()
+            # The log file; left open it would be a ResourceWarning in another test.
+            handler.close()
         root.handlers[:] = handlers
         root.setLevel(level)
 

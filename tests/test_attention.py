@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train import options
 from attn_train.attention import ATTENTION
+from attn_train.attention.attention import Attention
 from attn_train.attention.gated import GatedConv
 from attn_train.attention.self_attention import SelfAttention
 from attn_train.compose import CONF
@@ -93,7 +94,7 @@ CASES: list[Case] = [
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
 
 
-def make(case: Case, channels: int = 4, size: tuple[int, int] = (3, 2)) -> nn.Module:
+def make(case: Case, channels: int = 4, size: tuple[int, int] = (3, 2)) -> Attention:
     torch.manual_seed(3)
     return ATTENTION[case[0]](channels, size=size, **case[1]).double()
 
@@ -191,6 +192,7 @@ def test_the_attention_map_covers_the_image(case: Case) -> None:
     if case[0] == "none":
         assert found is None
         return
+    assert found is not None
     assert found.shape == (2, 5, 7)
     assert 0 <= found.min() < found.max() <= 1
 
@@ -218,6 +220,7 @@ def test_weights_on_request_are_those_of_the_fused_path(variant: dict[str, Any])
     torch.testing.assert_close(out, module(x), rtol=1e-10, atol=1e-12)
     # What a pixel receives on average; an image's total is one.
     received = module.attention_map(x)
+    assert received is not None
     torch.testing.assert_close(received.flatten(1), weights.sum(dim=(1, 2)) / (35 * variant["heads"]))
     torch.testing.assert_close(received.sum(dim=(1, 2)), torch.ones(2, dtype=torch.float64))
 

@@ -16,7 +16,7 @@ from attn_train.backbones.placement import Placement
 from attn_train.backbones.resnet import ResNet
 
 AROUND = ("before_activation", "after_activation")
-# Narrow ones: what is under test is where things go, not how well they learn. The blocks of each stage, and its positions.
+# The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
     "article": ("article", {}, (1,), AROUND),
     "fast": ("fast", {"widths": [4, 8, 8]}, (1, 1, 1), AROUND),
@@ -139,8 +139,8 @@ def test_a_residual_block_puts_attention_on_the_said_side_of_the_sum() -> None:
     x = torch.randn(2, 4, 8, 8).abs()
     for position in ("branch", *AROUND):
         torch.manual_seed(0)
-        options = {"depth": 20, "width": 4, "placement": Placement([1], position)}  # type: ignore[arg-type]
-        block = ResNet(3, (8, 8), 5, negate, **options).eval().blocks[0]  # type: ignore[index, arg-type]
+        placement = Placement([1], position)  # type: ignore[arg-type]
+        block: Any = ResNet(3, (8, 8), 5, negate, depth=20, width=4, placement=placement).eval().blocks[0]
         branch = block.norm2(block.conv2(block.norm1(block.conv1(x)).clamp(min=0)))
         expected = {
             "branch": (x - branch).clamp(min=0),
@@ -199,7 +199,7 @@ def test_an_unknown_stage_is_refused_with_the_choices(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["article", "fast"])
 def test_a_position_that_the_backbone_lacks_is_refused_with_the_choices(network: str) -> None:
-    with pytest.raises(ValueError, match="placement.position=branch .*before_activation, after_activation"):
+    with pytest.raises(ValueError, match=r"placement.position=branch .*before_activation, after_activation"):
         make(network, "gated", "all", "branch")
 
 
@@ -208,7 +208,7 @@ def test_impossible_widths_and_sizes_are_refused() -> None:
     for widths in ([], [8, 0]):
         with pytest.raises(ValueError, match="widths="):
             FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **slot)
-    with pytest.raises(ValueError, match="1x9 .*2x2"):
+    with pytest.raises(ValueError, match=r"1x9 .*2x2"):
         FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **slot)
     with pytest.raises(ValueError, match="width=0"):
         ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, **slot)

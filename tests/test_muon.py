@@ -49,9 +49,10 @@ def test_five_steps_bring_the_singular_values_near_one(shape: tuple[int, int]) -
 def test_the_size_of_a_matrix_does_not_matter_and_stacks_are_done_one_by_one() -> None:
     stack = noise(2, 3, 4, 9)
     found = orthogonalize(stack, 5)
-    torch.testing.assert_close(orthogonalize(1000 * stack, 5), found, rtol=1e-6, atol=1e-8)
-    for one, expected in zip(found, stack, strict=True):
-        torch.testing.assert_close(one, orthogonalize(expected, 5))
+    # The 1e-7 that keeps zero from dividing zero, times the slope of five steps.
+    torch.testing.assert_close(orthogonalize(1000 * stack, 5), found, rtol=0, atol=1e-4)
+    for one, matrix in zip(found, stack, strict=True):
+        torch.testing.assert_close(one, orthogonalize(matrix, 5))
     assert not orthogonalize(torch.zeros(3, 4), 5).any()
 
 
@@ -119,7 +120,7 @@ def test_normalisation_keeps_the_length_of_a_filter_bank() -> None:
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_all_other_parameters_get_torchs_adam(weight_decay: float) -> None:
     own, reference = nn.Parameter(noise(5, 4, 3)), nn.Parameter(noise(5, 4, 3))
-    options = {"lr": 0.02, "betas": (0.85, 0.95), "eps": 1e-6, "weight_decay": weight_decay}
+    options: dict[str, Any] = {"lr": 0.02, "betas": (0.85, 0.95), "eps": 1e-6, "weight_decay": weight_decay}
     optimizers = [
         Muon([{"params": [own], "muon": False, **options}]),
         torch.optim.AdamW([reference], **options),

@@ -26,6 +26,11 @@ class Normalization:
         images = images.float() / 255
         return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
 
+    def undo(self, images: Tensor) -> Tensor:
+        """Map normalised images back to uint8."""
+        images = images * self.deviation[:, None, None] + self.mean[:, None, None]
+        return (images * 255).round().clamp(0, 255).to(torch.uint8)
+
 
 @dataclass(frozen=True)
 class TrainBatches:

@@ -1,0 +1,383 @@
+"""Training steps and evaluation against plain computations; losses, windows, signals."""
+
+import itertools
+import math
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_train.data.augment import Augmentation
+from attn_train.data.batches import Normalization, TrainBatches, shifted
+from attn_train.data.dataset import Split
+from attn_train.device import Device
+from attn_train.errors import NotFiniteError
+from attn_train.loop import (
+    Evaluation,
+    Progress,
+    Speed,
+    Stop,
+    Window,
+    evaluate,
+    infer,
+    stop_on_signals,
+    summarize,
+    take_in,
+    train_epoch,
+    train_step,
+)
+
+CPU = Device("cpu", "float32", channels_last=False, compile=False, threads=1)
+HALF = Normalization(torch.tensor([0.5]), torch.tensor([0.25]))
+STEP = {"accumulate": 1, "clip_norm": None, "label_smoothing": 0.0}
+
+
+def split(count: int = 40) -> Split:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 1, 4, 4), generator=random).to(torch.uint8)
+    return Split(images, torch.randint(0, 3, (count,), generator=random))
+
+
+def linear(dtype: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).to(dtype)
+
+
+def sgd(model: nn.Module, lr: float = 0.1) -> torch.optim.Optimizer:
+    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = lr
+    return optimizer
+
+
+def weights(model: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+def by_numpy(model: nn.Module, images: Tensor) -> Any:
+    layer = model[1]  # type: ignore[index]
+    flat = (images.double().numpy() / 255 - 0.5) / 0.25
+    return flat.reshape(len(flat), -1) @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy()
+
+
+@pytest.mark.parametrize("batch_size", [7, 40, 100])
+def test_inference_equals_a_direct_computation(batch_size: int) -> None:
+    data, model = split(), linear()
+    logits = infer(model, data.images, HALF, CPU, 1, batch_size)
+    assert logits.dtype == torch.float32
+    np.testing.assert_allclose(logits, by_numpy(model, data.images), rtol=1e-4, atol=1e-5)
+
+
+def test_views_are_averaged_with_their_weights() -> None:
+    data, model = split(), linear()
+    plain, mirrored = by_numpy(model, data.images), by_numpy(model, data.images.flip(-1))
+    two = infer(model, data.images, HALF, CPU, 2, 16)
+    np.testing.assert_allclose(two, (plain + mirrored) / 2, rtol=1e-4, atol=1e-5)
+    moved = sum(
+        by_numpy(model, view)
+        for by in (-1, 1)
+        for view in (shifted(data.images, by), shifted(data.images, by).flip(-1))
+    )
+    six = infer(model, data.images, HALF, CPU, 6, 16)
+    np.testing.assert_allclose(six, (plain + mirrored) / 4 + moved / 8, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_counts_and_averages() -> None:
+    data, model = split(), linear()
+    found = evaluate(model, data, HALF, CPU, 1, 16)
+    logits = by_numpy(model, data.images)
+    labels = data.labels.numpy()
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert found.loss == pytest.approx(-np.log(chances[np.arange(40), labels]).mean(), rel=1e-4)
+    assert found.correct == int((logits.argmax(axis=1) == labels).sum())
+    assert found.total == 40
+    assert found.accuracy == found.correct / 40
+    assert torch.equal(found.labels, data.labels)
+    assert not found.logits.requires_grad
+
+
+def test_evaluation_neither_trains_nor_drops() -> None:
+    """Batch statistics and dropout would show in the model's buffers and in a second evaluation."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(16, 3))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    first, second = (evaluate(model, split(), HALF, CPU, 2, size) for size in (8, 40))
+    torch.testing.assert_close(first.logits, second.logits)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def batch(count: int = 12, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(3)
+    images = torch.randn(count, 1, 4, 4, generator=random, dtype=dtype)
+    return images, torch.randint(0, 3, (count,), generator=random)
+
+
+def one_step(count: int = 12, **options: Any) -> tuple[Tensor, Tensor, Tensor, nn.Module]:
+    """Take a step in double precision; return the loss, the number correct, the change of the weights, the model."""
+    model = linear(torch.float64)
+    before = weights(model)
+    optimizer = torch.optim.SGD(model.parameters(), 1.0)
+    images, labels = batch(count)
+    loss, correct = train_step(model, model, optimizer, images, labels, CPU, **(STEP | options))
+    return loss, correct, weights(model) - before, model
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 4, 12])
+@pytest.mark.parametrize("count", [12, 10])  # 10: an epoch's last batch, which not every number of parts divides
+def test_parts_add_up_to_the_whole_step(accumulate: int, count: int) -> None:
+    loss, correct, change, _ = one_step(count)
+    part_loss, part_correct, part_change, _ = one_step(count, accumulate=accumulate)
+    # Logits are brought to float32 for the loss.
+    torch.testing.assert_close(part_loss, loss, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(part_change, change, rtol=1e-5, atol=1e-7)
+    assert part_correct == correct
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_loss_and_step_are_those_of_the_formulas(smoothing: float) -> None:
+    images, labels = batch()
+    layer = linear(torch.float64)[1]  # type: ignore[index]
+    flat = images.flatten(1).numpy()
+    logits = flat @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    # Of each label a share is spread evenly over all three classes.
+    target = (1 - smoothing) * np.eye(3)[labels.numpy()] + smoothing / 3
+    expected_loss = -(target * np.log(chances)).sum(axis=1).mean()
+    error = (chances - target) / len(labels)
+    gradient = np.concatenate([(error.T @ flat).ravel(), error.sum(axis=0)])
+
+    loss, correct, change, _ = one_step(label_smoothing=smoothing)
+    assert loss.item() == pytest.approx(expected_loss, rel=1e-6)
+    assert correct.item() == (logits.argmax(axis=1) == labels.numpy()).sum()
+    np.testing.assert_allclose(change, -gradient, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_the_whole_gradient_is_clipped_to_its_norm(accumulate: int) -> None:
+    _, _, change, _ = one_step(accumulate=accumulate)
+    norm = change.norm().item()
+    _, _, clipped, _ = one_step(accumulate=accumulate, clip_norm=norm / 3)
+    torch.testing.assert_close(clipped, change / 3, rtol=1e-4, atol=1e-7)
+    _, _, untouched, _ = one_step(accumulate=accumulate, clip_norm=2 * norm)
+    torch.testing.assert_close(untouched, change)
+
+
+def test_a_step_leaves_no_gradient_behind() -> None:
+    _, _, _, model = one_step(accumulate=2)
+    assert all(value.grad is None for value in model.parameters())
+
+
+def test_bfloat16_takes_nearly_the_same_step() -> None:
+    images, labels = batch(dtype=torch.float32)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        model = linear()
+        before = weights(model)
+        optimizer = torch.optim.SGD(model.parameters(), 1.0)
+        train_step(model, model, optimizer, images, labels, replace(CPU, precision=precision), **STEP)  # type: ignore[arg-type]
+        assert all(value.dtype == torch.float32 for value in model.parameters())
+        found.append(weights(model) - before)
+    assert not torch.equal(*found)
+    torch.testing.assert_close(found[1], found[0], rtol=0.05, atol=0.01)
+
+
+def batches(count: int = 40, batch_size: int = 6, drop_last: bool = False) -> TrainBatches:
+    augmentation = Augmentation("random", 1, 1)
+    return TrainBatches(split(count), batch_size, drop_last, augmentation, HALF, order_seed=2, augment_seed=2)
+
+
+def constant(step: int) -> float:
+    return 1.0
+
+
+def epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    stop: Stop | None = None,
+    total: int = 100,
+    lr_factor: Callable[[int], float] = constant,
+    log_every: int = 3,
+    pause_every: int = 100,
+    data: TrainBatches | None = None,
+) -> "itertools.chain[Window | None]":
+    arguments = (batches() if data is None else data, CPU, progress, total, lr_factor, STEP, log_every, pause_every)
+    return itertools.chain(train_epoch(model, model, optimizer, *arguments, Speed(CPU), stop or Stop()))
+
+
+def test_an_epoch_is_the_plain_loop() -> None:
+    def falling(step: int) -> float:
+        return 1 / (1 + step)
+
+    model, progress = linear(), Progress()
+    windows = list(epoch(model, sgd(model), progress, lr_factor=falling))
+
+    reference = linear()
+    optimizer = torch.optim.SGD(reference.parameters(), 0.1, momentum=0.9)
+    losses, correct, sizes = [], [], []
+    for step, (images, labels) in enumerate(batches().epoch(0)):
+        optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
+        logits = reference(images)
+        loss = F.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        correct.append(int((logits.argmax(dim=1) == labels).sum()))
+        sizes.append(len(labels))
+    assert torch.equal(weights(model), weights(reference))
+    assert progress.losses == losses
+    assert (progress.correct, progress.sizes) == (correct, sizes)
+    assert (progress.step, progress.batch, progress.epoch) == (7, 7, 0)
+
+    assert [number for number, window in enumerate(windows, start=1) if window] == [3, 6, 7]
+    for window, steps in zip([one for one in windows if one], [(0, 3), (3, 6), (6, 7)], strict=True):
+        own = slice(*steps)
+        assert window.step == steps[1]
+        assert window.lr == pytest.approx(0.1 / steps[1])
+        assert window.loss == pytest.approx(np.average(losses[own], weights=sizes[own]))
+        assert window.accuracy == sum(correct[own]) / sum(sizes[own])
+        assert window.images_per_second > 0
+
+
+@pytest.mark.parametrize("left_after", [1, 3, 6])
+def test_a_stopped_epoch_goes_on_bit_for_bit(left_after: int) -> None:
+    straight, whole = linear(), Progress()
+    list(epoch(straight, sgd(straight), whole))
+
+    model, progress, stop = linear(), Progress(), Stop()
+    optimizer = sgd(model)
+    for number, _ in enumerate(epoch(model, optimizer, progress, stop), start=1):
+        if number == left_after - 1:
+            stop.signal = signal.SIGTERM
+    if left_after == 1:  # a signal before the first step is heard after it
+        model, progress, stop = linear(), Progress(), Stop()
+        optimizer = sgd(model)
+        stop.signal = signal.SIGTERM
+        list(epoch(model, optimizer, progress, stop))
+    assert progress.step == left_after
+    assert len(progress.losses) == left_after
+    list(epoch(model, optimizer, progress))
+    assert torch.equal(weights(model), weights(straight))
+    assert progress == whole
+
+
+def test_training_ends_at_the_total_number_of_steps() -> None:
+    model, progress = linear(), Progress()
+    windows = list(epoch(model, sgd(model), progress, total=4))
+    assert progress.step == 4
+    assert len(progress.losses) == 4
+    assert windows[-1] is not None
+
+
+def test_progress_is_complete_whenever_a_checkpoint_may_be_written() -> None:
+    model, progress = linear(), Progress()
+    for number, window in enumerate(epoch(model, sgd(model), progress, log_every=5, pause_every=2), start=1):
+        assert progress.step == progress.batch == number
+        if window is not None or number % 2 == 0:
+            assert len(progress.losses) == len(progress.correct) == len(progress.sizes) == number
+
+
+def test_a_smaller_last_batch_does_not_run_compiled() -> None:
+    """`forward` may be compiled for the shape of a full batch."""
+    model, seen = linear(), []
+
+    def forward(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return model(images)
+
+    arguments = (batches(), CPU, Progress(), 100, constant, STEP, 3, 100, Speed(CPU), Stop())
+    list(train_epoch(model, forward, sgd(model), *arguments))
+    assert seen == [6] * 6
+
+
+@pytest.mark.parametrize("log_every", [1, 3, 100])
+def test_a_loss_that_is_not_finite_ends_training_and_names_its_step(log_every: int) -> None:
+    model = linear()
+
+    def exploding(step: int) -> float:
+        return math.inf if step == 3 else 1.0
+
+    progress = Progress()
+    with pytest.raises(NotFiniteError, match=r"at step 5 \(epoch 1\).*optimizer.lr.*train.clip_norm=1") as raised:
+        list(epoch(model, sgd(model), progress, lr_factor=exploding, log_every=log_every))
+    assert raised.value.exit_code == 4
+    assert len(progress.losses) < 5
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_the_first_loss_that_is_not_finite_is_the_one_named(bad: float) -> None:
+    pending = [(torch.tensor(loss), torch.tensor(0), 4) for loss in (0.5, 0.4, bad, math.nan, 0.1)]
+    with pytest.raises(NotFiniteError, match=rf"became {bad} at step 18 \(epoch 3\)"):
+        take_in(Progress(step=20, epoch=2), pending)
+
+
+def test_a_window_reaches_back_to_the_last_one_or_the_start_of_the_epoch() -> None:
+    losses, correct, sizes = [1.0, 2.0, 3.0, 4.0, 10.0], [1, 1, 1, 1, 2], [4, 4, 4, 4, 2]
+
+    def seen(step: int, log_every: int) -> tuple[float, float]:
+        window = summarize(Progress(step, 0, 5, losses, correct, sizes), log_every, 0.1, 7.0)
+        assert (window.step, window.lr, window.images_per_second) == (step, 0.1, 7.0)
+        return window.loss, window.accuracy
+
+    # Weighted by the images of each batch: the last one is half as large.
+    assert seen(5, 1) == (10.0, 1.0)
+    assert seen(12, 2) == ((4 * 4 + 2 * 10) / 6, 3 / 6)
+    assert seen(11, 3) == ((4 * 4 + 2 * 10) / 6, 3 / 6)
+    assert seen(5, 100) == ((4 * 10 + 2 * 10) / 18, 6 / 18)
+    # The epoch began at step 7: what came before is of another epoch.
+    assert seen(12, 10) == ((4 * 4 + 2 * 10) / 6, 3 / 6)
+    assert seen(20, 10) == ((4 * 10 + 2 * 10) / 18, 6 / 18)
+
+
+def test_an_evaluation_knows_its_accuracy() -> None:
+    found = Evaluation(torch.eye(3), torch.tensor([0, 1, 0]), 0.5)
+    assert (found.correct, found.total, found.accuracy) == (2, 3, 2 / 3)
+
+
+def test_signals_ask_to_stop_and_are_given_back() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with stop_on_signals() as stop:
+            signal.raise_signal(number)
+            assert stop.signal == number
+        assert {one: signal.getsignal(one) for one in before} == before
+
+
+def interrupt_twice() -> None:
+    with stop_on_signals():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_speed_leaves_out_the_first_step_and_what_happens_between_windows() -> None:
+    speed = Speed(CPU)
+    speed.start()
+    speed.count(1000)  # compiles
+    assert speed.first_step_seconds is not None
+    assert speed.window() == 0.0
+    speed.resume()
+    assert speed.steady_rate == 0.0
+    for images in (10, 20):
+        speed.count(images)
+    assert speed.window() > 0
+    assert len(speed.rates) == 1
+    speed.stop()
+    before = speed.seconds
+    assert before >= speed.first_step_seconds
+    speed.start()
+    assert speed.elapsed >= before

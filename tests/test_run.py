@@ -1,0 +1,304 @@
+"""What a finished run leaves: every figure in its folder agrees with every other, and the seed decides them all."""
+
+import hashlib
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import TINY, Command, run_here
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+# The contract's list.
+RESULT_KEYS = {
+    "model",
+    "backbone",
+    "dataset",
+    "seed",
+    "epochs",
+    "test_accuracy",
+    "correct",
+    "total",
+    "test_loss",
+    "parameters",
+    "macs",
+    "train_seconds",
+    "compile_seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+    "device",
+    "precision",
+    "versions",
+    "commit",
+    "data_digest",
+    "config_digest",
+}
+
+
+def result_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "result.json").read_text())  # type: ignore[no-any-return]
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def logits_of(run: Path) -> np.ndarray:
+    with np.load(run / "predictions.npz") as saved:
+        return saved["logits"]  # type: ignore[no-any-return]
+
+
+def test_result_has_the_contracts_keys(attention_run: Path, plain_run: Path) -> None:
+    assert set(result_of(plain_run)) == RESULT_KEYS
+    assert set(result_of(attention_run)) == RESULT_KEYS | {"val_accuracy"}
+
+
+def test_result_says_what_ran(attention_run: Path, plain_run: Path) -> None:
+    for run, model in ((attention_run, "self_attention"), (plain_run, "none")):
+        found = result_of(run)
+        said = {key: found[key] for key in ("model", "backbone", "dataset", "seed", "epochs", "device", "precision")}
+        assert said == {
+            "model": model,
+            "backbone": "fast",
+            "dataset": "synthetic",
+            "seed": 0,
+            "epochs": 2,
+            "device": "cpu",
+            "precision": "float32",
+        }
+        assert found["compile_seconds"] == 0
+        assert found["train_seconds"] > 0
+        assert found["images_per_second"] > 0
+        assert found["peak_memory_bytes"] > 10_000_000  # torch alone takes more
+        assert found["versions"]["torch"]
+    # Three linear maps with bias in each of the three stages of 8 channels.
+    more = result_of(attention_run)["parameters"] - result_of(plain_run)["parameters"]
+    assert more == 3 * 3 * (8 * 8 + 8)
+    assert result_of(attention_run)["macs"] > result_of(plain_run)["macs"]
+    # The data is the same, what was done with it is not.
+    assert result_of(attention_run)["data_digest"] == result_of(plain_run)["data_digest"]
+    assert result_of(attention_run)["config_digest"] != result_of(plain_run)["config_digest"]
+
+
+def test_predictions_reproduce_the_result(attention_run: Path) -> None:
+    found = result_of(attention_run)
+    with np.load(attention_run / "predictions.npz") as saved:
+        assert set(saved) == {"logits", "labels", "index"}
+        logits, labels, index = saved["logits"], saved["labels"], saved["index"]
+    assert logits.shape == (found["total"], 10)
+    assert found["total"] == 160  # dataset.limit=16 of ten classes
+    assert index.tolist() == list(range(160))
+    assert int((logits.argmax(axis=1) == labels).sum()) == found["correct"]
+    assert found["test_accuracy"] == found["correct"] / found["total"]
+    wide = logits.astype(np.float64)
+    loss = np.log(np.exp(wide).sum(axis=1)) - wide[index, labels]
+    assert found["test_loss"] == pytest.approx(loss.mean(), rel=1e-5)
+
+
+def test_metrics_end_at_the_result(attention_run: Path) -> None:
+    found, rows = result_of(attention_run), metrics_of(attention_run)
+    test = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "test"]
+    assert [(row["accuracy"], row["loss"]) for row in test] == [(found["test_accuracy"], found["test_loss"])]
+    val = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "val"]
+    assert [row["epoch"] for row in val] == [0, 1]
+    assert val[-1]["accuracy"] == found["val_accuracy"]
+    # 128 images are left to train on: two batches of 64 in each of two epochs.
+    assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4]
+
+
+def test_learning_rate_follows_the_schedule(attention_run: Path) -> None:
+    """The default schedule falls in a straight line to nothing, from muon's rate."""
+    rates = [row["lr"] for row in metrics_of(attention_run) if row["kind"] == "train"]
+    assert rates == pytest.approx([0.24, 0.18, 0.12, 0.06])
+
+
+def read_events(run: Path) -> EventAccumulator:
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    return events
+
+
+def test_tensorboard_agrees_with_the_metrics(attention_run: Path) -> None:
+    events = read_events(attention_run)
+    expected: dict[str, list[tuple[int, float]]] = {}
+    for row in metrics_of(attention_run):
+        split = "train" if row["kind"] == "train" else row["split"]
+        expected.setdefault(f"loss/{split}", []).append((row["step"], row["loss"]))
+        expected.setdefault(f"accuracy/{split}", []).append((row["step"], row["accuracy"]))
+        if split == "train":
+            expected.setdefault("lr", []).append((row["step"], row["lr"]))
+    assert {"loss/train", "loss/val", "loss/test", "accuracy/train", "accuracy/val", "lr"} <= set(expected)
+    for tag, rows in expected.items():
+        # hparams repeat the final test figures, without a step.
+        seen = [(one.step, one.value) for one in events.Scalars(tag) if one.step]
+        assert [step for step, _ in seen] == [step for step, _ in rows], tag
+        assert [value for _, value in seen] == pytest.approx([value for _, value in rows], rel=1e-6), tag
+    speed = events.Scalars("speed/images_per_second")
+    assert speed
+    assert all(one.value > 0 for one in speed)
+
+
+def test_tensorboard_has_the_pictures_and_hyperparameters(attention_run: Path, plain_run: Path) -> None:
+    pictures = {"images/samples", "images/misclassified", "images/confusion_matrix"}
+    assert set(read_events(plain_run).Tags()["images"]) == pictures
+    events = read_events(attention_run)
+    assert set(events.Tags()["images"]) == pictures | {"images/attention"}
+    assert events.PluginTagToContent("hparams")
+    for run in (attention_run, plain_run):
+        # add_hparams would have opened a folder of its own, which TensorBoard shows as another run.
+        assert {path.parent for path in run.rglob("events.out.tfevents.*")} == {run}
+
+
+def test_folder_holds_what_the_contract_names(attention_run: Path, plain_run: Path) -> None:
+    for run, names in ((attention_run, ("last", "previous", "best")), (plain_run, ("last", "previous"))):
+        files = {f"{name}.{suffix}" for name in names for suffix in ("pt", "json")}
+        assert {path.name for path in (run / "checkpoints").iterdir()} == files
+        top = {path.name for path in run.iterdir() if not path.name.startswith("events.")} - {"attention"}
+        assert top == {
+            ".hydra",
+            "config.yaml",
+            "checkpoints",
+            "metrics.jsonl",
+            "predictions.npz",
+            "attn-train.log",
+            "result.json",
+        }
+        assert {path.name for path in (run / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    assert "model=none" in yaml.safe_load((plain_run / ".hydra" / "overrides.yaml").read_text())
+
+
+def test_configuration_is_resolved(train: Command, tmp_path: Path) -> None:
+    """With everything left on auto, config.yaml says what auto became."""
+    assert train(*TINY[:1], "train.max_steps=1", "backbone.widths=[8,8,8]", "hydra.run.dir=run").code == 0
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    assert "${" not in text
+    assert "???" not in text
+    device = yaml.safe_load(text)["device"]
+    assert device["kind"] in ("cpu", "cuda", "mps")
+    assert device["precision"] in ("float32", "bfloat16")
+    assert device["channels_last"] in (True, False)
+    assert device["compile"] is False  # one step does not earn it back
+    assert device["threads"] >= 1
+    assert yaml.safe_load(text)["train"]["epochs"] == 2
+
+
+def test_last_lines(train: Command, tmp_path: Path) -> None:
+    ended = train(*TINY, "hydra.run.dir=run")
+    assert ended.code == 0
+    assert ended.err == ""
+    found = result_of(tmp_path / "run")
+    last = ended.out.splitlines()[-3:]
+    assert last[0] == f"Accuracy of the model on the 160 test images: {100 * found['test_accuracy']:.2f} %"
+    assert last[1].endswith("run")
+    command = re.search(r"tensorboard --logdir (\S+)", last[2])
+    assert command is not None
+    assert (tmp_path / command.group(1) / "result.json").is_file()
+
+
+def test_folder_of_a_run(train: Command, tmp_path: Path) -> None:
+    assert train(*TINY).code == 0
+    (folder,) = (tmp_path / "outputs").glob("*/*")
+    name = re.fullmatch(
+        r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d_gated_synthetic_[0-9a-z]+", str(folder.relative_to(tmp_path / "outputs"))
+    )
+    assert name is not None
+    assert {path.name for path in tmp_path.iterdir()} == {"outputs"}  # no data folder for data that is made
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The logits of runs that differ in their seeds alone, each trained anew."""
+    folder = tmp_path_factory.mktemp("seeds")
+    found = {}
+    for name, words in {
+        "first": ("seed=0",),
+        "again": ("seed=0",),
+        "other": ("seed=1",),
+        "all others": ("seed=0", "seeds.init=1", "seeds.order=1", "seeds.augment=1"),
+        "init": ("seed=0", "seeds.init=1"),
+        "order": ("seed=0", "seeds.order=1"),
+        "augment": ("seed=0", "seeds.augment=1"),
+    }.items():
+        run = f"run_{name.replace(' ', '_')}"
+        assert run_here(folder, *TINY, *words, f"hydra.run.dir={run}").code == 0
+        found[name] = logits_of(folder / run)
+    return found
+
+
+def test_seed_decides_everything(seeded: dict[str, np.ndarray]) -> None:
+    assert np.array_equal(seeded["first"], seeded["again"])
+    assert not np.array_equal(seeded["first"], seeded["other"])
+
+
+def test_seeds_default_to_seed(seeded: dict[str, np.ndarray]) -> None:
+    assert np.array_equal(seeded["other"], seeded["all others"])
+
+
+@pytest.mark.parametrize("purpose", ["init", "order", "augment"])
+def test_each_seed_decides_something(seeded: dict[str, np.ndarray], purpose: str) -> None:
+    assert not np.array_equal(seeded["first"], seeded[purpose])
+
+
+def test_article_prints_its_line(train: Command, tmp_path: Path) -> None:
+    """The article's recipe, its last partial batch kept: 40 images are two batches of 16 and one of 8."""
+    ended = train(
+        "+experiment=article",
+        "dataset=synthetic",
+        "dataset.image_size=8",
+        "dataset.limit=4",
+        "train.epochs=1",
+        "train.batch_size=16",
+        "train.log_every=1",
+        *TINY[1:-1],
+        "hydra.run.dir=run",
+    )
+    assert ended.code == 0, ended.err
+    assert re.search(r"^Accuracy of the model on the 40 test images: \d+\.\d\d %$", ended.out, re.MULTILINE)
+    assert [row["step"] for row in metrics_of(tmp_path / "run") if row["kind"] == "train"] == [1, 2, 3]
+    assert all(row["lr"] == 1e-3 for row in metrics_of(tmp_path / "run") if row["kind"] == "train")
+    # The formula's own count: two convolutions, two 1x1 convolutions of the gate, the linear map.
+    convolutions = (3 * 9 + 1) * 64 + (64 * 9 + 1) * 128
+    gate = 2 * (128 * 128 + 128)
+    linear = (128 * 8 * 8 + 1) * 10
+    assert result_of(tmp_path / "run")["parameters"] == convolutions + gate + linear
+
+
+def test_finished_run_is_not_trained_again(train: Command, tmp_path: Path) -> None:
+    assert train(*TINY, "hydra.run.dir=run").code == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    ended = train(*TINY, "hydra.run.dir=run")
+    assert ended.code == 0
+    assert "Accuracy of the model on the 160 test images" in ended.out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "checkpoints").iterdir()} == before
+
+
+def test_nan_loss_ends_the_run(train: Command, tmp_path: Path) -> None:
+    """The first step's loss is of the fresh weights; its rate sends them off, and the second step's loss is NaN."""
+    ended = train(
+        *TINY, "optimizer=sgd", "optimizer.lr=1e30", "train.clip_norm=null", "train.checkpoint_every=1",
+        "hydra.run.dir=run",
+    )  # fmt: skip
+    run = tmp_path / "run"
+    assert ended.code == 4
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert "step 2" in ended.err
+    assert "optimizer.lr" in ended.err
+    assert not (run / "result.json").exists()
+    last = json.loads((run / "checkpoints" / "last.json").read_text())
+    assert last["step"] == 1
+    assert last["sha256"] == hashlib.sha256((run / "checkpoints" / "last.pt").read_bytes()).hexdigest()
+    assert not (run / "checkpoints" / "best.pt").exists()  # no epoch was evaluated
+    assert all(math.isfinite(row["loss"]) for row in metrics_of(run))
+
+
+def test_nan_in_the_last_step_is_no_result(train: Command, tmp_path: Path) -> None:
+    """The loss of the only step is finite; what it leaves is not, and must not pass for a finished run."""
+    ended = train(
+        *TINY, "optimizer=sgd", "optimizer.lr=1e30", "train.clip_norm=null", "train.max_steps=1", "hydra.run.dir=run"
+    )
+    assert ended.code == 4, ended.out
+    assert not (tmp_path / "run" / "result.json").exists()
