@@ -3,13 +3,16 @@
 Nothing here imports torch until a run is certain, so that --help, --cfg and completion answer at once.
 """
 
+import getpass
 import logging
 import os
+import shutil
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +34,15 @@ def exit_codes(command: str) -> Iterator[None]:
     wants_traceback = bool(os.environ.get("HYDRA_FULL_ERROR"))
     # Hydra would print and exit by itself; asked for the full error, it hands the exception over.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # Matplotlib would write its list of fonts into the user's home.
+    os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"attn-train_{getpass.getuser()}"))
+    # Whoever closes our output (| head) does not want to hear that a line could not be written.
+    logging.raiseExceptions = False
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output went away (| head); nothing is lost.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except errors.Interrupted as stopped:
         print(f"{command}: {stopped}", file=sys.stderr)
@@ -68,6 +75,7 @@ class Plan:
     arguments: list[str]
     multirun: bool
     folder: Path
+    created: list[Path]  # the folders that had to be made for it, innermost first
 
 
 def plan(arguments: list[str]) -> Plan:
@@ -95,12 +103,12 @@ def plan(arguments: list[str]) -> Plan:
     folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
     if not multirun:
         compose.continued(folder, configs[0])
-    claim(folder)
-    return Plan(arguments, multirun, folder)
+    return Plan(arguments, multirun, folder, claim(folder))
 
 
-def claim(folder: Path) -> None:
-    """Make the output folder and try it; raise ConfigError where nothing can be written."""
+def claim(folder: Path) -> list[Path]:
+    """Make the output folder and try it; return the folders made. Raises ConfigError where nothing can be written."""
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -110,6 +118,17 @@ def claim(folder: Path) -> None:
             f"cannot write to the output folder {folder}: {error.strerror}; name another with hydra.run.dir=FOLDER "
             "(hydra.sweep.dir=FOLDER for a sweep)"
         ) from error
+    return created
+
+
+def give_up(planned: Plan) -> None:
+    """Remove the folder made for a run that failed before it began (data not found, say)."""
+    if planned.multirun or planned.folder not in planned.created or (planned.folder / "config.yaml").exists():
+        return
+    shutil.rmtree(planned.folder, ignore_errors=True)
+    for path in planned.created:
+        with suppress(OSError):  # not empty: another run's folder is in it by now
+            path.rmdir()
 
 
 def job(composed: DictConfig) -> float:
@@ -147,18 +166,35 @@ def keep_hydra_files(folder: Path, composed: DictConfig, hydra_config: Any) -> N
 def train() -> None:
     """Run the command attn-train."""
     compose.register()
-    run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(job)
+    failed: list[Exception] = []
+
+    def quietly(composed: DictConfig) -> float:
+        # Hydra would print a line of its own for an exception that reaches it.
+        try:
+            return job(composed)
+        except Exception as error:
+            failed.append(error)
+            return float("nan")
+
+    run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(quietly)
     with exit_codes("attn-train"):
-        if compose.asks_only(compose.parse(sys.argv[1:])):
+        # Hydra takes -m only before or after all overrides; people put it anywhere.
+        flags = [one for one in sys.argv[1:] if one in ("-m", "--multirun")]
+        arguments = flags[:1] + [one for one in sys.argv[1:] if one not in flags]
+        if compose.asks_only(compose.parse(arguments)):
             run_hydra()
             return
-        planned = plan(sys.argv[1:])
+        planned = plan(arguments)
         sys.argv[1:] = planned.arguments
+        started = time.time()
         run_hydra()
+        if failed:
+            give_up(planned)
+            raise failed[0]
         if planned.multirun:
             from attn_train import sweep
 
-            code = sweep.report(planned.folder)
+            code = sweep.report(planned.folder, started)
             if code:
                 sys.exit(code)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
@@ -96,6 +97,7 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
     folder = Path(options.config_path).resolve() if options.config_path else CONF
     if options.config_dir:
         overrides = [*overrides, f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"]
+    check_form(overrides)
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name="attn-train"):
@@ -108,11 +110,25 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
         GlobalHydra.instance().clear()
 
 
+def check_form(overrides: list[str]) -> None:
+    """Raise ConfigError naming the first override that is not of Hydra's form."""
+    parser = OverridesParser.create()
+    for one in overrides:
+        try:
+            parser.parse_overrides([one])
+            well_formed = not one.startswith("=")
+        except HydraException:
+            well_formed = False
+        if not well_formed:
+            raise ConfigError(f"cannot read '{one}'; write NAME=VALUE, with quotes around special characters")
+
+
 def expand(overrides: list[str]) -> list[list[str]]:
     """Return the overrides of each job of a sweep, as Hydra's own sweeper makes them.
 
     Another sweeper chooses its values as it goes: then what it does not vary stands alone.
     """
+    check_form(overrides)
     parsed = OverridesParser.create().parse_overrides(overrides)
     if any(one.startswith("hydra/sweeper=") and one != "hydra/sweeper=basic" for one in overrides):
         return [[one.input_line or "" for one in parsed if not one.is_sweep_override()]]
@@ -152,9 +168,13 @@ def explain(error: Exception) -> str:
     if match := re.search(r"Key '([^']+)' (?:is not in struct|not in )", f"{text} {reason}"):
         return unknown_setting(str(key or match.group(1)))
     if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text):
-        return unknown_setting(match.group(1))
+        name = match.group(1)
+        return f"{name} is added with a plus: +{name}=..." if (CONF / name).is_dir() else unknown_setting(name)
     if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
         return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(match.group(2), match.group(2))}"
+    if match := re.search(r"Value '(.*)' is not a valid (\w+)", reason):
+        kind = {"bool": "Boolean"}.get(match.group(2), match.group(2))
+        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(kind, kind)}"
     if "is not Optional" in reason:
         return f"{key}=null does not fit; it needs a value"
     if "is not a ListConfig" in reason:
@@ -195,7 +215,7 @@ def read_saved(folder: Path) -> DictConfig:
     try:
         saved = OmegaConf.load(path)
         config = OmegaConf.merge(OmegaConf.structured(Config), saved)
-    except (OmegaConfBaseException, ValueError, OSError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error
     assert isinstance(config, DictConfig)
     return config

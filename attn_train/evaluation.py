@@ -157,7 +157,8 @@ def name_pictures(trained: Trained, path: Path) -> None:
         )
         where = ""
         if drawn is not None:
-            target = trained.folder / "attention" / f"{picture.stem}.png"
+            below = picture.relative_to(path) if picture != path else Path(picture.name)
+            target = trained.folder / "attention" / below.with_name(f"{below.name}.png")
             pictures.save(drawn, target)
             where = f"  {target}"
         log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)

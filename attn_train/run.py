@@ -1,6 +1,7 @@
 """One run, from a configuration to its folder: data, model, training, final evaluation, result."""
 
 import logging
+import math
 import signal
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
 from attn_train.device import Device
-from attn_train.errors import ConfigError, Interrupted
+from attn_train.errors import ConfigError, Interrupted, NotFiniteError
 from attn_train.loop import Evaluation, Progress, Speed, Stop, evaluate, stop_on_signals, train_epoch
 from attn_train.tracking import Bar, Tracker
 
@@ -83,6 +84,11 @@ class Run:
                 settings.views,
                 settings.batch_size,
             )
+            if not math.isfinite(outcome.loss):
+                raise NotFiniteError(
+                    f"the loss on the {split} images is {outcome.loss} after step {step}; "
+                    "try a lower learning rate (optimizer.lr), or train.clip_norm=1"
+                )
             self.outcomes[split] = (step, outcome)
         return self.outcomes[split][1]
 

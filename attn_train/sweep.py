@@ -3,8 +3,10 @@
 import json
 import logging
 import statistics
+import time
 import traceback
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +32,46 @@ def run_job(config: Config, folder: Path) -> float:
             log.error("%s", "".join(traceback.format_exception(error)))
         reason = str(expected or f"unexpected {type(error).__name__}: {error}")
         log.error("job %s failed: %s", folder.name, reason)
-        failure.write_text(json.dumps({"reason": reason, "exit_code": expected.exit_code if expected else 1}) + "\n")
+        left = {"reason": reason, "exit_code": expected.exit_code if expected else 1, "time": time.time()}
+        failure.write_text(json.dumps(left) + "\n")
         return float("nan")
 
 
-def read_jobs(sweep: Path) -> list[tuple[str, dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]]:
-    """Return name, overrides, result and failure of each job in the sweep's folder, by name."""
+@dataclass(frozen=True)
+class Job:
+    """A job's folder, as found."""
+
+    name: str
+    overrides: dict[str, str]
+    result: dict[str, Any] | None
+    failure: dict[str, Any] | None
+
+
+def read_jobs(sweep: Path) -> list[Job]:
+    """Return the jobs in a sweep's folder, by name."""
     jobs = []
     for folder in sorted(path.parent.parent for path in sweep.glob("*/.hydra/overrides.yaml")):
         overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
-        settings = dict(one.split("=", 1) for one in overrides if "=" in one)
         failure = json.loads((folder / FAILURE).read_text()) if (folder / FAILURE).exists() else None
-        jobs.append((folder.name, settings, result.read(folder), failure))
+        settings = dict(one.split("=", 1) for one in overrides if "=" in one)
+        jobs.append(Job(folder.name, settings, result.read(folder), failure))
     return jobs
 
 
-def report(sweep: Path) -> int:
-    """Print a sweep's table, a row for each combination of all but the seed; return the first failed job's exit code,
-    or 0."""
+def report(sweep: Path, since: float) -> int:
+    """Print a sweep's table, a row for each combination of all but the seed.
+
+    Returns the exit code of the first job that failed after the time `since`, or 0.
+    """
     jobs = read_jobs(sweep)
     if not jobs:
         return 0
-    keys = {key for _, settings, _, _ in jobs for key in settings}
-    varied = sorted(
-        key for key in keys if key.split(".")[0] not in ("seed", "seeds") and len({job[1].get(key) for job in jobs}) > 1
-    )
+    keys = {key for job in jobs for key in job.overrides if key.split(".")[0] not in ("seed", "seeds")}
+    varied = sorted(key for key in keys if len({job.overrides.get(key) for job in jobs}) > 1)
     arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for name, settings, finished, _ in jobs:
-        label = " ".join(f"{key}={settings[key]}" for key in varied if key in settings) or name.split("_seed")[0]
-        arms[label] += [finished] if finished is not None else []
+    for job in jobs:
+        label = " ".join(f"{key}={job.overrides[key]}" for key in varied if key in job.overrides)
+        arms[label or job.name.split("_seed")[0]] += [job.result] if job.result is not None else []
     width = max(len(label) for label in arms)
     print(f"\n{'':{width}}  runs    mean accuracy  deviation  seconds a run")
     for label, found in arms.items():
@@ -67,9 +80,9 @@ def report(sweep: Path) -> int:
         deviation = f"{statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else "-"
         seconds = f"{statistics.mean(one['train_seconds'] for one in found):.1f}" if found else "-"
         print(f"{label:{width}}  {len(found):4}  {mean:>15}  {deviation:>9}  {seconds:>13}")
-    failed = [(name, failure) for name, _, _, failure in jobs if failure is not None]
+    failed = [(job.name, job.failure) for job in jobs if job.failure is not None]
     print(f"{sum(len(found) for found in arms.values())} runs finished, {len(failed)} failed; in {sweep}")
     for name, failure in failed:
         print(f"  failed: {name}: {failure['reason']}")
     print(f"look at them: tensorboard --logdir {sweep}")
-    return int(failed[0][1]["exit_code"]) if failed else 0
+    return next((int(failure["exit_code"]) for _, failure in failed if failure["time"] >= since), 0)
