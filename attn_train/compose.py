@@ -1,7 +1,6 @@
 """From a command line to configurations: everything that knows Hydra, and the translation of its errors into single
 lines."""
 
-import difflib
 import hashlib
 import re
 import secrets
@@ -18,13 +17,14 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import config as configuration
 from attn_train.config import Config
 from attn_train.errors import ConfigError
+from attn_train.explain import explain
 
 HERE = Path(__file__).resolve().parent
 # In a wheel conf/ travels inside the package; in a clone it stands beside it.
@@ -32,6 +32,8 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 
 STARTED = datetime.now()
 SHORT_ID = secrets.token_hex(3)
+
+GROUPS = tuple(sorted(path.name for path in CONF.iterdir() if path.is_dir()))
 
 # What resume=RUN may change of a run.
 RESUMABLE = ("train.epochs", "train.log_every", "device")
@@ -69,7 +71,7 @@ def to_config(config: DictConfig) -> Config:
     try:
         checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain(config)))
     except OmegaConfBaseException as error:
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(explain(error, GROUPS, settings)) from error
     assert isinstance(checked, Config)
     configuration.check_ranges(checked)
     return checked
@@ -105,7 +107,7 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
             plain(composed)
             return composed
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(explain(error, GROUPS, settings)) from error
     finally:
         GlobalHydra.instance().clear()
 
@@ -147,59 +149,6 @@ def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
-TYPE_WORDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}
-
-
-def explain(error: Exception) -> str:
-    """Say in one line what Hydra or OmegaConf found wrong, with the choices."""
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"unknown {group} '{choice}'; choose from {', '.join(error.options)}"
-    text = " ".join(line.strip() for line in str(error).splitlines())
-    cause: BaseException = error
-    while isinstance(cause.__cause__, HydraException | OmegaConfBaseException):
-        cause = cause.__cause__
-    key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
-    reason = " ".join(
-        line.strip()
-        for line in str(cause).splitlines()
-        if not re.match(r"\s*(full_key|object_type|reference_type)\b", line)
-    )
-    if match := re.search(r"Key '([^']+)' (?:is not in struct|not in )", f"{text} {reason}"):
-        return unknown_setting(str(key or match.group(1)))
-    if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text):
-        name = match.group(1)
-        return f"{name} is added with a plus: +{name}=..." if (CONF / name).is_dir() else unknown_setting(name)
-    if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
-        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(match.group(2), match.group(2))}"
-    if match := re.search(r"Value '(.*)' is not a valid (\w+)", reason):
-        kind = {"bool": "Boolean"}.get(match.group(2), match.group(2))
-        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(kind, kind)}"
-    if "is not Optional" in reason:
-        return f"{key}=null does not fit; it needs a value"
-    if "is not a ListConfig" in reason:
-        return f"{key} takes a list, like [0.5]"
-    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{match.group(1)} names several values; add -m to sweep over them, or write [..] for a list"
-    if match := re.search(r"missing mandatory value: (\S+)", reason):
-        return f"{match.group(1)} is missing; it cannot be deleted"
-    reason = re.sub(r" See https://hydra\.cc/\S+ for details", "", reason)
-    return f"{key}: {reason}" if key and str(key) not in reason else reason
-
-
-def unknown_setting(name: str) -> str:
-    """Say that there is no setting `name`, with the nearest ones and the names beside it."""
-    known = settings()
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    section = name.rpartition(".")[0]
-    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
-    if not beside:
-        beside = sorted({one.partition(".")[0] for one in known})
-        section = ""
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    return f"unknown setting '{name}'{hint}; {section or 'the top level'} has {', '.join(beside)}"
-
-
 def settings() -> list[str]:
     """List every setting of the default configuration by its dotted name."""
     return list(configuration.flatten(plain(compose([], parse([])))))
@@ -224,17 +173,16 @@ def read_saved(folder: Path) -> DictConfig:
 def override_saved(config: DictConfig, overrides: list[str], options: Namespace) -> Config:
     """Lay `overrides` (of the command line) over a run's own configuration; a group's choice replaces its whole
     section."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     try:
         for override in OverridesParser.create().parse_overrides(overrides):
             key = override.get_key_element()
-            if key in groups:
+            if key in GROUPS:
                 fresh = compose([f"{key}={override.get_value_element_as_str()}"], options)
                 config[key] = fresh[key]
             else:
                 OmegaConf.update(config, key, override.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(explain(error, GROUPS, settings)) from error
     return to_config(config)
 
 

@@ -1,12 +1,7 @@
 """Train and evaluate: the loop, top to bottom."""
 
-import signal
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
@@ -15,9 +10,11 @@ from torch import Tensor, nn
 
 from attn_train.data.batches import Normalization, TrainBatches, views
 from attn_train.data.dataset import Split
-from attn_train.device import Device, synchronize
+from attn_train.device import Device
 from attn_train.errors import NotFiniteError
+from attn_train.interrupt import Stop
 from attn_train.optim import set_lr
+from attn_train.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -132,81 +129,6 @@ class Window:
     accuracy: float
     lr: float
     images_per_second: float
-
-
-class Stop:
-    """Remembers the signal that asked the run to stop at the next step; a second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = number
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Turn SIGINT and SIGTERM into a request to stop, while the context lasts."""
-    stop = Stop()
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Speed:
-    """Measures training time and throughput: evaluation counts in neither, the first step (it compiles) not in
-    throughput."""
-
-    def __init__(self, device: Device) -> None:
-        self.device = device
-        self.seconds = 0.0
-        self.first_step_seconds: float | None = None
-        self.rates: list[float] = []  # images a second, one entry a window
-        self.images = 0
-        self.started = self.window_started = 0.0
-
-    def start(self) -> None:
-        synchronize(self.device)
-        self.started = time.perf_counter()
-        self.resume()
-
-    def count(self, images: int) -> None:
-        """Count a step's images."""
-        self.images += images
-        if self.first_step_seconds is None:
-            synchronize(self.device)
-            self.first_step_seconds = time.perf_counter() - self.started
-            self.resume()
-
-    def window(self) -> float:
-        """End a window; return its images a second, 0 where it holds only the first step."""
-        if not self.images:
-            return 0.0
-        self.rates.append(self.images / (time.perf_counter() - self.window_started))
-        return self.rates[-1]
-
-    def resume(self) -> None:
-        """Begin a window; what went before it since `window` (writing a checkpoint, say) slows nothing."""
-        self.window_started = time.perf_counter()
-        self.images = 0
-
-    def stop(self) -> None:
-        synchronize(self.device)
-        self.seconds += time.perf_counter() - self.started
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of training so far, in the middle of an epoch."""
-        return self.seconds + time.perf_counter() - self.started
-
-    @property
-    def steady_rate(self) -> float:
-        return statistics.median(self.rates) if self.rates else 0.0
 
 
 def take_in(progress: Progress, pending: list[tuple[Tensor, Tensor, int]]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from attn_train import config as configuration, cost
 from attn_train.device import peak_memory_bytes
-from attn_train.loop import Evaluation, Speed
+from attn_train.loop import Evaluation
+from attn_train.speed import Speed
 
 if TYPE_CHECKING:
     from attn_train.run import Run

@@ -16,7 +16,9 @@ from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
 from attn_train.device import Device
 from attn_train.errors import ConfigError, Interrupted, NotFiniteError
-from attn_train.loop import Evaluation, Progress, Speed, Stop, evaluate, stop_on_signals, train_epoch
+from attn_train.interrupt import Stop, stop_on_signals
+from attn_train.loop import Evaluation, Progress, evaluate, train_epoch
+from attn_train.speed import Speed
 from attn_train.tracking import Bar, Tracker
 
 INITIALIZED_FROM = 5000  # training images that a backbone may look at before the first step

@@ -18,20 +18,9 @@ from attn_train.data.batches import Normalization, TrainBatches, shifted
 from attn_train.data.dataset import Split
 from attn_train.device import Device
 from attn_train.errors import NotFiniteError
-from attn_train.loop import (
-    Evaluation,
-    Progress,
-    Speed,
-    Stop,
-    Window,
-    evaluate,
-    infer,
-    stop_on_signals,
-    summarize,
-    take_in,
-    train_epoch,
-    train_step,
-)
+from attn_train.interrupt import Stop, stop_on_signals
+from attn_train.loop import Evaluation, Progress, Window, evaluate, infer, summarize, take_in, train_epoch, train_step
+from attn_train.speed import Speed
 
 CPU = Device("cpu", "float32", channels_last=False, compile=False, threads=1)
 HALF = Normalization(torch.tensor([0.5]), torch.tensor([0.25]))

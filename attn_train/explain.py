@@ -1,0 +1,59 @@
+"""What Hydra and OmegaConf find wrong with a command line, in one line for the person who typed it."""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+TYPE_WORDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}
+
+
+def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list[str]]) -> str:
+    """Say in one line what Hydra or OmegaConf found wrong, with the choices among `groups` and `settings`."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        return f"unknown {group} '{choice}'; choose from {', '.join(error.options)}"
+    text = " ".join(line.strip() for line in str(error).splitlines())
+    cause: BaseException = error
+    while isinstance(cause.__cause__, HydraException | OmegaConfBaseException):
+        cause = cause.__cause__
+    key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
+    reason = " ".join(
+        line.strip()
+        for line in str(cause).splitlines()
+        if not re.match(r"\s*(full_key|object_type|reference_type)\b", line)
+    )
+    if match := re.search(r"Key '([^']+)' (?:is not in struct|not in )", f"{text} {reason}"):
+        return unknown_setting(str(key or match.group(1)), settings())
+    if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text):
+        name = match.group(1)
+        return f"{name} is added with a plus: +{name}=..." if name in groups else unknown_setting(name, settings())
+    if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
+        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(match.group(2), match.group(2))}"
+    if match := re.search(r"Value '(.*)' is not a valid (\w+)", reason):
+        kind = {"bool": "Boolean"}.get(match.group(2), match.group(2))
+        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(kind, kind)}"
+    if "is not Optional" in reason:
+        return f"{key}=null does not fit; it needs a value"
+    if "is not a ListConfig" in reason:
+        return f"{key} takes a list, like [0.5]"
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{match.group(1)} names several values; add -m to sweep over them, or write [..] for a list"
+    if match := re.search(r"missing mandatory value: (\S+)", reason):
+        return f"{match.group(1)} is missing; it cannot be deleted"
+    reason = re.sub(r" See https://hydra\.cc/\S+ for details", "", reason)
+    return f"{key}: {reason}" if key and str(key) not in reason else reason
+
+
+def unknown_setting(name: str, known: list[str]) -> str:
+    """Say that there is no setting `name`, with the nearest ones and the names beside it."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    section = name.rpartition(".")[0]
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
+    if not beside:
+        beside = sorted({one.partition(".")[0] for one in known})
+        section = ""
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"unknown setting '{name}'{hint}; {section or 'the top level'} has {', '.join(beside)}"
