@@ -62,6 +62,7 @@ class Run:
         self.model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
         self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
         self.optimizer = build.make_optimizer_for(config, self.model)
+        self.schedule = build.schedule_options(config)
         self.progress = Progress()
         self.best_accuracy = -1.0
         self.outcomes: dict[str, tuple[int, Evaluation]] = {}  # of each split: the step, and what came out
@@ -71,7 +72,7 @@ class Run:
         return self.folder / "checkpoints"
 
     def lr_factor(self, step: int) -> float:
-        name, warmup, options = build.schedule_options(self.config)
+        name, warmup, options = self.schedule
         return schedule.lr_factor(name, step, self.total_steps, warmup, options)
 
     def evaluate(self, split: str) -> Evaluation:
@@ -162,10 +163,10 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
         with stop_on_signals() as stop:
             fit(run, tracker, speed, stop)
         final = run.evaluate("test")
-        finished = result.write(run, final, speed)
-        finish_tracking(run, tracker, final, finished)
+        finish_tracking(run, tracker, final)
     finally:
         tracker.close()
+    finished = result.write(run, final, speed)
     result.report(finished, folder)
     return finished
 
@@ -220,13 +221,13 @@ def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
             bar.show(progress.batch, window)
             if window is not None:
                 tracker.train(window)
-            if progress.step % config.checkpoint_every == 0 and progress.batch < len(run.batches):
+            # The end of the epoch, or of the run, saves by itself.
+            due = progress.step % config.checkpoint_every == 0
+            if due and progress.batch < len(run.batches) and progress.step < run.total_steps:
                 progress.train_seconds = before + speed.elapsed
                 run.save()
         bar.close()
         progress.train_seconds = before + speed.seconds
-        if progress.batch == len(run.batches) or progress.step == run.total_steps:
-            end_epoch(run, tracker, speed)
         if stop.signal is not None and progress.step < run.total_steps:
             run.save()
             tracker.flush()
@@ -236,6 +237,7 @@ def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
                 f"go on with: attn-train resume={run.folder}",
                 128 + stop.signal,
             )
+        end_epoch(run, tracker, speed)
 
 
 def end_epoch(run: Run, tracker: Tracker, speed: Speed) -> None:
@@ -265,7 +267,7 @@ def end_epoch(run: Run, tracker: Tracker, speed: Speed) -> None:
     tracker.flush()
 
 
-def finish_tracking(run: Run, tracker: Tracker, final: Evaluation, finished: dict[str, Any]) -> None:
+def finish_tracking(run: Run, tracker: Tracker, final: Evaluation) -> None:
     """Write the final pictures and the hyperparameters with the figures they led to."""
     step, classes = run.progress.step, run.dataset.classes
     images = run.splits["test"].images
@@ -281,5 +283,5 @@ def finish_tracking(run: Run, tracker: Tracker, final: Evaluation, finished: dic
     hyperparameters = configuration.identity(asdict(run.config))
     tracker.hyperparameters(
         {key: value for key, value in hyperparameters.items() if value is not None},
-        {"accuracy/test": finished["test_accuracy"], "loss/test": finished["test_loss"]},
+        {"accuracy/test": final.accuracy, "loss/test": final.loss},
     )

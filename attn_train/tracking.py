@@ -52,7 +52,7 @@ class Tracker:
         self.row(
             "train",
             window.step,
-            epoch=window.epoch,
+            epoch=window.epoch + 1,  # counted from 1, as in what the reader sees
             loss=window.loss,
             accuracy=window.accuracy,
             lr=window.lr,
@@ -69,7 +69,7 @@ class Tracker:
         )
 
     def evaluation(self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int) -> None:
-        self.row("evaluation", step, split=split, epoch=epoch, loss=loss, accuracy=accuracy, views=view_count)
+        self.row("evaluation", step, split=split, epoch=epoch + 1, loss=loss, accuracy=accuracy, views=view_count)
         self.scalars(step, {f"loss/{split}": loss, f"accuracy/{split}": accuracy})
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

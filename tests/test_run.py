@@ -104,7 +104,7 @@ def test_metrics_end_at_the_result(attention_run: Path) -> None:
     test = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "test"]
     assert [(row["accuracy"], row["loss"]) for row in test] == [(found["test_accuracy"], found["test_loss"])]
     val = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "val"]
-    assert [row["epoch"] for row in val] == [0, 1]
+    assert [row["epoch"] for row in val] == [1, 2]
     assert val[-1]["accuracy"] == found["val_accuracy"]
     # 128 images are left to train on: two batches of 64 in each of two epochs.
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4]
