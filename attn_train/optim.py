@@ -51,20 +51,24 @@ def muon(
     newton_schulz_steps: int,
     weight_decay: float,
     adam_lr: float,
+    attention_lr: float,
     adam_betas: list[float],
     adam_eps: float,
 ) -> torch.optim.Optimizer:
     """Make Muon for the backbone's convolutions, with Adam for all else: biases, linear layers, the attention
     mechanism.
 
-    A mechanism's convolutions are Adam's because their length carries meaning (no normalisation follows them).
+    A mechanism's convolutions are Adam's because their length carries meaning (no normalisation follows them). Its
+    learning rate `attention_lr` is its own: the backbone's biases bear larger steps than projections do.
     """
     filters: list[nn.Parameter] = []
+    attention: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_filter = parameter.ndim == 4 and "attention" not in name
-            (filters if is_filter else others).append(parameter)
+            is_filter = parameter.ndim == 4
+            (attention if "attention" in name else filters if is_filter else others).append(parameter)
+    adam_options = {"muon": False, "betas": tuple(adam_betas), "eps": adam_eps, "weight_decay": 0.0}
     groups: list[Group] = [
         {
             "params": filters,
@@ -76,14 +80,8 @@ def muon(
             "newton_schulz_steps": newton_schulz_steps,
             "weight_decay": weight_decay,
         },
-        {
-            "params": others,
-            "muon": False,
-            "lr": adam_lr,
-            "betas": tuple(adam_betas),
-            "eps": adam_eps,
-            "weight_decay": 0.0,
-        },
+        {"params": others, "lr": adam_lr, **adam_options},
+        {"params": attention, "lr": attention_lr, **adam_options},
     ]
     return Muon(group for group in groups if group["params"])
 
@@ -98,7 +96,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 def make_optimizer(name: str, model: nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
     """Make the optimizer `name`; raise ValueError for an option out of its range."""
-    positive = {"lr", "eps", "adam_lr", "adam_eps", "newton_schulz_steps"}
+    positive = {"lr", "eps", "adam_lr", "attention_lr", "adam_eps", "newton_schulz_steps"}
     for key, value in options.items():
         # Written so that NaN, which compares False with everything, is refused too.
         if key in positive and not 0 < value < math.inf:
