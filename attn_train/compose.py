@@ -122,7 +122,15 @@ def check_form(overrides: list[str]) -> None:
         except HydraException:
             well_formed = False
         if not well_formed:
-            raise ConfigError(f"cannot read '{one}'; write NAME=VALUE, with quotes around special characters")
+            raise ConfigError(
+                f"cannot read '{one}'; write NAME=VALUE without spaces around =, with quotes around special characters"
+            )
+        key, _, value = one.lstrip("+~").partition("=")
+        group, dot, rest = key.partition(".")
+        if group in GROUPS and dot and rest == "name":
+            raise ConfigError(
+                f"{key} alone would keep the other settings of the group; write {group}={value} to choose it"
+            )
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
@@ -188,6 +196,7 @@ def override_saved(config: DictConfig, overrides: list[str], options: Namespace)
 
 def resumed(folder: Path, overrides: list[str], options: Namespace) -> Config:
     """Return the configuration with which the run in `folder` goes on; only what cannot change its past may differ."""
+    saved = read_saved(folder)
     overrides = [one for one in overrides if not re.match(r"(resume=|hydra[./])", one)]
     for one in overrides:
         if not re.match(rf"({'|'.join(map(re.escape, RESUMABLE))})(=|\.)", one):
@@ -195,7 +204,7 @@ def resumed(folder: Path, overrides: list[str], options: Namespace) -> Config:
                 f"{one} cannot be changed on resume; only train.epochs, train.log_every and device can: leave it out, "
                 "or start a new run"
             )
-    return override_saved(read_saved(folder), overrides, options)
+    return override_saved(saved, overrides, options)
 
 
 def continued(folder: Path, config: Config) -> Config:

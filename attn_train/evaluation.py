@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
         name_pictures(trained, Path(own["image"]))
         return
     outcome = evaluate_split(trained, own["split"])
-    report(trained, own["split"], outcome)
+    report(trained, own["split"], outcome, [*overrides, *(["checkpoint=best"] if own["checkpoint"] == "best" else [])])
 
 
 def evaluate_split(trained: Trained, name: str) -> Evaluation:
@@ -105,7 +105,8 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
     return evaluate(trained.model, split, trained.normalization, trained.device, settings.views, settings.batch_size)
 
 
-def report(trained: Trained, split: str, outcome: Evaluation) -> None:
+def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) -> None:
+    """Print the accuracy of each class and of all, beside the result that the run left without what is `given` here."""
     right = outcome.logits.argmax(dim=1) == outcome.labels
     width = max(len(name) for name in trained.classes)
     for number, name in enumerate(trained.classes):
@@ -124,12 +125,8 @@ def report(trained: Trained, split: str, outcome: Evaluation) -> None:
     finished = result.read(trained.folder)
     if finished is not None and split == "test":
         same = (finished["correct"], finished["total"]) == (outcome.correct, outcome.total)
-        log.info(
-            "result.json says %d of %d: %s",
-            finished["correct"],
-            finished["total"],
-            "the same" if same else "not the same",
-        )
+        verdict = ": the same" if same else f", without {' '.join(given)}" if given else ": not the same"
+        log.info("result.json says %d of %d%s", finished["correct"], finished["total"], verdict)
 
 
 def find_pictures(path: Path) -> list[Path]:
@@ -147,13 +144,21 @@ def find_pictures(path: Path) -> list[Path]:
 def name_pictures(trained: Trained, path: Path) -> None:
     """Print the class of each picture and its probability, and save the picture with the attention laid over it."""
     config, device = trained.config, trained.device
-    for picture in find_pictures(path):
-        image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
+    found, unreadable = find_pictures(path), []
+    for picture in found:
+        try:
+            image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
+        except DataError as error:
+            if len(found) == 1:
+                raise
+            log.warning("%s", error)
+            unreadable.append(picture)
+            continue
         logits = infer(trained.model, image, trained.normalization, device, config.eval.views, batch_size=1)
         probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
         name = trained.classes[int(said)]
         drawn = pictures.attention_on(
-            trained.model, image, trained.normalization, [f"{name} {100 * probability:.0f} %"]
+            trained.model, image, trained.normalization, [f"{name}, {100 * probability:.0f} %"]
         )
         where = ""
         if drawn is not None:
@@ -162,3 +167,7 @@ def name_pictures(trained: Trained, path: Path) -> None:
             pictures.save(drawn, target)
             where = f"  {target}"
         log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
+    if unreadable:
+        raise DataError(
+            f"{len(unreadable)} of {len(found)} pictures could not be read: {', '.join(map(str, unreadable))}"
+        )

