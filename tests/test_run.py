@@ -160,6 +160,7 @@ def test_folder_holds_what_the_contract_names(attention_run: Path, plain_run: Pa
         top = {path.name for path in run.iterdir() if not path.name.startswith("events.")} - {"attention"}
         assert top == {
             ".hydra",
+            ".lock",
             "config.yaml",
             "checkpoints",
             "metrics.jsonl",
