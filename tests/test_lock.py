@@ -1,5 +1,6 @@
 """One process at a time in a run folder, and no lock outlives its process."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -35,4 +36,4 @@ def test_another_process_is_refused_by_number_until_it_is_gone(tmp_path: Path) -
 def test_a_folder_left_is_free_again(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(tmp_path):
-            pass
+            assert (tmp_path / ".lock").read_text() == str(os.getpid())
