@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attn_train.data.augment import Augmentation, Draws, draw, gather, generator
+from attn_train.data.augment import Augmentation, Draws, cut_out, draw, gather, generator
 
 COUNT, SIZE = 60, (9, 12)
 FILL = torch.tensor([7, 70, 200], dtype=torch.uint8)
@@ -23,6 +23,11 @@ def pictures(count: int = COUNT, size: tuple[int, int] = SIZE) -> Tensor:
 
 def drawn(augmentation: Augmentation, seed: int = 1, epoch: int = 0) -> Draws:
     return draw(augmentation, COUNT, SIZE, seed, epoch)
+
+
+def augmented(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentation) -> Tensor:
+    batch = gather(images, index, draws, augmentation)
+    return cut_out(batch, draws.hole[index], augmentation.cutout, FILL)
 
 
 def same(one: Draws, other: Draws) -> bool:
@@ -54,7 +59,7 @@ def test_each_image_is_padded_cropped_mirrored_and_cut(
 ) -> None:
     augmentation = Augmentation(flip, crop, cutout)
     images, draws = pictures(), drawn(augmentation)
-    batch = gather(images, torch.arange(COUNT), draws, augmentation, FILL)
+    batch = augmented(images, torch.arange(COUNT), draws, augmentation)
     assert batch.dtype == torch.uint8
     for number in range(COUNT):
         shift, hole = draws.shift[number].tolist(), draws.hole[number].tolist()
@@ -64,9 +69,9 @@ def test_each_image_is_padded_cropped_mirrored_and_cut(
 
 def test_neither_company_nor_order_changes_an_image() -> None:
     images, draws = pictures(), drawn(ALL)
-    whole = gather(images, torch.arange(COUNT), draws, ALL, FILL)
+    whole = augmented(images, torch.arange(COUNT), draws, ALL)
     for index in (torch.tensor([5]), torch.tensor([40, 3, 3, 59]), torch.randperm(COUNT)):
-        assert torch.equal(gather(images, index, draws, ALL, FILL), whole[index])
+        assert torch.equal(augmented(images, index, draws, ALL), whole[index])
 
 
 def test_draws_are_repeatable_and_leave_the_global_generator_alone() -> None:
@@ -110,7 +115,7 @@ def test_every_value_is_drawn_about_equally_often() -> None:
 def test_alternating_shows_both_sides_in_successive_epochs() -> None:
     augmentation = Augmentation("alternating", 0, 0)
     images, index = pictures(), torch.arange(COUNT)
-    shown = [gather(images, index, drawn(augmentation, 3, epoch), augmentation, FILL) for epoch in range(5)]
+    shown = [augmented(images, index, drawn(augmentation, 3, epoch), augmentation) for epoch in range(5)]
     for now, later in itertools.pairwise(shown):
         assert torch.equal(later, now.flip(-1))
     mirrored = (shown[0] != images).flatten(1).any(dim=1)
@@ -121,11 +126,11 @@ def test_alternating_shows_both_sides_in_successive_epochs() -> None:
 
 def test_a_flip_is_exact_and_none_is_none() -> None:
     images, draws = pictures(), drawn(Augmentation("random", 0, 0))
-    batch = gather(images, torch.arange(COUNT), draws, Augmentation("random", 0, 0), FILL)
+    batch = augmented(images, torch.arange(COUNT), draws, Augmentation("random", 0, 0))
     assert torch.equal(batch[draws.flip], images[draws.flip].flip(-1))
     assert torch.equal(batch[~draws.flip], images[~draws.flip])
     assert not drawn(PLAIN).flip.any()
-    assert torch.equal(gather(images, torch.arange(COUNT), drawn(PLAIN), PLAIN, FILL), images)
+    assert torch.equal(augmented(images, torch.arange(COUNT), drawn(PLAIN), PLAIN), images)
 
 
 @pytest.mark.parametrize("cutout", [1, 2, 3, 4])
@@ -133,7 +138,7 @@ def test_a_hole_has_its_size_and_colour_and_is_cut_off_at_the_edge(cutout: int) 
     augmentation = Augmentation("none", 0, cutout)
     images = torch.zeros(COUNT, 3, *SIZE, dtype=torch.uint8)
     draws = drawn(augmentation)
-    batch = gather(images, torch.arange(COUNT), draws, augmentation, FILL)
+    batch = augmented(images, torch.arange(COUNT), draws, augmentation)
     holes = batch[:, 0] == FILL[0]
     assert torch.equal(batch, torch.where(holes[:, None], FILL[:, None, None], images))
     areas = holes.flatten(1).sum(dim=1)

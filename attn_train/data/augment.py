@@ -1,4 +1,4 @@
-"""Random flips, crops and cutouts, drawn for each image from (seed, epoch, index) alone.
+"""What is drawn for an image, and its random flip, crop and cutout: they follow from (seed, epoch, index) alone.
 
 The draws of an epoch are made at once, for the whole training set, on the CPU: so neither the device, nor the order
 of the images, nor a resume in the middle of an epoch changes what happens to an image.
@@ -14,16 +14,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for an image: a mirror flip, a shift by up to `crop` pixels, a `cutout` x `cutout` hole (0:
-    none).
+    """What is drawn for an image: a mirror flip, a shift by up to `crop` pixels, the operations of a `policy`, a
+    `cutout` x `cutout` hole (0: none), another image to be mixed with.
 
     `alternating` flips (Jordan, 2024, arXiv 2404.00498, section 3.6) draws each image's side once and then shows it
-    from one side in even epochs and from the other in odd ones.
+    from one side in even epochs and from the other in odd ones. `policy_ops` and `policy_magnitude` (0 to 30) are
+    RandAugment's; TrivialAugment has no settings (see policy). `mixup` and `cutmix` are the alpha of Beta(alpha,
+    alpha), 0 for none (see mixing).
     """
 
     flip: Literal["none", "random", "alternating"]
     crop: int
     cutout: int
+    policy: Literal["none", "randaugment", "trivialaugment"] = "none"
+    policy_ops: int = 2
+    policy_magnitude: int = 9
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,39 +74,44 @@ def reflect(position: Tensor, size: int) -> Tensor:
     return torch.where(position > size - 1, 2 * (size - 1) - position, position)
 
 
-def gather(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentation, fill: Tensor) -> Tensor:
-    """Take images[index] with each one's flip, shift and cutout applied.
+def gather(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentation) -> Tensor:
+    """Take images[index] with each one's flip and shift applied.
 
-    images: uint8 (n, channels, height, width); index: int64 (batch,); fill: uint8 (channels,), the colour of a
-    cutout; all on one device. Returns uint8 (batch, channels, height, width).
+    images: uint8 (n, channels, height, width); index: int64 (batch,); all on one device. Returns uint8 (batch,
+    channels, height, width).
     """
-    if augmentation.flip == "none" and augmentation.crop == 0 and augmentation.cutout == 0:
+    if augmentation.flip == "none" and augmentation.crop == 0:
         return images[index]
     height, width = images.shape[-2:]
     device = images.device
-    flip, shift, hole = (part[index] for part in (draws.flip, draws.shift, draws.hole))
+    flip, shift = draws.flip[index], draws.shift[index]
     rows = torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(len(index), width)
     columns = torch.where(flip[:, None], columns.flip(1), columns)
     source_rows = reflect(rows + shift[:, :1], height)  # (batch, height)
     source_columns = reflect(columns + shift[:, 1:], width)  # (batch, width)
     channels = torch.arange(images.shape[1], device=device)
-    batch = images[
+    return images[
         index[:, None, None, None],
         channels[None, :, None, None],
         source_rows[:, None, :, None],
         source_columns[:, None, None, :],
     ]
-    if augmentation.cutout:
-        inside_rows = within(rows, hole[:, :1], augmentation.cutout)
-        inside_columns = within(torch.arange(width, device=device), hole[:, 1:], augmentation.cutout)
-        inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
-        batch = torch.where(inside, fill[None, :, None, None], batch)
-    return batch
 
 
-def within(position: Tensor, centre: Tensor, length: int) -> Tensor:
-    """Say which of `position` (size,) lie in the `length` pixels around each `centre` (batch, 1): bool (batch,
-    size)."""
+def cut_out(images: Tensor, centre: Tensor, length: int, fill: Tensor) -> Tensor:
+    """Cover the `length` x `length` pixels around `centre` int64 (batch, 2) with the colour `fill` uint8 (channels,):
+    uint8 (batch, channels, height, width)."""
+    return torch.where(box(images, centre, length), fill[:, None, None], images)
+
+
+def box(images: Tensor, centre: Tensor, length: int | Tensor) -> Tensor:
+    """Say which pixels of images (batch, channels, height, width) lie in the box of `length`, or int64 (batch, 2),
+    around `centre` (batch, 2), both rows and columns: bool (batch, 1, height, width)."""
+    height, width = images.shape[-2:]
+    rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     start = centre - length // 2
-    return (position >= start) & (position < start + length)
+    end = start + length
+    inside_rows = (rows >= start[:, :1]) & (rows < end[:, :1])
+    inside_columns = (columns >= start[:, 1:]) & (columns < end[:, 1:])
+    return inside_rows[:, None, :, None] & inside_columns[:, None, None, :]

@@ -1,0 +1,74 @@
+"""Mixup (Zhang et al., 2017, arXiv 1710.09412) and CutMix (Yun et al., 2019, arXiv 1905.04899): two images in one.
+
+The draws follow from (seed, epoch, index) alone; which other image of its batch an image is mixed with also follows
+from the batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attn_train.data.augment import Augmentation, box, generator
+
+
+@dataclass(frozen=True)
+class MixingDraws:
+    """One epoch's draws; each tensor holds one entry for each training image."""
+
+    share: Tensor  # float32 (n,): what mixup leaves of the image
+    cut: Tensor  # bool (n,): cutmix, not mixup
+    centre: Tensor  # int64 (n, 2): of the box that cutmix replaces
+    length: Tensor  # int64 (n, 2): of its sides
+    turn: Tensor  # int64 (n,): a permutation; by it a batch is laid in a circle
+
+    def to(self, device: torch.device) -> "MixingDraws":
+        return MixingDraws(
+            self.share.to(device),
+            self.cut.to(device),
+            self.centre.to(device),
+            self.length.to(device),
+            self.turn.to(device),
+        )
+
+
+def draw_mixing(
+    augmentation: Augmentation, count: int, size: tuple[int, int], seed: int, epoch: int
+) -> MixingDraws | None:
+    """Draw for `count` images of `size` (height, width) in `epoch` (from 0); None where nothing is mixed.
+
+    With both mixup and cutmix each image is mixed by one of them, with probability 1/2.
+    """
+    if augmentation.mixup == 0 and augmentation.cutmix == 0:
+        return None
+    random = generator("mixing", seed, epoch)
+    cut = torch.rand(count, generator=random) < 0.5
+    if augmentation.mixup == 0 or augmentation.cutmix == 0:
+        cut = torch.full((count,), augmentation.mixup == 0)
+    # Torch has no public way of drawing from a beta distribution with a generator.
+    alpha = np.where(cut.numpy(), augmentation.cutmix, augmentation.mixup)
+    share = torch.from_numpy(np.random.default_rng(random.initial_seed()).beta(alpha, alpha))
+    centre = torch.stack([torch.randint(0, side, (count,), generator=random) for side in size], dim=1)
+    length = ((1 - share).sqrt()[:, None] * torch.tensor(size)).long()
+    turn = torch.randperm(count, generator=random)
+    return MixingDraws(share.float(), cut, centre, length, turn)
+
+
+def mix(images: Tensor, labels: Tensor, index: Tensor, draws: MixingDraws, classes: int) -> tuple[Tensor, Tensor]:
+    """Mix each image with another of its batch, and their labels in the same shares.
+
+    images: float (batch, channels, height, width), normalised; labels and index (which training images they are):
+    int64 (batch,); all on one device. Returns the mixed images and float32 targets (batch, classes), each of sum one.
+    """
+    circle = draws.turn[index].argsort()
+    partner = torch.empty_like(circle)
+    partner[circle] = circle.roll(1)
+    cut = draws.cut[index]
+    outside = ~box(images, draws.centre[index], draws.length[index])
+    share = torch.where(cut, outside.sum((1, 2, 3)) / outside[0].numel(), draws.share[index])  # (batch,)
+    weight = torch.where(cut[:, None, None, None], outside, share[:, None, None, None])  # (batch, 1, height, width)
+    mixed = torch.lerp(images[partner], images, weight.to(images.dtype).expand_as(images))
+    own = F.one_hot(labels, classes)
+    return mixed, share[:, None] * own + (1 - share[:, None]) * own[partner]
