@@ -1,0 +1,86 @@
+"""Measure attn-train on this machine, beside the peers that are given: python scripts/benchmark --help.
+
+Not a test: nothing passes or fails. Let nothing else run meanwhile.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import article
+import machine
+import race
+import start
+import step
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, object]]] = {
+    "machine": machine.measure,
+    "start": start.measure,
+    "step": step.measure,
+    "article": article.measure,
+    "first_epoch": article.compare_first_epoch,
+    "race": race.measure,
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""\
+parts
+  machine      the machine's own rate of matrix products, float32 and bfloat16
+  start        seconds of attn-train --help, and from Enter to the end of the first step, cold and warm
+  step         images a second of the fast recipe at each of its resolutions, the share of the bfloat16 matrix-product
+               rate that this is, peak memory
+  article      images a second of the article's network here and in the article's own script, in turn
+  first_epoch  mean training loss of the article's first epoch, from the same initial weights, there and here
+  race         seconds from Enter to each accuracy, over seeds, here and by airbench94_muon
+
+peers, which are not part of this project
+  --article-script   article_script.py: the article's listing with its missing import, which prints
+                     "epoch N: ... S s of training so far"
+  --airbench         airbench94_muon.py of https://github.com/KellerJordan/cifar10-airbench
+                     (git clone, then name the file); run unchanged, on the CPU in bfloat16 autocast
+""",
+    )
+    parser.add_argument("--root", type=Path, help="folder that holds CIFAR-10 (dataset.root); needed by most parts")
+    parser.add_argument("--parts", default="machine,start,step", help="which, in this order: %(default)s")
+    parser.add_argument("--article-script", type=Path)
+    parser.add_argument("--airbench", type=Path)
+    parser.add_argument("--pairs", type=int, default=3, help="of article: how often both are run in turn")
+    parser.add_argument("--batches", type=int, default=40, help="of article: batches of 128 images a run")
+    parser.add_argument("--seeds", type=int, default=3, help="of race: seeds of each contestant")
+    parser.add_argument("--models", default="none,gated", help="of race: the mechanisms, %(default)s")
+    parser.add_argument("--experiment", default="fast", help="of race: the recipe, %(default)s")
+    parser.add_argument("--json", type=Path, help="write every figure to this file too")
+    given = parser.parse_args()
+    given.parts = given.parts.split(",")
+    for part in given.parts:
+        if part not in PARTS:
+            parser.error(f"--parts: unknown part '{part}'; choose from {', '.join(PARTS)}")
+    for part in set(given.parts) - {"machine"}:
+        if given.root is None:
+            parser.error(f"--root is missing; {part} needs CIFAR-10")
+    for part, option in (("article", "article_script"), ("first_epoch", "article_script")):
+        if part in given.parts and getattr(given, option) is None:
+            parser.error(f"--{option.replace('_', '-')} is missing; {part} needs it")
+    return given
+
+
+def main() -> None:
+    given = arguments()
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for part in given.parts:
+            print(f"\n{part}", flush=True)
+            found[part] = PARTS[part](given, Path(folder))
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
