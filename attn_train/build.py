@@ -1,5 +1,6 @@
 """From a configuration to the objects it names: data set, model, optimizer, device."""
 
+import json
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +80,8 @@ def make_normalization(config: DatasetConfig, channels: int) -> Normalization:
     return Normalization(per_channel(config.mean), per_channel(config.deviation))
 
 
-def make_batches(config: Config, split: Split, normalization: Normalization) -> TrainBatches:
+def make_batches(config: Config, split: Split, normalization: Normalization, classes: int) -> TrainBatches:
+    """Make the training batches for a configuration whose resolution is decided."""
     augmentation = options.convert("dataset.augment", asdict(config.dataset.augment), Augmentation)
     batches = TrainBatches(
         split,
@@ -87,6 +89,8 @@ def make_batches(config: Config, split: Split, normalization: Normalization) -> 
         config.train.drop_last,
         augmentation,
         normalization,
+        classes,
+        sides(config, config.train.resolution),
         order_seed=config.seed_for("order"),
         augment_seed=config.seed_for("augment"),
     )
@@ -119,6 +123,44 @@ def make_model(config: Config, channels: int, classes: int) -> Backbone:
         raise ConfigError(f"backbone={config.backbone['name']}: {error}") from error
 
 
+def architecture(config: Config) -> str:
+    """Name what decides the function that a run's network computes, but for its parameters."""
+    return json.dumps([config.model, config.backbone, config.dataset.name, config.dataset.image_size])
+
+
+def decide_resolution(config: Config, model: Backbone) -> list[float]:
+    """Return the share of the images' side in each equal part of the epochs; raise ConfigError for one that the
+    network cannot take."""
+    shares = config.train.resolution
+    if shares == "auto":
+        shares = config.dataset.resolution if model.any_size else [1.0]
+    if not model.any_size and min(shares) < 1:
+        raise ConfigError(
+            f"train.resolution={shares}: backbone={config.backbone['name']} takes images of its own size only; "
+            "say train.resolution=auto, or [1]"
+        )
+    return [float(share) for share in shares]
+
+
+def check_resolution(config: Config, model: Backbone, channels: int) -> None:
+    """Raise ConfigError where the network, given on the meta device, cannot take the smallest training images."""
+    side = min(sides(config, decide_resolution(config, model)))
+    try:
+        model(torch.zeros(2, channels, side, side, device="meta"))
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"train.resolution={config.train.resolution} gives images of {side}x{side}, too small for "
+            f"backbone={config.backbone['name']}; give it larger shares"
+        ) from error
+
+
+def sides(config: Config, resolution: list[float]) -> tuple[int, ...]:
+    """Return the side of the training images in each epoch."""
+    epochs = config.train.epochs
+    shares = [resolution[epoch * len(resolution) // epochs] for epoch in range(epochs)]
+    return tuple(max(1, round(share * config.dataset.image_size)) for share in shares)
+
+
 def make_optimizer_for(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     function, values = choose("optimizer", OPTIMIZERS, config.optimizer)
     values = options.bind("optimizer", function, values)
@@ -140,8 +182,8 @@ def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
     return config.schedule["name"], warmup, values
 
 
-def decide_device(config: Config, total_steps: int) -> devices.Device:
-    """Decide the device settings left on auto for a run of `total_steps` optimizer steps."""
+def decide_device(config: Config, steps_a_shape: int) -> devices.Device:
+    """Decide the device settings left on auto for a run of so many optimizer steps at each resolution."""
     section = config.device
 
     def switch(value: Any) -> bool | None:
@@ -153,7 +195,7 @@ def decide_device(config: Config, total_steps: int) -> devices.Device:
         switch(section.channels_last),
         switch(section.compile),
         section.threads,
-        total_steps,
+        steps_a_shape,
     )
 
 
@@ -163,5 +205,6 @@ def check(config: Config) -> None:
     schedule_options(config)
     with torch.device("meta"):
         model = make_model(config, source.channels, len(source.classes))
+    check_resolution(config, model, source.channels)
     make_optimizer_for(config, model)
-    decide_device(config, total_steps=0)
+    decide_device(config, steps_a_shape=0)

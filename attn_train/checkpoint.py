@@ -124,9 +124,18 @@ def read(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def load_model(model: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Load the model's part of a checkpoint; raise CheckpointError naming the keys that differ."""
-    own, saved = model.state_dict(), state["model"]
+def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights that a run was tested with: their moving average where it kept one."""
+    average = state.get("average")
+    if average is None:
+        return dict(state["model"])
+    return {key.removeprefix("module."): value for key, value in average.items() if key.startswith("module.")}
+
+
+def load_model(model: torch.nn.Module, saved: dict[str, Any], path: Path) -> None:
+    """Load a model's weights from those of the checkpoint in `path`; raise CheckpointError naming the keys that
+    differ."""
+    own = model.state_dict()
     wrong = sorted(set(own) ^ set(saved)) + sorted(
         key for key in set(own) & set(saved) if own[key].shape != saved[key].shape
     )

@@ -208,7 +208,7 @@ def resumed(folder: Path, overrides: list[str], options: Namespace) -> Config:
 
 
 def continued(folder: Path, config: Config) -> Config:
-    """Return the configuration for a run in `folder`: `config`, with the device settings of a run that began there.
+    """Return the configuration for a run in `folder`: `config`, with what a run that began there decided for itself.
 
     Raises ConfigError where `folder` holds a run of another configuration.
     """
@@ -216,8 +216,11 @@ def continued(folder: Path, config: Config) -> Config:
         return config
     saved = to_config(read_saved(folder))
     before, now = (configuration.identity(asdict(one)) for one in (saved, config))
-    differ = [key for key in now if before.get(key) != now[key] and not key.startswith(RESUMABLE)]
+    differ = [key for key in now if now[key] not in (before.get(key), "auto") and not key.startswith(RESUMABLE)]
     if differ:
         shown = ", ".join(f"{key} ({before.get(key)} there, {now[key]} here)" for key in differ[:3])
         raise ConfigError(f"{folder} holds a run of another configuration: {shown}; name another folder")
-    return config if config.resume is not None else replace(config, device=saved.device)
+    if config.resume is not None:
+        return config
+    decided = replace(config.train, resolution=saved.train.resolution)
+    return replace(config, device=saved.device, train=decided)

@@ -21,6 +21,11 @@ class AugmentConfig:
     flip: str
     crop: int
     cutout: int
+    policy: str
+    policy_ops: int
+    policy_magnitude: int
+    mixup: float
+    cutmix: float
 
 
 @dataclass
@@ -40,6 +45,7 @@ class DatasetConfig:
     epochs: int
     batch_size: int
     views: int
+    resolution: list[float]
 
 
 @dataclass
@@ -60,6 +66,8 @@ class TrainConfig:
     drop_last: bool
     clip_norm: float | None
     label_smoothing: float
+    resolution: Any  # auto, or a list of numbers
+    ema_decay: float
     checkpoint_every: int
     eval_every: int
     log_every: int
@@ -137,6 +145,11 @@ def write(folder: Path, config: Config) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False))
 
 
+def is_resolution(shares: Any) -> bool:
+    numbers = isinstance(shares, list) and all(type(share) in (int, float) for share in shares)
+    return numbers and len(shares) > 0 and all(0 < share <= 1 for share in shares)
+
+
 def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
@@ -158,6 +171,7 @@ def check_ranges(config: Config) -> None:
         "dataset.image_size": 4,
         "dataset.augment.crop": 0,
         "dataset.augment.cutout": 0,
+        "dataset.augment.policy_ops": 1,
         "device.threads": 1,
     }
     for key, least in at_least.items():
@@ -168,6 +182,7 @@ def check_ranges(config: Config) -> None:
             raise ConfigError(f"{key}={flat[key]} is out of range; it must be below 2^63")
     choices: dict[str, tuple[Any, ...]] = {
         "dataset.augment.flip": ("none", "random", "alternating"),
+        "dataset.augment.policy": ("none", "randaugment", "trivialaugment"),
         "eval.views": (1, 2, 6),
         "device.kind": ("auto", "cpu", "cuda", "mps"),
         "device.precision": ("auto", "float32", "bfloat16"),
@@ -180,6 +195,14 @@ def check_ranges(config: Config) -> None:
             raise ConfigError(f"{key}={flat[key]} is not a choice; choose from {listed}")
     if not 0 <= config.train.label_smoothing < 1:
         raise ConfigError(f"train.label_smoothing={config.train.label_smoothing} must be at least 0 and below 1")
+    for key, shares in (
+        ("dataset.resolution", config.dataset.resolution),
+        ("train.resolution", config.train.resolution),
+    ):
+        if not is_resolution(shares) and (key, shares) != ("train.resolution", "auto"):
+            raise ConfigError(f"{key}={shares} must list shares of the images' side, each above 0 and at most 1")
+    if not 0 <= config.train.ema_decay < 1:
+        raise ConfigError(f"train.ema_decay={config.train.ema_decay} must be at least 0 (no average) and below 1")
     if config.train.clip_norm is not None and not config.train.clip_norm > 0:
         raise ConfigError(f"train.clip_norm={config.train.clip_norm} must be above 0, or null for no clipping")
     if not config.dataset.time_limit > 0:
@@ -193,6 +216,14 @@ def check_ranges(config: Config) -> None:
             f"dataset.augment.crop={config.dataset.augment.crop} must be below "
             f"dataset.image_size={config.dataset.image_size}"
         )
+    if not 0 <= config.dataset.augment.policy_magnitude <= 30:
+        raise ConfigError(
+            f"dataset.augment.policy_magnitude={config.dataset.augment.policy_magnitude} is out of range; "
+            "it must be 0 to 30"
+        )
+    for key in ("dataset.augment.mixup", "dataset.augment.cutmix"):
+        if not 0 <= flat[key] < math.inf:
+            raise ConfigError(f"{key}={flat[key]} must be a finite number of at least 0 (0: off)")
     if not all(math.isfinite(mean) for mean in config.dataset.mean):
         raise ConfigError(f"dataset.mean={config.dataset.mean} must hold finite numbers")
     if any(not deviation > 0 for deviation in config.dataset.deviation):

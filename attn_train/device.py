@@ -10,6 +10,7 @@ import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import joblib
 import torch
 
 from attn_train.errors import ConfigError
@@ -78,10 +79,9 @@ DEFAULT_THREADS = torch.get_num_threads()
 
 
 def usable_cores() -> int:
-    """Count the cores that this process may use, which a scheduler can make fewer than the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(DEFAULT_THREADS, len(os.sched_getaffinity(0)))
-    return DEFAULT_THREADS
+    """Count the cores that this process may really use: its affinity and its container's quota can leave fewer than
+    the machine has."""
+    return min(DEFAULT_THREADS, joblib.cpu_count())
 
 
 def decide(
@@ -90,9 +90,10 @@ def decide(
     channels_last: bool | None,
     compile: bool | None,
     threads: int | None,
-    total_steps: int,
+    steps_a_shape: int,
 ) -> Device:
-    """Decide what was left on `auto` (None for the switches) for a run of `total_steps` optimizer steps.
+    """Decide what was left on `auto` (None for the switches) for a run of so many optimizer steps with each shape of
+    images: each shape is compiled for itself.
 
     Raises ConfigError for a device that this machine lacks, or a setting that it cannot keep.
     """
@@ -108,7 +109,7 @@ def decide(
     if channels_last is None:
         channels_last = kind != "mps"
     if compile is None:
-        compile = total_steps >= COMPILE_FROM_STEPS and kind != "mps"
+        compile = steps_a_shape >= COMPILE_FROM_STEPS and kind != "mps"
         if compile and not has_compiler(kind):
             log.warning("device.compile=auto: not compiling, because there is no C++ compiler (g++ or clang++)")
             compile = False

@@ -36,10 +36,10 @@ class Trained:
         self.classes: tuple[str, ...] = tuple(state["classes"])
         self.channels: int = state["channels"]
         self.step: int = state["step"]
-        self.device: Device = build.decide_device(config, total_steps=self.step)
+        self.device: Device = build.decide_device(config, steps_a_shape=0)
         devices.configure(self.device)
         self.model: nn.Module = build.make_model(config, self.channels, len(self.classes))
-        checkpoint.load_model(self.model, state, folder / "checkpoints")
+        checkpoint.load_model(self.model, checkpoint.evaluated_weights(state), folder / "checkpoints")
         place = self.device.place
         self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
         self.model.eval()

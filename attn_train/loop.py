@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from attn_train.data.batches import Normalization, TrainBatches, views
 from attn_train.data.dataset import Split
@@ -76,7 +77,7 @@ def train_step(
     forward: Callable[[Tensor], Tensor],
     optimizer: torch.optim.Optimizer,
     images: Tensor,
-    labels: Tensor,
+    targets: Tensor,
     device: Device,
     accumulate: int,
     clip_norm: float | None,
@@ -84,21 +85,23 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """Take one optimizer step on a batch, computed in `accumulate` parts; return its mean loss and number correct.
 
-    Both stay on the device: nothing here waits for it.
+    targets: int64 (batch,), or float32 (batch, classes) for mixed images, of which the largest share counts as right.
+    Both results stay on the device: nothing here waits for it.
     """
-    loss = torch.zeros((), device=labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-    parts = zip(images.chunk(accumulate), labels.chunk(accumulate), strict=True)
-    for part_images, part_labels in parts:
+    loss = torch.zeros((), device=targets.device)
+    correct = torch.zeros((), dtype=torch.int64, device=targets.device)
+    parts = zip(images.chunk(accumulate), targets.chunk(accumulate), strict=True)
+    for part_images, part_targets in parts:
         part_images = part_images.to(memory_format=device.memory_format)
         with device.autocast():
             logits = forward(part_images)
         logits = logits.float()  # (batch / accumulate, classes)
-        part_loss = F.cross_entropy(logits, part_labels, label_smoothing=label_smoothing)
-        part_loss = part_loss * (len(part_labels) / len(labels))
+        part_loss = F.cross_entropy(logits, part_targets, label_smoothing=label_smoothing)
+        part_loss = part_loss * (len(part_targets) / len(targets))
         part_loss.backward()
         loss += part_loss.detach()
-        correct += (logits.detach().argmax(dim=1) == part_labels).sum()
+        labels = part_targets if part_targets.ndim == 1 else part_targets.argmax(dim=1)
+        correct += (logits.detach().argmax(dim=1) == labels).sum()
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
@@ -156,6 +159,7 @@ def take_in(progress: Progress, pending: list[tuple[Tensor, Tensor, int]]) -> No
 def train_epoch(
     model: nn.Module,
     forward: Callable[[Tensor], Tensor],
+    average: AveragedModel | None,
     optimizer: torch.optim.Optimizer,
     batches: TrainBatches,
     device: Device,
@@ -176,15 +180,17 @@ def train_epoch(
     model.train()
     pending: list[tuple[Tensor, Tensor, int]] = []
     speed.start()
-    for images, labels in batches.epoch(progress.epoch, start=progress.batch):
+    for images, targets in batches.epoch(progress.epoch, start=progress.batch):
         lr = set_lr(optimizer, lr_factor(progress.step))
         # torch.compile specialises on shapes: a smaller last batch runs uncompiled instead of compiling again.
-        run = forward if len(labels) == batches.batch_size else model
-        loss, correct = train_step(model, run, optimizer, images, labels, device, **step_options)
-        pending.append((loss, correct, len(labels)))
+        run = forward if len(targets) == batches.batch_size else model
+        loss, correct = train_step(model, run, optimizer, images, targets, device, **step_options)
+        if average is not None:
+            average.update_parameters(model)
+        pending.append((loss, correct, len(targets)))
         progress.step += 1
         progress.batch += 1
-        speed.count(len(labels))
+        speed.count(len(targets), images.shape[-1])
         ended = progress.batch == len(batches) or progress.step == total_steps
         stopped = stop.signal is not None
         logged = progress.step % log_every == 0 or ended

@@ -63,10 +63,8 @@ def commit() -> str | None:
 
 def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
     """Write predictions.npz and result.json of a finished run; return the result."""
-    config, steady = run.config, speed.steady_rate
+    config = run.config
     images = run.splits["test"].images
-    first_step = speed.first_step_seconds or 0.0
-    compile_seconds = max(0.0, first_step - config.train.batch_size / steady) if run.device.compile and steady else 0.0
     found = {
         "model": config.model["name"],
         "backbone": config.backbone["name"],
@@ -80,8 +78,8 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
         "parameters": cost.count_parameters(run.model),
         "macs": cost.count_macs(run.model, (images.shape[1], images.shape[2], images.shape[3])),
         "train_seconds": round(run.progress.train_seconds, 3),
-        "compile_seconds": round(compile_seconds, 3),
-        "images_per_second": round(steady, 1),
+        "compile_seconds": round(speed.compile_seconds, 3) if run.device.compile else 0.0,
+        "images_per_second": round(speed.steady_rate, 1),
         "peak_memory_bytes": peak_memory_bytes(run.device),
         "device": run.device.kind,
         "precision": run.device.precision,
@@ -91,7 +89,7 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
         "config_digest": configuration.digest(asdict(config)),
     }
     if "val" in run.splits:
-        found["val_accuracy"] = run.evaluate("val").accuracy
+        found["val_accuracy"] = run.evaluate("val", config.eval.views).accuracy
     predictions = run.folder / "predictions.npz"
     np.savez_compressed(
         predictions, logits=final.logits.numpy(), labels=final.labels.numpy(), index=np.arange(final.total)

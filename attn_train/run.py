@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attn_train import build, checkpoint, config as configuration, device as devices, pictures, result, schedule
 from attn_train.backbones.backbone import Backbone
+from attn_train.compiled import compile_model
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
@@ -36,14 +39,16 @@ class Run:
         torch.manual_seed(config.seed_for("init"))
         # Before the data, which may take long to come: a wrong option shows at once.
         self.model: Backbone = build.make_model(config, source.channels, len(source.classes))
+        resolution = build.decide_resolution(config, self.model)
+        config = replace(config, train=replace(config.train, resolution=resolution))
         splits, self.dataset = build.load_splits(config.dataset)
         normalization = build.make_normalization(config.dataset, source.channels)
-        self.batches = build.make_batches(config, splits["train"], normalization)
+        self.batches = build.make_batches(config, splits["train"], normalization, len(source.classes))
         self.total_steps = config.train.epochs * len(self.batches)
         if config.train.max_steps is not None:
             self.total_steps = min(self.total_steps, config.train.max_steps)
 
-        self.device: Device = build.decide_device(config, self.total_steps)
+        self.device: Device = build.decide_device(config, self.total_steps // len(set(self.batches.sides)))
         devices.configure(self.device)
         self.config = replace(
             config,
@@ -62,11 +67,15 @@ class Run:
         self.batches = replace(self.batches, split=self.splits["train"], normalization=self.normalization)
         self.model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
         self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
+        self.average: AveragedModel | None = None
+        if config.train.ema_decay:
+            averaging = get_ema_multi_avg_fn(config.train.ema_decay)
+            self.average = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
         self.optimizer = build.make_optimizer_for(config, self.model)
         self.schedule = build.schedule_options(config)
         self.progress = Progress()
         self.best_accuracy = -1.0
-        self.outcomes: dict[str, tuple[int, Evaluation]] = {}  # of each split: the step, and what came out
+        self.outcomes: dict[tuple[str, int], tuple[int, Evaluation]] = {}  # of a split and views: the step, the outcome
 
     @property
     def checkpoints(self) -> Path:
@@ -76,25 +85,30 @@ class Run:
         name, warmup, options = self.schedule
         return schedule.lr_factor(name, step, self.total_steps, warmup, options)
 
-    def evaluate(self, split: str) -> Evaluation:
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is tested: the moving average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
+
+    def evaluate(self, split: str, views: int) -> Evaluation:
         """Evaluate on a split; the same step is not evaluated twice."""
-        step, settings = self.progress.step, self.config.eval
-        if split not in self.outcomes or self.outcomes[split][0] != step:
+        step, key = self.progress.step, (split, views)
+        if key not in self.outcomes or self.outcomes[key][0] != step:
             outcome = evaluate(
-                self.model,
+                self.evaluated,
                 self.splits[split],
                 self.normalization,
                 self.device,
-                settings.views,
-                settings.batch_size,
+                views,
+                self.config.eval.batch_size,
             )
             if not math.isfinite(outcome.loss):
                 raise NotFiniteError(
                     f"the loss on the {split} images is {outcome.loss} after step {step}; "
                     "try a lower learning rate (optimizer.lr), or train.clip_norm=1"
                 )
-            self.outcomes[split] = (step, outcome)
-        return self.outcomes[split][1]
+            self.outcomes[key] = (step, outcome)
+        return self.outcomes[key][1]
 
     def state(self) -> dict[str, Any]:
         """Return everything a checkpoint keeps: tensors and plain values only."""
@@ -103,6 +117,7 @@ class Run:
             rng["cuda"] = torch.cuda.get_rng_state()
         return {
             "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"name": self.config.schedule["name"], "total_steps": self.total_steps},
             "rng": rng,
@@ -130,7 +145,9 @@ class Run:
         state = checkpoint.load(self.checkpoints)
         if state is None:
             return False
-        checkpoint.load_model(self.model, state, self.checkpoints)
+        checkpoint.load_model(self.model, state["model"], self.checkpoints)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"]["cpu"])
         if self.device.kind == "cuda" and "cuda" in state["rng"]:
@@ -169,7 +186,7 @@ def train_alone(config: Config, folder: Path) -> dict[str, Any]:
     try:
         with stop_on_signals() as stop:
             fit(run, tracker, speed, stop)
-        final = run.evaluate("test")
+        final = run.evaluate("test", config.eval.views)
         finish_tracking(run, tracker, final)
     finally:
         tracker.close()
@@ -201,14 +218,13 @@ def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
     """Train to the last step, with checkpoints, evaluations and what the reader sees."""
     config, progress = run.config.train, run.progress
     before = progress.train_seconds
-    # A model compiled for one architecture would only be in the way of the next.
-    torch._dynamo.reset()
-    forward = torch.compile(run.model, dynamic=False) if run.device.compile else run.model
+    forward = compile_model(run.model, build.architecture(run.config)) if run.device.compile else run.model
     while progress.step < run.total_steps:
         bar = Bar(progress.epoch, config.epochs, len(run.batches), config.batch_size, progress.batch)
         for window in train_epoch(
             run.model,
             forward,
+            run.average,
             run.optimizer,
             run.batches,
             run.device,
@@ -259,8 +275,10 @@ def end_epoch(run: Run, tracker: Tracker, speed: Speed) -> None:
     last = progress.step == run.total_steps
     split = "val" if "val" in run.splits else "test"
     if (progress.epoch + 1) % config.train.eval_every == 0 or last:
-        outcome = run.evaluate(split)
-        tracker.evaluation(split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, config.eval.views)
+        # The curve's last point is the result. Validation chooses between epochs, so each gets the same single view.
+        views = config.eval.views if last and split == "test" else 1
+        outcome = run.evaluate(split, views)
+        tracker.evaluation(split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, views)
         line += f"  {split} loss {outcome.loss:.4f} accuracy {100 * outcome.accuracy:.2f} %"
         if split == "val" and outcome.accuracy > run.best_accuracy:
             run.best_accuracy = outcome.accuracy
@@ -284,7 +302,7 @@ def finish_tracking(run: Run, tracker: Tracker, final: Evaluation) -> None:
     tracker.figure("images/misclassified", pictures.mistakes(images, final.logits, final.labels, classes), step)
     tracker.figure("images/confusion_matrix", pictures.confusion(final.logits, final.labels, classes), step)
     captions = [classes[label] for label in final.labels[:PICTURED].tolist()]
-    attention = pictures.attention_on(run.model, images[:PICTURED], run.normalization, captions)
+    attention = pictures.attention_on(run.evaluated, images[:PICTURED], run.normalization, captions)
     if attention is not None:
         tracker.figure("images/attention", attention, step)
     hyperparameters = configuration.identity(asdict(run.config))

@@ -1,49 +1,57 @@
 """How long training takes and how fast it goes."""
 
-import statistics
 import time
+from collections import defaultdict
 
 from attn_train.device import Device, synchronize
 
 
 class Speed:
-    """Measures training time and throughput: evaluation counts in neither, the first step (it compiles) not in
-    throughput."""
+    """Measures training time and throughput: evaluation counts in neither, the first step at each resolution (it
+    compiles) not in throughput."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.seconds = 0.0
-        self.first_step_seconds: float | None = None
-        self.rates: list[float] = []  # images a second, one entry a window
-        self.images = 0
+        self.side = 0
+        # By the side of the training images, whose rates differ.
+        self.first_steps: dict[int, tuple[int, float]] = {}  # images and seconds
+        self.images: dict[int, int] = defaultdict(int)
+        self.steady_seconds: dict[int, float] = defaultdict(float)
+        self.pending = 0  # images of the window
         self.started = self.window_started = 0.0
 
     def start(self) -> None:
+        """Begin an epoch."""
         synchronize(self.device)
         self.started = time.perf_counter()
         self.resume()
 
-    def count(self, images: int) -> None:
-        """Count a step's images."""
-        self.images += images
-        if self.first_step_seconds is None:
+    def count(self, images: int, side: int) -> None:
+        """Count a step on so many images; an epoch's have one side."""
+        self.side = side
+        self.pending += images
+        if side not in self.first_steps:
             synchronize(self.device)
-            self.first_step_seconds = time.perf_counter() - self.started
+            self.first_steps[side] = (images, time.perf_counter() - self.window_started)
             self.resume()
 
     def window(self) -> float:
-        """End a window; return its images a second, 0 where it holds only the first step."""
-        if not self.images:
+        """End a window; return its images a second, 0 where it holds only a first step."""
+        if not self.pending:
             return 0.0
-        self.rates.append(self.images / (time.perf_counter() - self.window_started))
-        return self.rates[-1]
+        seconds = time.perf_counter() - self.window_started
+        self.images[self.side] += self.pending
+        self.steady_seconds[self.side] += seconds
+        return self.pending / seconds
 
     def resume(self) -> None:
         """Begin a window; what went before it since `window` (writing a checkpoint, say) slows nothing."""
         self.window_started = time.perf_counter()
-        self.images = 0
+        self.pending = 0
 
     def stop(self) -> None:
+        """End an epoch."""
         synchronize(self.device)
         self.seconds += time.perf_counter() - self.started
 
@@ -54,4 +62,15 @@ class Speed:
 
     @property
     def steady_rate(self) -> float:
-        return statistics.median(self.rates) if self.rates else 0.0
+        """Images a second over all windows so far."""
+        seconds = sum(self.steady_seconds.values())
+        return sum(self.images.values()) / seconds if seconds else 0.0
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the first steps took beyond a steady one of the same size."""
+        total = 0.0
+        for side, (images, seconds) in self.first_steps.items():
+            if self.images[side]:
+                total += max(0.0, seconds - images * self.steady_seconds[side] / self.images[side])
+        return total

@@ -19,10 +19,11 @@ AROUND = ("before_activation", "after_activation")
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
     "article": ("article", {}, (1,), AROUND),
-    "fast": ("fast", {"widths": [4, 8, 8]}, (1, 1, 1), AROUND),
-    "resnet18": ("resnet", {"depth": 18, "width": 4}, (2, 2, 2, 2), ("branch", *AROUND)),
-    "resnet20": ("resnet", {"depth": 20, "width": 4}, (3, 3, 3), ("branch", *AROUND)),
-    "resnet56": ("resnet", {"depth": 56, "width": 4}, (9, 9, 9), ("branch", *AROUND)),
+    "fast": ("fast", {"widths": [4, 8, 8], "depth": 2, "drop_path": 0.0}, (1, 1, 1), AROUND),
+    "fast3": ("fast", {"widths": [4, 8, 8], "depth": 3, "drop_path": 0.2}, (1, 1, 1), ("branch", *AROUND)),
+    "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *AROUND)),
+    "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *AROUND)),
+    "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *AROUND)),
 }
 
 
@@ -140,7 +141,9 @@ def test_a_residual_block_puts_attention_on_the_said_side_of_the_sum() -> None:
     for position in ("branch", *AROUND):
         torch.manual_seed(0)
         placement = Placement([1], position)  # type: ignore[arg-type]
-        block: Any = ResNet(3, (8, 8), 5, negate, depth=20, width=4, placement=placement).eval().blocks[0]
+        block: Any = (
+            ResNet(3, (8, 8), 5, negate, depth=20, width=4, drop_path=0.0, placement=placement).eval().blocks[0]
+        )
         branch = block.norm2(block.conv2(block.norm1(block.conv1(x)).clamp(min=0)))
         expected = {
             "branch": (x - branch).clamp(min=0),
@@ -181,7 +184,14 @@ def test_residual_networks_have_the_papers_sizes(
 ) -> None:
     with torch.device("meta"):
         model = ResNet(
-            3, (32, 32), 10, ATTENTION["none"], depth=depth, width=None, placement=Placement("all", "branch")
+            3,
+            (32, 32),
+            10,
+            ATTENTION["none"],
+            depth=depth,
+            width=None,
+            drop_path=0.0,
+            placement=Placement("all", "branch"),
         )
     assert count(model) == residual_parameters(widths, blocks, 10)
     assert count(model) / 1e6 == pytest.approx(millions, abs=0.005)
@@ -205,13 +215,14 @@ def test_a_position_that_the_backbone_lacks_is_refused_with_the_choices(network:
 
 def test_impossible_widths_and_sizes_are_refused() -> None:
     slot = {"placement": Placement("all", "after_activation")}
+    shape: dict[str, Any] = {"depth": 2, "drop_path": 0.0}
     for widths in ([], [8, 0]):
         with pytest.raises(ValueError, match="widths="):
-            FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **slot)
+            FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **shape, **slot)
     with pytest.raises(ValueError, match=r"1x9 .*2x2"):
-        FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **slot)
+        FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **shape, **slot)
     with pytest.raises(ValueError, match="width=0"):
-        ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, **slot)
+        ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, drop_path=0.0, **slot)
 
 
 @torch.no_grad()

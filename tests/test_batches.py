@@ -5,14 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
-from attn_train.data.augment import Augmentation, draw, gather
+from attn_train.data.augment import Augmentation, cut_out, draw, gather
 from attn_train.data.batches import Normalization, TrainBatches, shifted, views
 from attn_train.data.dataset import Split
+from attn_train.data.mixing import draw_mixing, mix
+from attn_train.data.policy import apply, draw_policy, plan
 
 UNIT = Normalization(torch.zeros(1), torch.full((1,), 1 / 255))  # shows the pixel values themselves
+SIDES = (4,) * 8  # of each epoch's images
+# Everything that can be drawn.
+ALL = Augmentation("random", 2, 3, "randaugment", policy_ops=2, policy_magnitude=20, mixup=0.5, cutmix=1.0)
 
 
 def numbered(count: int) -> Split:
@@ -22,7 +28,7 @@ def numbered(count: int) -> Split:
 
 
 def make(count: int = 50, batch_size: int = 8, drop_last: bool = False) -> TrainBatches:
-    return TrainBatches(numbered(count), batch_size, drop_last, Augmentation("none", 0, 0), UNIT, 0, 0)
+    return TrainBatches(numbered(count), batch_size, drop_last, Augmentation("none", 0, 0), UNIT, count, SIDES, 0, 0)
 
 
 def order(batches: TrainBatches, epoch: int) -> list[int]:
@@ -64,7 +70,7 @@ def test_an_unfilled_last_batch_is_dropped_on_request(count: int, drop_last: boo
 
 @pytest.mark.parametrize("start", [0, 1, 4, 6, 7])
 def test_an_epoch_goes_on_exactly_where_it_was_left(start: int) -> None:
-    batches = replace(make(), augmentation=Augmentation("random", 2, 2))
+    batches = replace(make(), augmentation=ALL)
     whole, rest = list(batches.epoch(3)), list(batches.epoch(3, start=start))
     assert len(rest) == len(whole) - start
     for (images, labels), (expected_images, expected_labels) in zip(rest, whole[start:], strict=True):
@@ -72,18 +78,62 @@ def test_an_epoch_goes_on_exactly_where_it_was_left(start: int) -> None:
         assert torch.equal(labels, expected_labels)
 
 
-def test_images_are_augmented_by_their_own_draws_and_filled_with_the_mean() -> None:
+def colours(augmentation: Augmentation, device: str = "cpu") -> TrainBatches:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (20, 3, 6, 6), generator=random).to(torch.uint8)
-    split = Split(images, torch.arange(20))
+    split = Split(images.to(device), torch.arange(20).to(device))
+    normalization = Normalization(torch.tensor([0.2, 0.5, 0.9]), torch.tensor([0.1, 0.2, 0.3]))
+    normalization = normalization.to(torch.device(device))
+    return TrainBatches(split, 7, False, augmentation, normalization, 20, (6,) * 3, order_seed=1, augment_seed=4)
+
+
+FILL = torch.tensor([51, 128, 230], dtype=torch.uint8)  # the mean of `colours`, in steps of 1/255
+
+
+def test_images_are_augmented_by_their_own_draws_and_filled_with_the_mean() -> None:
     augmentation = Augmentation("random", 2, 3)
-    mean = torch.tensor([0.2, 0.5, 0.9])
-    normalization = Normalization(mean, torch.tensor([0.1, 0.2, 0.3]))
-    batches = TrainBatches(split, 7, False, augmentation, normalization, order_seed=1, augment_seed=4)
+    batches = colours(augmentation)
     draws = draw(augmentation, 20, (6, 6), seed=4, epoch=2)
-    fill = torch.tensor([51, 128, 230], dtype=torch.uint8)  # the mean, in steps of 1/255
     for batch, labels in batches.epoch(2):
-        torch.testing.assert_close(batch, normalization(gather(images, labels, draws, augmentation, fill)))
+        assert labels.dtype == torch.int64
+        expected = cut_out(gather(batches.split.images, labels, draws, augmentation), draws.hole[labels], 3, FILL)
+        assert torch.equal(batch, batches.normalization(expected))
+
+
+def test_flip_and_shift_come_before_the_policy_and_cutout_and_mixing_after_it() -> None:
+    batches = colours(ALL)
+    images = batches.split.images
+    draws = draw(ALL, 20, (6, 6), seed=4, epoch=2)
+    operations, mixing = draw_policy(ALL, 20, (6, 6), seed=4, epoch=2), draw_mixing(ALL, 20, (6, 6), seed=4, epoch=2)
+    assert operations is not None
+    assert mixing is not None
+    shown = torch.tensor(order(replace(batches, augmentation=Augmentation("none", 0, 0)), 2))
+    # In one batch of all images, in their own order: only the mixing knows of batches.
+    whole = torch.arange(20)
+    made = plan(operations, whole, 20, torch.device("cpu"))
+    expected = apply(gather(images, whole, draws, ALL), made, 0, FILL)
+    expected = batches.normalization(cut_out(expected, draws.hole, 3, FILL))
+    found = list(batches.epoch(2))
+    assert [len(targets) for _, targets in found] == [7, 7, 6]
+    for (batch, targets), index in zip(found, shown.split(7), strict=True):
+        mixed, shares = mix(expected[index], index, index, mixing, 20)
+        assert torch.equal(batch, mixed)
+        assert torch.equal(targets, shares)
+        assert targets.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [Augmentation("alternating", 2, 3), ALL, replace(ALL, policy="trivialaugment")],
+    ids=lambda one: one.policy,
+)
+def test_no_batch_waits_for_the_device(augmentation: Augmentation) -> None:
+    """On the meta device, which holds no values, whatever would read one back fails."""
+    for (batch, targets), (like, targets_like) in zip(
+        colours(augmentation, "meta").epoch(1), colours(augmentation).epoch(1), strict=True
+    ):
+        assert (batch.shape, batch.dtype, batch.device.type) == (like.shape, like.dtype, "meta")
+        assert (targets.shape, targets.dtype, targets.device.type) == (targets_like.shape, targets_like.dtype, "meta")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -140,3 +190,22 @@ def test_the_six_views_are_those_of_the_paper() -> None:
     for (weight, view), (expected_weight, expected_view) in zip(views(images, 6), expected, strict=True):
         assert weight == expected_weight
         assert torch.equal(view, expected_view)
+
+
+def test_an_epoch_has_the_resolution_that_its_side_says() -> None:
+    """Held against Pillow, whose bilinear reduction weighs all pixels that a new one covers, too."""
+    random = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (6, 3, 12, 12), generator=random).to(torch.uint8)
+    split = Split(images, torch.arange(6))
+    plain = Augmentation("none", 0, 0)
+    unit = Normalization(torch.zeros(3), torch.full((3,), 1 / 255))
+    batches = TrainBatches(split, 6, False, plain, unit, 6, (5, 8, 12), 0, 0)
+    for epoch, side in enumerate((5, 8, 12)):
+        ((shown, labels),) = batches.epoch(epoch)
+        assert shown.shape == (6, 3, side, side)
+        for image, label in zip(shown, labels, strict=True):
+            pictures = [Image.fromarray(channel.numpy()) for channel in images[label]]
+            expected = [
+                np.asarray(one.convert("F").resize((side, side), Image.Resampling.BILINEAR)) for one in pictures
+            ]
+            np.testing.assert_allclose(image.numpy(), np.stack(expected), atol=1e-2)

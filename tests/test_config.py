@@ -110,7 +110,8 @@ def test_the_article_experiment_is_the_articles_recipe() -> None:
     train = config.train
     assert (train.epochs, train.batch_size, train.drop_last, train.label_smoothing) == (10, 128, False, 0)
     assert (config.dataset.mean, config.dataset.deviation) == ([0.5], [0.5])
-    assert asdict(config.dataset.augment) == {"flip": "none", "crop": 0, "cutout": 0}
+    off = {"policy": "none", "policy_ops": 2, "policy_magnitude": 9, "mixup": 0, "cutmix": 0}
+    assert asdict(config.dataset.augment) == {"flip": "none", "crop": 0, "cutout": 0, **off}
     assert asdict(config.eval) == {"views": 1, "batch_size": 128}
 
 
@@ -142,6 +143,8 @@ def test_the_digest_is_that_of_what_the_run_is_not_of_where_it_lies() -> None:
         "optimizer.lr=0.1",
         "train.epochs=6",
         "dataset.augment.crop=1",
+        "dataset.augment.policy=randaugment",
+        "dataset.augment.cutmix=1",
         "backbone.placement.stages=[1]",
         "device.precision=float32",
     ]
@@ -184,6 +187,7 @@ AT_LEAST = {
     "dataset.image_size": 4,
     "dataset.augment.crop": 0,
     "dataset.augment.cutout": 0,
+    "dataset.augment.policy_ops": 1,
     "device.threads": 1,
     "seed": 0,
     "seeds.init": 0,
@@ -205,6 +209,7 @@ def test_a_number_below_its_least_is_refused(key: str, least: int) -> None:
 
 CHOICES = {
     "dataset.augment.flip": ("sideways", "none, random, alternating"),
+    "dataset.augment.policy": ("autoaugment", "none, randaugment, trivialaugment"),
     "eval.views": ("3", "1, 2, 6"),
     "device.kind": ("tpu", "auto, cpu, cuda, mps"),
     "device.precision": ("float16", "auto, float32, bfloat16"),
@@ -225,11 +230,24 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: 
         (["train.label_smoothing=1"], r"train.label_smoothing=1.0 must be at least 0 and below 1"),
         (["train.label_smoothing=-0.1"], r"train.label_smoothing=-0.1 must"),
         (["train.label_smoothing=nan"], r"train.label_smoothing=nan must"),
+        (["train.resolution=[]"], r"train.resolution=\[\] must list shares of the images' side"),
+        (["train.resolution=[0,1]"], r"train.resolution=\[0, 1\] must list shares"),
+        (["train.resolution=[1.5]"], r"train.resolution=\[1.5\] must list shares"),
+        (["train.resolution=half"], r"train.resolution=half must list shares"),
+        (["dataset.resolution=[2]"], r"dataset.resolution=\[2.0\] must list shares"),
+        (["train.ema_decay=1"], r"train.ema_decay=1.0 must be at least 0 \(no average\) and below 1"),
         (["train.clip_norm=0"], r"train.clip_norm=0.0 must be above 0, or null"),
         (["train.clip_norm=nan"], r"train.clip_norm=nan must be above 0"),
         (["dataset.time_limit=0"], r"dataset.time_limit=0.0 must be above 0"),
         (["train.batch_size=10", "train.accumulate=4"], r"train.accumulate=4 does not divide train.batch_size=10"),
         (["dataset.augment.crop=32"], r"dataset.augment.crop=32 must be below dataset.image_size=32"),
+        (["dataset.augment.policy_magnitude=31"], r"dataset.augment.policy_magnitude=31 is out of range; .* 0 to 30"),
+        (["dataset.augment.policy_magnitude=-1"], r"dataset.augment.policy_magnitude=-1 is out of range"),
+        (["dataset.augment.policy_magnitude=9.5"], r"dataset.augment.policy_magnitude=9.5 does not fit; .* an integer"),
+        (["dataset.augment.mixup=-0.1"], r"dataset.augment.mixup=-0.1 must be a finite number of at least 0"),
+        (["dataset.augment.mixup=nan"], r"dataset.augment.mixup=nan must be a finite number of at least 0"),
+        (["dataset.augment.cutmix=inf"], r"dataset.augment.cutmix=inf must be a finite number of at least 0"),
+        (["dataset.augment.cutmix=on"], r"dataset.augment.cutmix=on does not fit; it takes a number"),
         (["dataset.deviation=[0]"], r"dataset.deviation=\[0.0\] must hold numbers above 0"),
         (["dataset.deviation=[-1,1,1]"], r"dataset.deviation=\[-1.0, 1.0, 1.0\] must"),
         (["dataset.mean=[nan]"], r"dataset.mean=\[nan\] must"),
@@ -254,6 +272,14 @@ def test_what_composition_refuses(overrides: list[str], message: str) -> None:
     [
         (["optimizer.lr=abc"], r"optimizer.lr=abc does not fit; it takes a number"),
         (["optimizer.lr=0"], r"optimizer=muon: lr=0.0 must be above 0"),
+        (
+            ["backbone=article", "train.resolution=[0.5]"],
+            r"train.resolution=.*: backbone=article takes .* own size only",
+        ),
+        (["train.resolution=[0.01]"], r"train.resolution=\[0.01\] gives images of 1x1, too small for backbone=fast"),
+        (["backbone.drop_path=0.1"], r"backbone=fast: drop_path=0.1 is a share, .* needs depth=3"),
+        (["backbone.depth=4"], r"backbone.depth=4 does not fit; it takes one of 2, 3"),
+        (["backbone=resnet", "backbone.drop_path=1"], r"backbone=resnet: drop_path=1.0 is a share"),
         (["schedule.warmup=1"], r"schedule=linear: warmup=1.0 is a share"),
         (["model=self_attention", "model.heads=5"], r"model=self_attention: heads=5 .*choose from 1, 2, 4"),
         (["model=self_attention", "model.scale=half"], r"model.scale=half does not fit; it takes one of sqrt, none"),

@@ -58,7 +58,7 @@ def test_other_splits(evaluate: Command, attention_run: Path) -> None:
 
 def test_best_checkpoint(evaluate: Command, attention_run: Path) -> None:
     """The best one has the highest of the validation accuracies that training wrote."""
-    ended = evaluate(f"run={attention_run}", "split=val", "checkpoint=best")
+    ended = evaluate(f"run={attention_run}", "split=val", "checkpoint=best", "eval.views=1")
     assert ended.code == 0, ended.err
     rows = [json.loads(line) for line in (attention_run / "metrics.jsonl").read_text().splitlines()]
     best = max(row["accuracy"] for row in rows if row.get("split") == "val")

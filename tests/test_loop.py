@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches, shifted
@@ -179,7 +180,9 @@ def test_bfloat16_takes_nearly_the_same_step() -> None:
 
 def batches(count: int = 40, batch_size: int = 6, drop_last: bool = False) -> TrainBatches:
     augmentation = Augmentation("random", 1, 1)
-    return TrainBatches(split(count), batch_size, drop_last, augmentation, HALF, order_seed=2, augment_seed=2)
+    data = split(count)
+    sides = (data.images.shape[-1],) * 10
+    return TrainBatches(data, batch_size, drop_last, augmentation, HALF, 3, sides, order_seed=2, augment_seed=2)
 
 
 def constant(step: int) -> float:
@@ -196,9 +199,10 @@ def epoch(
     log_every: int = 3,
     pause_every: int = 100,
     data: TrainBatches | None = None,
+    average: AveragedModel | None = None,
 ) -> "itertools.chain[Window | None]":
     arguments = (batches() if data is None else data, CPU, progress, total, lr_factor, STEP, log_every, pause_every)
-    return itertools.chain(train_epoch(model, model, optimizer, *arguments, Speed(CPU), stop or Stop()))
+    return itertools.chain(train_epoch(model, model, average, optimizer, *arguments, Speed(CPU), stop or Stop()))
 
 
 def test_an_epoch_is_the_plain_loop() -> None:
@@ -274,6 +278,31 @@ def test_progress_is_complete_whenever_a_checkpoint_may_be_written() -> None:
             assert len(progress.losses) == len(progress.correct) == len(progress.sizes) == number
 
 
+def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
+    model, decay = linear(), 0.8
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    optimizer, seen = sgd(model), []
+    for _ in epoch(model, optimizer, Progress(), average=average):
+        seen.append(weights(model).double())
+    expected = seen[0]
+    for after in seen[1:]:
+        expected = decay * expected + (1 - decay) * after
+    torch.testing.assert_close(weights(average.module).double(), expected, rtol=1e-5, atol=1e-6)
+    assert (expected - seen[-1]).abs().max() > 1e-3
+
+
+def test_mixed_targets_give_the_weighted_loss_and_count_the_larger_share() -> None:
+    images, labels = batch()
+    other = labels.roll(1)
+    mixed = 0.7 * F.one_hot(labels, 3) + 0.3 * F.one_hot(other, 3)
+    model = linear(torch.float64)
+    logits = model(images).detach()
+    expected = -(mixed.double() * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    loss, correct = train_step(model, model, sgd(model), images, mixed.float(), CPU, 2, None, 0.0)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert correct == (logits.argmax(dim=1) == labels).sum()
+
+
 def test_a_smaller_last_batch_does_not_run_compiled() -> None:
     """`forward` may be compiled for the shape of a full batch."""
     model, seen = linear(), []
@@ -283,7 +312,7 @@ def test_a_smaller_last_batch_does_not_run_compiled() -> None:
         return model(images)
 
     arguments = (batches(), CPU, Progress(), 100, constant, STEP, 3, 100, Speed(CPU), Stop())
-    list(train_epoch(model, forward, sgd(model), *arguments))
+    list(train_epoch(model, forward, None, sgd(model), *arguments))
     assert seen == [6] * 6
 
 
@@ -356,17 +385,16 @@ def test_a_second_interrupt_stops_at_once() -> None:
 def test_speed_leaves_out_the_first_step_and_what_happens_between_windows() -> None:
     speed = Speed(CPU)
     speed.start()
-    speed.count(1000)  # compiles
-    assert speed.first_step_seconds is not None
+    speed.count(1000, side=32)  # compiles
     assert speed.window() == 0.0
     speed.resume()
     assert speed.steady_rate == 0.0
     for images in (10, 20):
-        speed.count(images)
+        speed.count(images, side=32)
     assert speed.window() > 0
-    assert len(speed.rates) == 1
+    assert speed.images == {32: 30}
     speed.stop()
     before = speed.seconds
-    assert before >= speed.first_step_seconds
+    assert before > speed.steady_seconds[32]
     speed.start()
     assert speed.elapsed >= before

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import TINY, Command, run_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from attn_train import checkpoint
 
 # The contract's list.
 RESULT_KEYS = {
@@ -104,8 +107,8 @@ def test_metrics_end_at_the_result(attention_run: Path) -> None:
     test = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "test"]
     assert [(row["accuracy"], row["loss"]) for row in test] == [(found["test_accuracy"], found["test_loss"])]
     val = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "val"]
-    assert [row["epoch"] for row in val] == [1, 2]
-    assert val[-1]["accuracy"] == found["val_accuracy"]
+    assert [(row["epoch"], row["views"]) for row in val] == [(1, 1), (2, 1)]
+    assert [row["views"] for row in test] == [6]
     # 128 images are left to train on: two batches of 64 in each of two epochs.
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4]
 
@@ -187,6 +190,26 @@ def test_configuration_is_resolved(train: Command, tmp_path: Path) -> None:
     assert device["compile"] is False  # one step does not earn it back
     assert device["threads"] >= 1
     assert yaml.safe_load(text)["train"]["epochs"] == 2
+
+
+def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(train: Command, tmp_path: Path) -> None:
+    few = ("train.resolution=auto", "dataset.resolution=[0.5,1]", "train.max_steps=1", "dataset.val_size=0")
+    for name, words, expected in (
+        ("fast", TINY, [0.5, 1.0]),
+        ("article", (*TINY[:-1], "backbone=article", "optimizer=adam"), [1.0]),
+    ):
+        ended = train(*words, *few, f"hydra.run.dir={name}")
+        assert ended.code == 0, ended.err
+        assert yaml.safe_load((tmp_path / name / "config.yaml").read_text())["train"]["resolution"] == expected
+        assert train(*words, *few, f"hydra.run.dir={name}").code == 0  # the same command finds its own run
+
+
+def test_what_is_tested_is_the_moving_average_of_the_weights(plain_run: Path) -> None:
+    state = torch.load(plain_run / "checkpoints" / "last.pt", weights_only=True)
+    weights, average = state["model"]["head.weight"], state["average"]["module.head.weight"]
+    assert not torch.equal(weights, average)
+    assert torch.equal(checkpoint.evaluated_weights(state)["head.weight"], average)
+    assert checkpoint.evaluated_weights({**state, "average": None})["head.weight"] is weights
 
 
 def test_last_lines(train: Command, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from attn_train.backbones.placement import AttentionFactory, Placement, Slots
 class ArticleNet(Backbone):
     """Build conv 3x3 to 64, ReLU, conv 3x3 to 128, ReLU, attention, flatten, linear (131072 -> 10 at 32x32)."""
 
+    any_size = False
+
     def __init__(
         self,
         channels: int,

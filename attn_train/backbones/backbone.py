@@ -1,12 +1,16 @@
 """What every backbone has in common."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
     """A network that maps images (batch, channels, height, width) to logits (batch, classes)."""
+
+    # Whether it takes images of another size than it was made for, as training at a lower resolution asks.
+    any_size: ClassVar[bool] = True
 
     def initialize_from(self, images: Tensor) -> None:
         """Set what depends on the data from normalised training images; nothing, unless a backbone says otherwise."""

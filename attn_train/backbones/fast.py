@@ -2,9 +2,12 @@
 2404.00498): a whitening first layer, three wide stages with early pooling, batch normalisation without scale,
 GELU."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
@@ -29,27 +32,53 @@ def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
 
 
 class Stage(nn.Module):
-    """Convolve, halve the map, convolve again; `position` of the attention is about the last activation."""
+    """Convolve, halve the map, convolve again, and with `depth` 3 once more, the last two beside a shortcut.
 
-    def __init__(self, channels_in: int, channels: int, size: tuple[int, int], slots: Slots, stage: int) -> None:
+    The attention's `position` is about the last activation, or in the branch beside the shortcut.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        size: tuple[int, int],
+        slots: Slots,
+        stage: int,
+        depth: int,
+        drop_path: float,
+    ) -> None:
         super().__init__()
         self.conv1 = identity_conv(channels_in, channels)
-        self.pool = nn.MaxPool2d(2) if min(size) > 1 else nn.Identity()
         self.size = (size[0] // 2, size[1] // 2) if min(size) > 1 else size
         self.norm1 = batch_norm(channels)
         self.conv2 = identity_conv(channels, channels)
         self.norm2 = batch_norm(channels)
+        self.residual = depth == 3
+        if self.residual:
+            self.conv3 = identity_conv(channels, channels)
+            self.norm3 = batch_norm(channels)
+            self.attention_branch = slots.at(stage, "branch", channels, self.size)
+            self.drop_path = StochasticDepth(drop_path, mode="row")
         self.attention_before = slots.at(stage, "before_activation", channels, self.size)
         self.attention_after = slots.at(stage, "after_activation", channels, self.size)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.norm1(self.pool(self.conv1(x))))
-        x = F.gelu(self.attention_before(self.norm2(self.conv2(x))))
-        return self.attention_after(x)
+        x = self.conv1(x)
+        x = F.max_pool2d(x, 2) if min(x.shape[-2:]) > 1 else x
+        x = F.gelu(self.norm1(x))
+        branch = self.norm2(self.conv2(x))
+        if self.residual:
+            branch = self.attention_branch(self.norm3(self.conv3(F.gelu(branch))))
+            branch = x + self.drop_path(branch)
+        return self.attention_after(F.gelu(self.attention_before(branch)))
 
 
 class FastNet(Backbone):
-    """Build the network; `widths` are the channels of its stages."""
+    """Build the network; `widths` are the channels of its stages.
+
+    `drop_path` (with `depth` 3) is the share of the images for which training skips the last stage's branch; it grows
+    in a straight line from the first stage (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
+    """
 
     def __init__(
         self,
@@ -59,6 +88,8 @@ class FastNet(Backbone):
         attention: AttentionFactory,
         *,
         widths: list[int],
+        depth: Literal[2, 3],
+        drop_path: float,
         placement: Placement,
     ) -> None:
         super().__init__()
@@ -66,7 +97,10 @@ class FastNet(Backbone):
             raise ValueError(f"widths={widths} must hold at least one number of channels, each at least 1")
         if min(size) < WHITENING_KERNEL:
             raise ValueError(f"images of {size[0]}x{size[1]} are too small; this backbone needs 2x2 at least")
-        slots = Slots(attention, placement, len(widths), positions=("before_activation", "after_activation"))
+        if not 0 <= drop_path < 1 or (drop_path and depth == 2):
+            raise ValueError(f"drop_path={drop_path} is a share, at least 0 and below 1, and needs depth=3")
+        positions = ("before_activation", "after_activation")
+        slots = Slots(attention, placement, len(widths), ("branch", *positions) if depth == 3 else positions)
         patch = channels * WHITENING_KERNEL**2
         self.whiten = nn.Conv2d(channels, 2 * patch, WHITENING_KERNEL)
         self.whiten.weight.requires_grad_(False)
@@ -75,7 +109,7 @@ class FastNet(Backbone):
         stages: list[Stage] = []
         channels_in = 2 * patch
         for number, width in enumerate(widths, start=1):
-            stages.append(Stage(channels_in, width, size, slots, number))
+            stages.append(Stage(channels_in, width, size, slots, number, depth, drop_path * number / len(widths)))
             channels_in, size = width, stages[-1].size
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels_in, classes, bias=False)

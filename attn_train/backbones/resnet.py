@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
@@ -17,7 +18,14 @@ class BasicBlock(nn.Module):
     """Add to the shortcut two 3x3 convolutions with batch normalisation, then ReLU."""
 
     def __init__(
-        self, channels_in: int, channels: int, stride: int, slots: Slots, stage: int, size: tuple[int, int]
+        self,
+        channels_in: int,
+        channels: int,
+        stride: int,
+        slots: Slots,
+        stage: int,
+        size: tuple[int, int],
+        drop_path: float,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
@@ -27,6 +35,7 @@ class BasicBlock(nn.Module):
         self.attention_branch = slots.at(stage, "branch", channels, size)
         self.attention_before = slots.at(stage, "before_activation", channels, size)
         self.attention_after = slots.at(stage, "after_activation", channels, size)
+        self.drop_path = StochasticDepth(drop_path, mode="row")
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
             self.shortcut = nn.Sequential(
@@ -35,12 +44,16 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branch = F.relu(self.norm1(self.conv1(x)))
-        branch = self.attention_branch(self.norm2(self.conv2(branch)))
+        branch = self.drop_path(self.attention_branch(self.norm2(self.conv2(branch))))
         return self.attention_after(F.relu(self.attention_before(self.shortcut(x) + branch)))
 
 
 class ResNet(Backbone):
-    """Build a residual network of `depth` 18, 20 or 56; `width` (channels of the first stage) None is the paper's."""
+    """Build a residual network of `depth` 18, 20 or 56; `width` (channels of the first stage) None is the paper's.
+
+    `drop_path` is the share of the images for which training skips the last block's branch; it grows in a straight line
+    from the first block (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
+    """
 
     def __init__(
         self,
@@ -51,6 +64,7 @@ class ResNet(Backbone):
         *,
         depth: Literal[18, 20, 56],
         width: int | None,
+        drop_path: float,
         placement: Placement,
     ) -> None:
         super().__init__()
@@ -58,6 +72,8 @@ class ResNet(Backbone):
         width = own_width if width is None else width
         if width < 1:
             raise ValueError(f"width={width} is not a number of channels; it must be at least 1, or null")
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"drop_path={drop_path} is a share of the images: at least 0 and below 1")
         slots = Slots(attention, placement, len(blocks), positions=("branch", "before_activation", "after_activation"))
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
@@ -68,7 +84,8 @@ class ResNet(Backbone):
             for block in range(count):
                 stride = 2 if stage > 1 and block == 0 else 1
                 size = (-(-size[0] // stride), -(-size[1] // stride))  # a padded 3x3 rounds up
-                stages.append(BasicBlock(channels_in, channels_out, stride, slots, stage, size))
+                share = drop_path * (len(stages) + 1) / sum(blocks)
+                stages.append(BasicBlock(channels_in, channels_out, stride, slots, stage, size, share))
                 channels_in = channels_out
         self.blocks = nn.Sequential(*stages)
         self.head = nn.Linear(channels_in, classes)

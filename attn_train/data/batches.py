@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from attn_train.data.augment import Augmentation, draw, gather, generator, reflect
+from attn_train.data import policy
+from attn_train.data.augment import Augmentation, cut_out, draw, gather, generator, reflect
 from attn_train.data.dataset import Split
+from attn_train.data.mixing import draw_mixing, mix
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Normalization:
 
 @dataclass(frozen=True)
 class TrainBatches:
-    """The batches of each epoch, in an order that follows from (order_seed, epoch) alone.
+    """The batches of each epoch, in an order that follows from (order_seed, epoch) alone; `sides` has each epoch's
+    resolution.
 
     With `drop_last` a last batch that is not full is left out, so that every step has the same shape.
     """
@@ -44,6 +48,8 @@ class TrainBatches:
     drop_last: bool
     augmentation: Augmentation
     normalization: Normalization
+    classes: int
+    sides: tuple[int, ...]
     order_seed: int
     augment_seed: int
 
@@ -52,17 +58,37 @@ class TrainBatches:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) of `epoch` (from 0), beginning with batch `start`: float32 (batch, ...), int64
-        (batch,)."""
+        """Yield (images, targets) of `epoch` (from 0), beginning with batch `start`: float32 (batch, ...), int64
+        (batch,); where images are mixed the targets are float32 (batch, classes)."""
         images, labels = self.split.images, self.split.labels
-        order = torch.randperm(len(labels), generator=generator("order", self.order_seed, epoch)).to(labels.device)
-        size = (images.shape[-2], images.shape[-1])
-        draws = draw(self.augmentation, len(labels), size, self.augment_seed, epoch).to(labels.device)
+        augmentation, device, seed = self.augmentation, labels.device, self.augment_seed
+        count, size = len(labels), (images.shape[-2], images.shape[-1])
+        shown = torch.randperm(count, generator=generator("order", self.order_seed, epoch))
+        order = shown.to(device)
+        draws = draw(augmentation, count, size, seed, epoch).to(device)
+        operations = policy.draw_policy(augmentation, count, size, seed, epoch)
+        plan = policy.plan(operations, shown, self.batch_size, device) if operations else None
+        mixing = draw_mixing(augmentation, count, size, seed, epoch)
+        mixing = mixing.to(device) if mixing else None
         fill = (self.normalization.mean * 255).round().to(torch.uint8)
         for number in range(start, len(self)):
             index = order[number * self.batch_size : (number + 1) * self.batch_size]
-            batch = gather(images, index, draws, self.augmentation, fill)
-            yield self.normalization(batch), labels[index]
+            batch = gather(images, index, draws, augmentation)
+            if plan:
+                batch = policy.apply(batch, plan, number, fill)
+            if augmentation.cutout:
+                batch = cut_out(batch, draws.hole[index], augmentation.cutout, fill)
+            batch, targets = self.normalization(batch), labels[index]
+            if mixing:
+                batch, targets = mix(batch, targets, index, mixing, self.classes)
+            yield resize(batch, self.sides[epoch]), targets
+
+
+def resize(images: Tensor, side: int) -> Tensor:
+    """Shrink images (batch, channels, height, width) to side x side by antialiased bilinear interpolation."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def shifted(images: Tensor, shift: int) -> Tensor:
