@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import article
+import compilation
 import machine
 import race
 import start
@@ -19,6 +20,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, object]]] = {
     "machine": machine.measure,
     "start": start.measure,
     "step": step.measure,
+    "compile": compilation.measure,
     "article": article.measure,
     "first_epoch": article.compare_first_epoch,
     "race": race.measure,
@@ -36,6 +38,7 @@ parts
   start        seconds of attn-train --help, and from Enter to the end of the first step, cold and warm
   step         images a second of the fast recipe at each of its resolutions, the share of the bfloat16 matrix-product
                rate that this is, peak memory
+  compile      from how many steps on compilation earns its time back, for each network
   article      images a second of the article's network here and in the article's own script, in turn
   first_epoch  mean training loss of the article's first epoch, from the same initial weights, there and here
   race         seconds from Enter to each accuracy, over seeds, here and by airbench94_muon
@@ -56,6 +59,7 @@ peers, which are not part of this project
     parser.add_argument("--seeds", type=int, default=3, help="of race: seeds of each contestant")
     parser.add_argument("--models", default="none,gated", help="of race: the mechanisms, %(default)s")
     parser.add_argument("--experiment", default="fast", help="of race: the recipe, %(default)s")
+    parser.add_argument("--words", default="", help="of race: more of attn-train's words, with spaces between")
     parser.add_argument("--json", type=Path, help="write every figure to this file too")
     given = parser.parse_args()
     given.parts = given.parts.split(",")

@@ -53,7 +53,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
             print(f"  airbench94_muon, seed {seed}: {theirs[-1][0]:.2f} %, {theirs[-1][1]:.1f} s in all", flush=True)
         for model, finished in runs.items():
             words = [f"model={model}", "dataset=cifar10", f"dataset.root={root}", f"seed={seed}"]
-            words.append(f"+experiment={given.experiment}")
+            words += [f"+experiment={given.experiment}", *given.words.split()]
             finished.append(command.train(folder, f"race_{model}_{seed}", *words))
             run = finished[-1]
             print(
