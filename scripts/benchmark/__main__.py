@@ -57,6 +57,7 @@ peers, which are not part of this project
     parser.add_argument("--pairs", type=int, default=3, help="of article: how often both are run in turn")
     parser.add_argument("--batches", type=int, default=40, help="of article: batches of 128 images a run")
     parser.add_argument("--seeds", type=int, default=3, help="of race: seeds of each contestant")
+    parser.add_argument("--first-seed", type=int, default=0, help="of race: the first of them, %(default)s")
     parser.add_argument("--models", default="none,gated", help="of race: the mechanisms, %(default)s")
     parser.add_argument("--experiment", default="fast", help="of race: the recipe, %(default)s")
     parser.add_argument("--words", default="", help="of race: more of attn-train's words, with spaces between")
