@@ -175,6 +175,10 @@ def read_saved(folder: Path) -> DictConfig:
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error
     assert isinstance(config, DictConfig)
+    if lacking := sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(
+            f"{path} lacks {', '.join(lacking)}: another version of this program wrote it; use that one, or train again"
+        )
     return config
 
 

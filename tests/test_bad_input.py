@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import TINY, Command
 from PIL import Image
 
@@ -350,3 +351,13 @@ def test_damaged_configuration(evaluate: Command, plain_run: Path, tmp_path: Pat
     ended = evaluate(f"run={run}")
     assert ended.code == 2, ended
     check_line(ended.err, "attn-eval", (str(run / "config.yaml"),))
+
+
+def test_configuration_of_an_older_version(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(plain_run, tmp_path / "run")
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    del saved["train"]["ema_decay"]
+    (run / "config.yaml").write_text(yaml.safe_dump(saved))
+    ended = evaluate(f"run={run}")
+    assert ended.code == 2, ended
+    check_line(ended.err, "attn-eval", (str(run / "config.yaml"), "lacks train.ema_decay", "another version"))

@@ -78,6 +78,14 @@ def test_a_process_bound_to_one_core_gets_one_thread() -> None:
         os.sched_setaffinity(0, cores)
 
 
+def test_a_quota_of_one_core_gives_one_thread() -> None:
+    """A container's quota is set from outside; joblib, which reads it, takes the same from its variable."""
+    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, 1).threads)"
+    environment = os.environ | {"LOKY_MAX_CPU_COUNT": "1"}
+    done = subprocess.run([sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 1
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_omp_num_threads_is_heeded(threads: str) -> None:
     words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, 1).threads)"

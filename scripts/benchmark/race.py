@@ -47,7 +47,9 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     theirs: list[tuple[float, float]] = []
     if given.airbench is not None:
         write_for_airbench(root, folder)
-    for seed in range(given.first_seed, given.first_seed + given.seeds):  # in turn, so that a machine that drifts slows all alike
+    for seed in range(
+        given.first_seed, given.first_seed + given.seeds
+    ):  # in turn, so that a machine that drifts slows all alike
         if given.airbench is not None:
             theirs.append(airbench_run(given.airbench, folder, seed))
             print(f"  airbench94_muon, seed {seed}: {theirs[-1][0]:.2f} %, {theirs[-1][1]:.1f} s in all", flush=True)
