@@ -51,6 +51,7 @@ def muon(
     newton_schulz_steps: int,
     weight_decay: float,
     adam_lr: float,
+    bias_lr: float,
     attention_lr: float,
     adam_betas: list[float],
     adam_eps: float,
@@ -59,15 +60,17 @@ def muon(
     mechanism.
 
     A mechanism's convolutions are Adam's because their length carries meaning (no normalisation follows them). Its
-    learning rate `attention_lr` is its own: the backbone's biases bear larger steps than projections do.
+    learning rate `attention_lr` is its own, and so is that of the backbone's vectors, `bias_lr`: shifts of normalised
+    maps bear larger steps than linear layers do.
     """
     filters: list[nn.Parameter] = []
     attention: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_filter = parameter.ndim == 4
-            (attention if "attention" in name else filters if is_filter else others).append(parameter)
+            by_shape = filters if parameter.ndim == 4 else matrices if parameter.ndim == 2 else vectors
+            (attention if "attention" in name else by_shape).append(parameter)
     adam_options = {"muon": False, "betas": tuple(adam_betas), "eps": adam_eps, "weight_decay": 0.0}
     groups: list[Group] = [
         {
@@ -80,7 +83,8 @@ def muon(
             "newton_schulz_steps": newton_schulz_steps,
             "weight_decay": weight_decay,
         },
-        {"params": others, "lr": adam_lr, **adam_options},
+        {"params": matrices, "lr": adam_lr, **adam_options},
+        {"params": vectors, "lr": bias_lr, **adam_options},
         {"params": attention, "lr": attention_lr, **adam_options},
     ]
     return Muon(group for group in groups if group["params"])
@@ -96,7 +100,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 def make_optimizer(name: str, model: nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
     """Make the optimizer `name`; raise ValueError for an option out of its range."""
-    positive = {"lr", "eps", "adam_lr", "attention_lr", "adam_eps", "newton_schulz_steps"}
+    positive = {"lr", "eps", "adam_lr", "bias_lr", "attention_lr", "adam_eps", "newton_schulz_steps"}
     for key, value in options.items():
         # Written so that NaN, which compares False with everything, is refused too.
         if key in positive and not 0 < value < math.inf:

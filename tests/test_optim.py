@@ -25,6 +25,7 @@ MUON = {
     "newton_schulz_steps": 3,
     "weight_decay": 0.02,
     "adam_lr": 0.01,
+    "bias_lr": 0.05,
     "attention_lr": 0.003,
     "adam_betas": [0.85, 0.95],
     "adam_eps": 1e-8,
@@ -81,7 +82,7 @@ def test_vectors_are_not_decayed(name: str) -> None:
 
 def test_muon_gets_the_backbones_filters_and_the_attention_its_own_rate() -> None:
     model = network()
-    filters, others, attention = make_optimizer("muon", model, MUON).param_groups
+    filters, matrices, vectors, attention = groups = make_optimizer("muon", model, MUON).param_groups
     assert names(model, filters) == {f"stages.{stage}.conv{conv}.weight" for stage in (0, 1) for conv in (1, 2)}
     assert names(model, attention) == {
         f"stages.{stage}.attention_after.conv{conv}.{kind}"
@@ -89,11 +90,13 @@ def test_muon_gets_the_backbones_filters_and_the_attention_its_own_rate() -> Non
         for conv in (1, 2)
         for kind in ("weight", "bias")
     }
-    assert {"head.weight", "whiten.bias"} < names(model, others)
-    assert [group["muon"] for group in (filters, others, attention)] == [True, False, False]
-    assert [group["lr"] for group in (filters, others, attention)] == [0.24, 0.01, 0.003]
-    assert [group["weight_decay"] for group in (filters, others, attention)] == [0.02, 0.0, 0.0]
-    assert others["betas"] == attention["betas"] == (0.85, 0.95)
+    assert names(model, matrices) == {"head.weight"}
+    biases = {f"stages.{stage}.norm{norm}.bias" for stage in (0, 1) for norm in (1, 2)}
+    assert names(model, vectors) == {"whiten.bias"} | biases
+    assert [group["muon"] for group in groups] == [True, False, False, False]
+    assert [group["lr"] for group in groups] == [0.24, 0.01, 0.05, 0.003]
+    assert [group["weight_decay"] for group in groups] == [0.02, 0.0, 0.0, 0.0]
+    assert matrices["betas"] == vectors["betas"] == attention["betas"] == (0.85, 0.95)
 
 
 def test_a_model_without_filters_or_without_vectors_trains_too() -> None:
@@ -156,6 +159,7 @@ OUT_OF_RANGE: list[tuple[str, str, Any, str]] = [
     ("adamw", "betas", [0.9, 0.9, 0.9], r"betas=\[.*\] must be two numbers, each at least 0 and below 1"),
     ("muon", "adam_betas", [0.9, 1.0], r"adam_betas=\[0.9, 1.0\] must be two numbers"),
     ("muon", "adam_lr", 0, "adam_lr=0 must be above 0"),
+    ("muon", "bias_lr", 0, "bias_lr=0 must be above 0"),
     ("muon", "attention_lr", 0, "attention_lr=0 must be above 0"),
     ("muon", "adam_eps", 0, "adam_eps=0 must be above 0"),
     ("muon", "newton_schulz_steps", 0, "newton_schulz_steps=0 must be above 0"),
