@@ -1,7 +1,7 @@
 """From a configuration to the objects it names: data set, model, optimizer, device."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train import device as devices, options
+from attn_train import config as configuration, device as devices, options
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
@@ -90,7 +90,7 @@ def make_batches(config: Config, split: Split, normalization: Normalization, cla
         augmentation,
         normalization,
         classes,
-        sides(config, config.train.resolution),
+        sides(config),
         order_seed=config.seed_for("order"),
         augment_seed=config.seed_for("augment"),
     )
@@ -123,42 +123,47 @@ def make_model(config: Config, channels: int, classes: int) -> Backbone:
         raise ConfigError(f"backbone={config.backbone['name']}: {error}") from error
 
 
-def architecture(config: Config) -> str:
+def architecture(config: Config, dataset: Dataset) -> str:
     """Name what decides the function that a run's network computes, but for its parameters."""
-    return json.dumps([config.model, config.backbone, config.dataset.name, config.dataset.image_size])
+    channels, classes = dataset.train.images.shape[1], len(dataset.classes)
+    return json.dumps([config.model, config.backbone, config.dataset.image_size, channels, classes])
 
 
-def decide_resolution(config: Config, model: Backbone) -> list[float]:
-    """Return the share of the images' side in each equal part of the epochs; raise ConfigError for one that the
-    network cannot take."""
+def decide_resolution(config: Config) -> Config:
+    """Return the configuration with a share of the images' side for each epoch as its `train.resolution`; raise
+    ConfigError for one that the backbone cannot take."""
+    backbone, _ = choose("backbone", BACKBONES, config.backbone)
     shares = config.train.resolution
     if shares == "auto":
-        shares = config.dataset.resolution if model.any_size else [1.0]
-    if not model.any_size and min(shares) < 1:
+        shares = config.dataset.resolution if backbone.any_size else [1.0]
+    if not backbone.any_size and min(shares) < 1:
         raise ConfigError(
             f"train.resolution={shares}: backbone={config.backbone['name']} takes images of its own size only; "
             "say train.resolution=auto, or [1]"
         )
-    return [float(share) for share in shares]
+    shares = configuration.fit_resolution(shares, config.train.epochs)
+    return replace(config, train=replace(config.train, resolution=shares))
+
+
+def sides(config: Config) -> tuple[int, ...]:
+    """Return the side of the training images in each epoch, for a configuration whose resolution is decided."""
+    return tuple(max(1, round(share * config.dataset.image_size)) for share in config.train.resolution)
 
 
 def check_resolution(config: Config, model: Backbone, channels: int) -> None:
     """Raise ConfigError where the network, given on the meta device, cannot take the smallest training images."""
-    side = min(sides(config, decide_resolution(config, model)))
+    side = min(sides(config))
+    if side == config.dataset.image_size:
+        return
     try:
         model(torch.zeros(2, channels, side, side, device="meta"))
+    except NotImplementedError:  # an operation that says nothing without data
+        return
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"train.resolution={config.train.resolution} gives images of {side}x{side}, too small for "
-            f"backbone={config.backbone['name']}; give it larger shares"
+            f"model={config.model['name']} in backbone={config.backbone['name']} fails on images of {side}x{side}, "
+            f"where training begins ({str(error).splitlines()[0]}); give train.resolution larger shares"
         ) from error
-
-
-def sides(config: Config, resolution: list[float]) -> tuple[int, ...]:
-    """Return the side of the training images in each epoch."""
-    epochs = config.train.epochs
-    shares = [resolution[epoch * len(resolution) // epochs] for epoch in range(epochs)]
-    return tuple(max(1, round(share * config.dataset.image_size)) for share in shares)
 
 
 def make_optimizer_for(config: Config, model: nn.Module) -> torch.optim.Optimizer:
@@ -205,6 +210,6 @@ def check(config: Config) -> None:
     schedule_options(config)
     with torch.device("meta"):
         model = make_model(config, source.channels, len(source.classes))
-    check_resolution(config, model, source.channels)
+    check_resolution(decide_resolution(config), model, source.channels)
     make_optimizer_for(config, model)
     decide_device(config, steps_a_shape=0)

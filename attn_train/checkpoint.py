@@ -126,10 +126,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
     """Return the weights that a run was tested with: their moving average where it kept one."""
-    average = state.get("average")
-    if average is None:
-        return dict(state["model"])
-    return {key.removeprefix("module."): value for key, value in average.items() if key.startswith("module.")}
+    return dict(state["model"] if state["average"] is None else state["average"])
 
 
 def load_model(model: torch.nn.Module, saved: dict[str, Any], path: Path) -> None:

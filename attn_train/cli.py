@@ -98,6 +98,7 @@ def plan(arguments: list[str]) -> Plan:
     # From here on with torch, which takes seconds to import.
     from attn_train import build
 
+    configs = [build.decide_resolution(config) for config in configs]
     for config in configs:
         build.check(config)
     folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
@@ -133,11 +134,11 @@ def give_up(planned: Plan) -> None:
 
 def job(composed: DictConfig) -> float:
     """Run one job that Hydra hands over; return its accuracy, for a sweeper."""
-    from attn_train import result, run, sweep
+    from attn_train import build, result, run, sweep
 
     hydra_config = HydraConfig.get()
     folder = shortest(Path(hydra_config.runtime.output_dir))
-    config = configuration_of(composed, list(hydra_config.overrides.task))
+    config = build.decide_resolution(configuration_of(composed, list(hydra_config.overrides.task)))
     config = compose.continued(folder, config)
     keep_hydra_files(folder, composed, hydra_config)
     if hydra_config.mode != RunMode.MULTIRUN:

@@ -208,23 +208,30 @@ def resumed(folder: Path, overrides: list[str], options: Namespace) -> Config:
                 f"{one} cannot be changed on resume; only train.epochs, train.log_every and device can: leave it out, "
                 "or start a new run"
             )
-    return override_saved(saved, overrides, options)
+    return keep_resolution(override_saved(saved, overrides, options), saved.train.resolution)
+
+
+def keep_resolution(config: Config, shares: list[float]) -> Config:
+    """Return `config` with the resolution that a run had in each of its epochs, and the last one in what it adds."""
+    epochs = config.train.epochs
+    kept = [float(share) for share in [*shares, *[shares[-1]] * (epochs - len(shares))]][:epochs]
+    return replace(config, train=replace(config.train, resolution=kept))
 
 
 def continued(folder: Path, config: Config) -> Config:
     """Return the configuration for a run in `folder`: `config`, with what a run that began there decided for itself.
 
-    Raises ConfigError where `folder` holds a run of another configuration.
+    The resolution in `config` is decided. Raises ConfigError where `folder` holds a run of another configuration.
     """
     if not (folder / "config.yaml").exists():
         return config
     saved = to_config(read_saved(folder))
     before, now = (configuration.identity(asdict(one)) for one in (saved, config))
-    differ = [key for key in now if now[key] not in (before.get(key), "auto") and not key.startswith(RESUMABLE)]
+    free = RESUMABLE if saved.train.epochs == config.train.epochs else (*RESUMABLE, "train.resolution")
+    differ = [key for key in now if before.get(key) != now[key] and not key.startswith(free)]
     if differ:
         shown = ", ".join(f"{key} ({before.get(key)} there, {now[key]} here)" for key in differ[:3])
         raise ConfigError(f"{folder} holds a run of another configuration: {shown}; name another folder")
     if config.resume is not None:
         return config
-    decided = replace(config.train, resolution=saved.train.resolution)
-    return replace(config, device=saved.device, train=decided)
+    return replace(keep_resolution(config, saved.train.resolution), device=saved.device)

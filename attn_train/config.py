@@ -66,7 +66,7 @@ class TrainConfig:
     drop_last: bool
     clip_norm: float | None
     label_smoothing: float
-    resolution: Any  # auto, or a list of numbers
+    resolution: Any  # auto, or a list of numbers; once decided, one for each epoch
     ema_decay: float
     checkpoint_every: int
     eval_every: int
@@ -143,6 +143,12 @@ def digest(values: dict[str, Any]) -> str:
 def write(folder: Path, config: Config) -> None:
     """Write a configuration to config.yaml in `folder`."""
     (folder / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False))
+
+
+def fit_resolution(shares: list[float], epochs: int) -> list[float]:
+    """Return a share of the images' side for each epoch: each of `shares` for an equal part of them, the last one for
+    the last epoch in any case."""
+    return [float(shares[-1 - (epochs - 1 - epoch) * len(shares) // epochs]) for epoch in range(epochs)]
 
 
 def is_resolution(shares: Any) -> bool:

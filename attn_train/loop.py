@@ -7,8 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
+from attn_train.average import WeightAverage
 from attn_train.data.batches import Normalization, TrainBatches, views
 from attn_train.data.dataset import Split
 from attn_train.device import Device
@@ -159,7 +159,7 @@ def take_in(progress: Progress, pending: list[tuple[Tensor, Tensor, int]]) -> No
 def train_epoch(
     model: nn.Module,
     forward: Callable[[Tensor], Tensor],
-    average: AveragedModel | None,
+    average: WeightAverage | None,
     optimizer: torch.optim.Optimizer,
     batches: TrainBatches,
     device: Device,
@@ -186,7 +186,7 @@ def train_epoch(
         run = forward if len(targets) == batches.batch_size else model
         loss, correct = train_step(model, run, optimizer, images, targets, device, **step_options)
         if average is not None:
-            average.update_parameters(model)
+            average.update(model, progress.step + 1)
         pending.append((loss, correct, len(targets)))
         progress.step += 1
         progress.batch += 1

@@ -25,11 +25,12 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Train convolution filters by Muon, and every other parameter by Adam (Kingma and Ba, arXiv 1412.6980).
+    """Train each parameter group by the rule it names: `muon`, for convolution filters; `sgd`, with Nesterov momentum;
+    or `adam` (Kingma and Ba, arXiv 1412.6980).
 
     A filter bank (out, in, height, width) counts as the matrix (out, in * height * width). With `normalize` its norm
     is kept at the square root of `out`: before a batch normalisation the length of the filters means nothing, and a
-    fixed one keeps the size of a step relative to it. Groups are told apart by their key `muon`.
+    fixed one keeps the size of a step relative to it.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
@@ -37,14 +38,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        rules = {"muon": self.muon_step, "sgd": self.sgd_step, "adam": self.adam_step}
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if group["muon"]:
-                    self.muon_step(parameter, group)
-                else:
-                    self.adam_step(parameter, group)
+                if parameter.grad is not None:
+                    rules[group["rule"]](parameter, group)
 
     def muon_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, gradient = self.state[parameter], parameter.grad
@@ -60,6 +58,14 @@ class Muon(torch.optim.Optimizer):
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.sub_(update * group["lr"])
+
+    def sgd_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
+        parameter.sub_(group["lr"] * gradient.add(momentum, alpha=group["momentum"]))
 
     def adam_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, gradient = self.state[parameter], parameter.grad

@@ -50,32 +50,31 @@ def muon(
     normalize: bool,
     newton_schulz_steps: int,
     weight_decay: float,
-    adam_lr: float,
-    bias_lr: float,
+    batch_size: int,
+    sgd_lr: float,
+    sgd_momentum: float,
     attention_lr: float,
     adam_betas: list[float],
     adam_eps: float,
 ) -> torch.optim.Optimizer:
-    """Make Muon for the backbone's convolutions, with Adam for all else: biases, linear layers, the attention
+    """Make Muon for the backbone's convolutions, with SGD for its other parameters and Adam for the attention
     mechanism.
 
-    A mechanism's convolutions are Adam's because their length carries meaning (no normalisation follows them). Its
-    learning rate `attention_lr` is its own, and so is that of the backbone's vectors, `bias_lr`: shifts of normalised
-    maps bear larger steps than linear layers do.
+    `sgd_lr` is for a batch of one image, and proportional to `batch_size`: so an image's gradient counts the same in
+    any batch (Goyal et al., 2017, arXiv 1706.02677). A mechanism's convolutions are Adam's because their length carries
+    meaning (no normalisation follows them), and because Adam's steps do not depend on the scale of its gradients.
     """
     filters: list[nn.Parameter] = []
     attention: list[nn.Parameter] = []
-    matrices: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            by_shape = filters if parameter.ndim == 4 else matrices if parameter.ndim == 2 else vectors
-            (attention if "attention" in name else by_shape).append(parameter)
-    adam_options = {"muon": False, "betas": tuple(adam_betas), "eps": adam_eps, "weight_decay": 0.0}
+            is_filter = parameter.ndim == 4
+            (attention if "attention" in name else filters if is_filter else others).append(parameter)
     groups: list[Group] = [
         {
             "params": filters,
-            "muon": True,
+            "rule": "muon",
             "lr": lr,
             "momentum": momentum,
             "nesterov": nesterov,
@@ -83,9 +82,15 @@ def muon(
             "newton_schulz_steps": newton_schulz_steps,
             "weight_decay": weight_decay,
         },
-        {"params": matrices, "lr": adam_lr, **adam_options},
-        {"params": vectors, "lr": bias_lr, **adam_options},
-        {"params": attention, "lr": attention_lr, **adam_options},
+        {"params": others, "rule": "sgd", "lr": sgd_lr * batch_size, "momentum": sgd_momentum},
+        {
+            "params": attention,
+            "rule": "adam",
+            "lr": attention_lr,
+            "betas": (adam_betas[0], adam_betas[1]),
+            "eps": adam_eps,
+            "weight_decay": 0.0,
+        },
     ]
     return Muon(group for group in groups if group["params"])
 
@@ -100,14 +105,14 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 def make_optimizer(name: str, model: nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
     """Make the optimizer `name`; raise ValueError for an option out of its range."""
-    positive = {"lr", "eps", "adam_lr", "bias_lr", "attention_lr", "adam_eps", "newton_schulz_steps"}
+    positive = {"lr", "eps", "sgd_lr", "attention_lr", "adam_eps", "newton_schulz_steps", "batch_size"}
     for key, value in options.items():
         # Written so that NaN, which compares False with everything, is refused too.
         if key in positive and not 0 < value < math.inf:
             raise ValueError(f"{key}={value} must be above 0, and finite")
         if key == "weight_decay" and not 0 <= value < math.inf:
             raise ValueError(f"{key}={value} must be at least 0, and finite")
-        if key == "momentum" and not 0 <= value < 1:
+        if key.endswith("momentum") and not 0 <= value < 1:
             raise ValueError(f"{key}={value} must be at least 0 and below 1")
         if key.endswith("betas") and (len(value) != 2 or not all(0 <= beta < 1 for beta in value)):
             raise ValueError(f"{key}={value} must be two numbers, each at least 0 and below 1")

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attn_train import build, checkpoint, config as configuration, device as devices, pictures, result, schedule
+from attn_train.average import WeightAverage
 from attn_train.backbones.backbone import Backbone
 from attn_train.compiled import compile_model
 from attn_train.config import Config
@@ -39,8 +39,6 @@ class Run:
         torch.manual_seed(config.seed_for("init"))
         # Before the data, which may take long to come: a wrong option shows at once.
         self.model: Backbone = build.make_model(config, source.channels, len(source.classes))
-        resolution = build.decide_resolution(config, self.model)
-        config = replace(config, train=replace(config.train, resolution=resolution))
         splits, self.dataset = build.load_splits(config.dataset)
         normalization = build.make_normalization(config.dataset, source.channels)
         self.batches = build.make_batches(config, splits["train"], normalization, len(source.classes))
@@ -48,7 +46,9 @@ class Run:
         if config.train.max_steps is not None:
             self.total_steps = min(self.total_steps, config.train.max_steps)
 
-        self.device: Device = build.decide_device(config, self.total_steps // len(set(self.batches.sides)))
+        epochs = -(-self.total_steps // len(self.batches))
+        shapes = len(set(self.batches.sides[:epochs]))
+        self.device: Device = build.decide_device(config, self.total_steps // max(1, shapes))
         devices.configure(self.device)
         self.config = replace(
             config,
@@ -67,10 +67,9 @@ class Run:
         self.batches = replace(self.batches, split=self.splits["train"], normalization=self.normalization)
         self.model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
         self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
-        self.average: AveragedModel | None = None
+        self.average: WeightAverage | None = None
         if config.train.ema_decay:
-            averaging = get_ema_multi_avg_fn(config.train.ema_decay)
-            self.average = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
+            self.average = WeightAverage(self.model, config.train.ema_decay)
         self.optimizer = build.make_optimizer_for(config, self.model)
         self.schedule = build.schedule_options(config)
         self.progress = Progress()
@@ -88,7 +87,7 @@ class Run:
     @property
     def evaluated(self) -> nn.Module:
         """The network that is tested: the moving average of the weights where there is one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.average is None else self.average.model
 
     def evaluate(self, split: str, views: int) -> Evaluation:
         """Evaluate on a split; the same step is not evaluated twice."""
@@ -117,7 +116,7 @@ class Run:
             rng["cuda"] = torch.cuda.get_rng_state()
         return {
             "model": self.model.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+            "average": None if self.average is None else self.average.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"name": self.config.schedule["name"], "total_steps": self.total_steps},
             "rng": rng,
@@ -147,7 +146,7 @@ class Run:
             return False
         checkpoint.load_model(self.model, state["model"], self.checkpoints)
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
+            checkpoint.load_model(self.average.model, state["average"], self.checkpoints)
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"]["cpu"])
         if self.device.kind == "cuda" and "cuda" in state["rng"]:
@@ -218,7 +217,7 @@ def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
     """Train to the last step, with checkpoints, evaluations and what the reader sees."""
     config, progress = run.config.train, run.progress
     before = progress.train_seconds
-    forward = compile_model(run.model, build.architecture(run.config)) if run.device.compile else run.model
+    forward = compile_model(run.model, build.architecture(run.config, run.dataset)) if run.device.compile else run.model
     while progress.step < run.total_steps:
         bar = Bar(progress.epoch, config.epochs, len(run.batches), config.batch_size, progress.batch)
         for window in train_epoch(

@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from attn_train.attention import ATTENTION
 from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.article import ArticleNet
-from attn_train.backbones.fast import WHITENING_EPSILON, FastNet
-from attn_train.backbones.placement import Placement
-from attn_train.backbones.resnet import ResNet
+from attn_train.backbones.fast import WHITENING_EPSILON, FastNet, Stage
+from attn_train.backbones.placement import Placement, Slots
+from attn_train.backbones.resnet import BasicBlock, ResNet
 
 AROUND = ("before_activation", "after_activation")
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
@@ -267,3 +269,44 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
         and not name.endswith("key.bias")
     ]
     assert not missing
+
+
+def test_stochastic_depth_grows_to_its_share_at_the_last_branch() -> None:
+    for network, share in (("resnet18", 0.2), ("fast3", 0.2)):
+        found = [module.p for module in make(network).modules() if isinstance(module, StochasticDepth)]
+        assert found == pytest.approx([share * (one + 1) / len(found) for one in range(len(found))])
+
+
+@torch.no_grad()
+def test_stochastic_depth_skips_the_branch_in_training_and_never_in_a_test() -> None:
+    torch.manual_seed(0)
+    placement = Placement("all", "after_activation")
+    slots = Slots(ATTENTION["none"], placement, 1, ("after_activation",))
+    x = torch.randn(64, 4, 8, 8)
+    stage = Stage(4, 4, (8, 8), slots, 1, depth=3, drop_path=0.999999)
+    before = F.gelu(stage.norm1(F.max_pool2d(stage.conv1(x), 2)))
+    torch.testing.assert_close(stage(x), F.gelu(before))
+    block = BasicBlock(4, 4, 1, slots, 1, (8, 8), drop_path=0.999999)
+    torch.testing.assert_close(block(x), F.relu(x))
+    for module in (stage, block):
+        whole = module.eval()(x)
+        module.drop_path.p = 0.0
+        assert torch.equal(module(x), whole)
+        assert not torch.allclose(whole, F.gelu(before) if module is stage else F.relu(x))
+
+
+@torch.no_grad()
+def test_a_third_convolution_stands_beside_a_shortcut_with_attention_where_the_placement_says() -> None:
+    x = torch.randn(2, 4, 8, 8)
+    for position in ("branch", *AROUND):
+        torch.manual_seed(0)
+        slots = Slots(negate, Placement([1], position), 1, ("branch", *AROUND))  # type: ignore[arg-type]
+        stage = Stage(4, 4, (8, 8), slots, 1, depth=3, drop_path=0.0).eval()
+        shortcut = F.gelu(stage.norm1(F.max_pool2d(stage.conv1(x), 2)))
+        branch = stage.norm3(stage.conv3(F.gelu(stage.norm2(stage.conv2(shortcut)))))
+        expected = {
+            "branch": F.gelu(shortcut - branch),
+            "before_activation": F.gelu(-(shortcut + branch)),
+            "after_activation": -F.gelu(shortcut + branch),
+        }[position]
+        torch.testing.assert_close(stage(x), expected)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from attn_train.average import WeightAverage
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches, shifted
 from attn_train.data.dataset import Split
@@ -199,7 +200,7 @@ def epoch(
     log_every: int = 3,
     pause_every: int = 100,
     data: TrainBatches | None = None,
-    average: AveragedModel | None = None,
+    average: WeightAverage | None = None,
 ) -> "itertools.chain[Window | None]":
     arguments = (batches() if data is None else data, CPU, progress, total, lr_factor, STEP, log_every, pause_every)
     return itertools.chain(train_epoch(model, model, average, optimizer, *arguments, Speed(CPU), stop or Stop()))
@@ -279,16 +280,31 @@ def test_progress_is_complete_whenever_a_checkpoint_may_be_written() -> None:
 
 
 def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
-    model, decay = linear(), 0.8
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    optimizer, seen = sgd(model), []
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.BatchNorm1d(3))
+    average = WeightAverage(model, 0.6)
+    optimizer, seen, means = sgd(model), [], []
     for _ in epoch(model, optimizer, Progress(), average=average):
         seen.append(weights(model).double())
-    expected = seen[0]
-    for after in seen[1:]:
-        expected = decay * expected + (1 - decay) * after
-    torch.testing.assert_close(weights(average.module).double(), expected, rtol=1e-5, atol=1e-6)
-    assert (expected - seen[-1]).abs().max() > 1e-3
+        means.append(model[2].running_mean.double())  # type: ignore[union-attr,operator]
+    decays = [min(0.6, step / (10 + step)) for step in range(2, 8)]
+    assert decays == [2 / 12, 3 / 13, 4 / 14, 5 / 15, 6 / 16, 7 / 17]
+    for values, found in ((seen, weights(average.model)), (means, average.model[2].running_mean)):  # type: ignore[index]
+        expected = values[0]
+        for decay, after in zip(decays, values[1:], strict=True):
+            expected = decay * expected + (1 - decay) * after
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+        assert (expected - values[-1]).abs().max() > 1e-4
+    assert average.model[2].num_batches_tracked == 7  # type: ignore[index]
+
+
+def test_the_decay_of_a_long_average_is_the_one_that_was_asked_for() -> None:
+    model = linear()
+    average = WeightAverage(model, 0.9)
+    before = weights(model)
+    with torch.no_grad():
+        model[1].weight.add_(1.0)  # type: ignore[index]
+    average.update(model, step=10_000)
+    torch.testing.assert_close(weights(average.model), 0.9 * before + 0.1 * weights(model))
 
 
 def test_mixed_targets_give_the_weighted_loss_and_count_the_larger_share() -> None:
@@ -382,19 +398,38 @@ def test_a_second_interrupt_stops_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_speed_leaves_out_the_first_step_and_what_happens_between_windows() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that a Speed sees; add to it."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_speed_counts_no_first_step_at_a_resolution_and_nothing_between_windows(clock: list[float]) -> None:
     speed = Speed(CPU)
     speed.start()
-    speed.count(1000, side=32)  # compiles
+    clock[0] += 9  # compiles
+    speed.count(10, side=16)
     assert speed.window() == 0.0
-    speed.resume()
     assert speed.steady_rate == 0.0
-    for images in (10, 20):
-        speed.count(images, side=32)
-    assert speed.window() > 0
-    assert speed.images == {32: 30}
+    speed.resume()
+    for _ in range(2):
+        clock[0] += 2
+        speed.count(10, side=16)
+    assert speed.window() == pytest.approx(5.0)
+    clock[0] += 50  # a checkpoint, say
+    speed.resume()
+    assert speed.elapsed == pytest.approx(63)
     speed.stop()
-    before = speed.seconds
-    assert before > speed.steady_seconds[32]
+    clock[0] += 70  # an evaluation
     speed.start()
-    assert speed.elapsed >= before
+    clock[0] += 7  # compiles for the other resolution
+    speed.count(10, side=32)
+    clock[0] += 6
+    speed.count(10, side=32)
+    assert speed.window() == pytest.approx(10 / 6)
+    speed.stop()
+    assert speed.seconds == pytest.approx(76)
+    assert speed.steady_rate == pytest.approx(30 / 10)
+    assert speed.compile_seconds == pytest.approx((9 - 2) + (7 - 6))

@@ -59,7 +59,7 @@ def test_the_size_of_a_matrix_does_not_matter_and_stacks_are_done_one_by_one() -
 def muon_group(parameters: list[nn.Parameter], **changes: Any) -> dict[str, Any]:
     values = {
         "params": parameters,
-        "muon": True,
+        "rule": "muon",
         "lr": 0.1,
         "momentum": 0.6,
         "nesterov": True,
@@ -118,11 +118,11 @@ def test_normalisation_keeps_the_length_of_a_filter_bank() -> None:
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_all_other_parameters_get_torchs_adam(weight_decay: float) -> None:
+def test_the_rule_adam_is_torchs(weight_decay: float) -> None:
     own, reference = nn.Parameter(noise(5, 4, 3)), nn.Parameter(noise(5, 4, 3))
     options: dict[str, Any] = {"lr": 0.02, "betas": (0.85, 0.95), "eps": 1e-6, "weight_decay": weight_decay}
     optimizers = [
-        Muon([{"params": [own], "muon": False, **options}]),
+        Muon([{"params": [own], "rule": "adam", **options}]),
         torch.optim.AdamW([reference], **options),
     ]
     for step in range(5):
@@ -132,10 +132,23 @@ def test_all_other_parameters_get_torchs_adam(weight_decay: float) -> None:
         torch.testing.assert_close(own, reference, rtol=1e-10, atol=1e-12)
 
 
+def test_the_rule_sgd_is_torchs_with_nesterov_momentum() -> None:
+    own, reference = nn.Parameter(noise(5, 4, 3)), nn.Parameter(noise(5, 4, 3))
+    optimizers = [
+        Muon([{"params": [own], "rule": "sgd", "lr": 0.02, "momentum": 0.85}]),
+        torch.optim.SGD([reference], lr=0.02, momentum=0.85, nesterov=True),
+    ]
+    for step in range(5):
+        for parameter, optimizer in zip((own, reference), optimizers, strict=True):
+            parameter.grad = noise(40 + step, 4, 3)
+            optimizer.step()
+        torch.testing.assert_close(own, reference, rtol=1e-10, atol=1e-12)
+
+
 def test_a_parameter_without_a_gradient_stays() -> None:
     parameters = [nn.Parameter(noise(6, 4, 1, 2, 2)), nn.Parameter(noise(7, 4))]
     before = [one.detach().clone() for one in parameters]
-    adam = {"params": parameters[1:], "muon": False, "lr": 1.0, "betas": (0.9, 0.9), "eps": 1e-8, "weight_decay": 0.1}
+    adam = {"params": parameters[1:], "rule": "adam", "lr": 1.0, "betas": (0.9, 0.9), "eps": 1e-8, "weight_decay": 0.1}
     Muon([muon_group(parameters[:1]), adam]).step()
     assert all(torch.equal(one, other) for one, other in zip(before, parameters, strict=True))
 
@@ -143,7 +156,7 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 def test_a_saved_state_goes_on_as_if_never_saved() -> None:
     def setup() -> tuple[list[nn.Parameter], Muon]:
         parameters = [nn.Parameter(noise(8, 4, 1, 2, 2)), nn.Parameter(noise(9, 4))]
-        adam = {"params": parameters[1:], "muon": False, "lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8}
+        adam = {"params": parameters[1:], "rule": "adam", "lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8}
         return parameters, Muon([muon_group(parameters[:1]), adam | {"weight_decay": 0.0}])
 
     def advance(parameters: list[nn.Parameter], optimizer: Muon, steps: range) -> None:

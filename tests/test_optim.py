@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
-from attn_train import options
+from attn_train import compose, options
 from attn_train.attention import ATTENTION
 from attn_train.backbones.fast import FastNet
 from attn_train.backbones.placement import Placement
@@ -24,8 +23,9 @@ MUON = {
     "normalize": True,
     "newton_schulz_steps": 3,
     "weight_decay": 0.02,
-    "adam_lr": 0.01,
-    "bias_lr": 0.05,
+    "batch_size": 50,
+    "sgd_lr": 0.0002,
+    "sgd_momentum": 0.85,
     "attention_lr": 0.003,
     "adam_betas": [0.85, 0.95],
     "adam_eps": 1e-8,
@@ -51,7 +51,8 @@ def test_every_optimizer_has_its_yaml_and_is_under_test() -> None:
 
 @pytest.mark.parametrize("name", sorted(YAML_FILES))
 def test_the_yaml_makes_its_optimizer(name: str) -> None:
-    values = yaml.safe_load(YAML_FILES[name].read_text())
+    compose.register()
+    values = dict(compose.to_config(compose.compose([f"optimizer={name}"], compose.parse([]))).optimizer)
     assert values.pop("name") == name
     bound = options.bind("optimizer", OPTIMIZERS[name], values)
     optimizer = make_optimizer(name, network(), bound)
@@ -82,7 +83,7 @@ def test_vectors_are_not_decayed(name: str) -> None:
 
 def test_muon_gets_the_backbones_filters_and_the_attention_its_own_rate() -> None:
     model = network()
-    filters, matrices, vectors, attention = groups = make_optimizer("muon", model, MUON).param_groups
+    filters, others, attention = groups = make_optimizer("muon", model, MUON).param_groups
     assert names(model, filters) == {f"stages.{stage}.conv{conv}.weight" for stage in (0, 1) for conv in (1, 2)}
     assert names(model, attention) == {
         f"stages.{stage}.attention_after.conv{conv}.{kind}"
@@ -90,13 +91,12 @@ def test_muon_gets_the_backbones_filters_and_the_attention_its_own_rate() -> Non
         for conv in (1, 2)
         for kind in ("weight", "bias")
     }
-    assert names(model, matrices) == {"head.weight"}
     biases = {f"stages.{stage}.norm{norm}.bias" for stage in (0, 1) for norm in (1, 2)}
-    assert names(model, vectors) == {"whiten.bias"} | biases
-    assert [group["muon"] for group in groups] == [True, False, False, False]
-    assert [group["lr"] for group in groups] == [0.24, 0.01, 0.05, 0.003]
-    assert [group["weight_decay"] for group in groups] == [0.02, 0.0, 0.0, 0.0]
-    assert matrices["betas"] == vectors["betas"] == attention["betas"] == (0.85, 0.95)
+    assert names(model, others) == {"head.weight", "whiten.bias"} | biases
+    assert [group["rule"] for group in groups] == ["muon", "sgd", "adam"]
+    assert [group["lr"] for group in groups] == [0.24, 0.0002 * 50, 0.003]
+    assert (others["momentum"], attention["betas"], attention["eps"]) == (0.85, (0.85, 0.95), 1e-8)
+    assert (filters["weight_decay"], attention["weight_decay"]) == (0.02, 0.0)
 
 
 def test_a_model_without_filters_or_without_vectors_trains_too() -> None:
@@ -158,8 +158,9 @@ OUT_OF_RANGE: list[tuple[str, str, Any, str]] = [
     *[("adam", "betas", value, r"betas=\[.*\] must be two numbers") for value in ([0.9], [0.9, 1.0], [-0.1, 0.9], [])],
     ("adamw", "betas", [0.9, 0.9, 0.9], r"betas=\[.*\] must be two numbers, each at least 0 and below 1"),
     ("muon", "adam_betas", [0.9, 1.0], r"adam_betas=\[0.9, 1.0\] must be two numbers"),
-    ("muon", "adam_lr", 0, "adam_lr=0 must be above 0"),
-    ("muon", "bias_lr", 0, "bias_lr=0 must be above 0"),
+    ("muon", "sgd_lr", 0, "sgd_lr=0 must be above 0"),
+    ("muon", "sgd_momentum", 1.0, "sgd_momentum=1.0 must be at least 0 and below 1"),
+    ("muon", "batch_size", 0, "batch_size=0 must be above 0"),
     ("muon", "attention_lr", 0, "attention_lr=0 must be above 0"),
     ("muon", "adam_eps", 0, "adam_eps=0 must be above 0"),
     ("muon", "newton_schulz_steps", 0, "newton_schulz_steps=0 must be above 0"),

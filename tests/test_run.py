@@ -14,7 +14,7 @@ import yaml
 from conftest import TINY, Command, run_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train import checkpoint
+from attn_train import checkpoint, config as configuration, loop
 
 # The contract's list.
 RESULT_KEYS = {
@@ -196,7 +196,7 @@ def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(
     few = ("train.resolution=auto", "dataset.resolution=[0.5,1]", "train.max_steps=1", "dataset.val_size=0")
     for name, words, expected in (
         ("fast", TINY, [0.5, 1.0]),
-        ("article", (*TINY[:-1], "backbone=article", "optimizer=adam"), [1.0]),
+        ("article", (*TINY[:-1], "backbone=article", "optimizer=adam"), [1.0, 1.0]),
     ):
         ended = train(*words, *few, f"hydra.run.dir={name}")
         assert ended.code == 0, ended.err
@@ -204,9 +204,49 @@ def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(
         assert train(*words, *few, f"hydra.run.dir={name}").code == 0  # the same command finds its own run
 
 
+def test_a_run_sees_the_sizes_that_its_configuration_lists(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, original = [], loop.train_step
+
+    def spying(*arguments: Any, **options: Any) -> Any:
+        seen.append(tuple(arguments[3].shape[-2:]))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(loop, "train_step", spying)
+    assert train(*TINY, "train.epochs=3", "train.resolution=[0.5,1]", "hydra.run.dir=run").code == 0
+    assert seen == [(8, 8)] * 2 + [(16, 16)] * 4
+
+
+@pytest.mark.parametrize(
+    ("shares", "epochs", "expected"),
+    [
+        ([1], 3, [1, 1, 1]),
+        ([0.5, 1], 4, [0.5, 0.5, 1, 1]),
+        ([0.5, 1], 3, [0.5, 1, 1]),
+        ([0.5, 1], 1, [1]),
+        ([0.5, 0.6, 0.7, 1], 2, [0.6, 1]),
+        ([0.5, 0.6, 1], 3, [0.5, 0.6, 1]),
+    ],
+)
+def test_the_last_epoch_has_the_last_resolution(shares: list[float], epochs: int, expected: list[float]) -> None:
+    assert configuration.fit_resolution(shares, epochs) == expected
+
+
+def test_a_run_that_goes_on_for_longer_keeps_the_resolutions_it_had(train: Command, tmp_path: Path) -> None:
+    words = (*TINY, "train.resolution=[0.5,1]", "hydra.run.dir=run")
+    assert train(*words).code == 0
+    ended = train("resume=run", "train.epochs=4")
+    assert ended.code == 0, ended.err
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["train"]["resolution"] == [0.5, 1, 1, 1]
+    refused = train(*words[:-2], "train.epochs=4", "train.resolution=[0.5,0.5,1,1]", "hydra.run.dir=run")
+    assert refused.code == 2
+    assert "train.resolution" in refused.err
+
+
 def test_what_is_tested_is_the_moving_average_of_the_weights(plain_run: Path) -> None:
     state = torch.load(plain_run / "checkpoints" / "last.pt", weights_only=True)
-    weights, average = state["model"]["head.weight"], state["average"]["module.head.weight"]
+    weights, average = state["model"]["head.weight"], state["average"]["head.weight"]
     assert not torch.equal(weights, average)
     assert torch.equal(checkpoint.evaluated_weights(state)["head.weight"], average)
     assert checkpoint.evaluated_weights({**state, "average": None})["head.weight"] is weights

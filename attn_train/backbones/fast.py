@@ -16,12 +16,27 @@ WHITENING_KERNEL = 2
 WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
 
 
-def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Make a batch normalisation whose running statistics follow fast enough for a run of a few hundred steps."""
-    norm = nn.BatchNorm2d(channels, momentum=0.4)
-    # The next convolution is as good a place for the scale; without it the filters' size does not matter.
-    norm.weight.requires_grad_(False)
-    return norm
+# In what units the biases and the last layer are kept. Their gradients are small, because the logits begin small; in
+# these units one learning rate of a usual size suits them. Their squares times 5e-5 are airbench94_muon's rates.
+BIAS_UNIT = 32.0
+HEAD_UNIT = 116.0  # divided by the channels
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Normalise without a scale, with running statistics that follow fast enough for a run of a few hundred steps.
+
+    The next convolution is as good a place for the scale; without it the filters' size does not matter.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=0.4)
+        self.weight.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        mean, variance, shift = self.running_mean, self.running_var, self.bias * BIAS_UNIT
+        return F.batch_norm(x, mean, variance, self.weight, shift, self.training, 0.4, self.eps)
 
 
 def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
@@ -50,13 +65,13 @@ class Stage(nn.Module):
         super().__init__()
         self.conv1 = identity_conv(channels_in, channels)
         self.size = (size[0] // 2, size[1] // 2) if min(size) > 1 else size
-        self.norm1 = batch_norm(channels)
+        self.norm1 = BatchNorm(channels)
         self.conv2 = identity_conv(channels, channels)
-        self.norm2 = batch_norm(channels)
+        self.norm2 = BatchNorm(channels)
         self.residual = depth == 3
         if self.residual:
             self.conv3 = identity_conv(channels, channels)
-            self.norm3 = batch_norm(channels)
+            self.norm3 = BatchNorm(channels)
             self.attention_branch = slots.at(stage, "branch", channels, self.size)
             self.drop_path = StochasticDepth(drop_path, mode="row")
         self.attention_before = slots.at(stage, "before_activation", channels, self.size)
@@ -113,8 +128,9 @@ class FastNet(Backbone):
             channels_in, size = width, stages[-1].size
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(channels_in, classes, bias=False)
+        self.head_unit = HEAD_UNIT / channels_in
         # Small logits at the start keep the first steps of a large learning rate in bounds.
-        nn.init.normal_(self.head.weight, std=1 / channels_in)
+        nn.init.normal_(self.head.weight, std=1 / HEAD_UNIT)
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
@@ -126,5 +142,7 @@ class FastNet(Backbone):
         self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stages(F.gelu(self.whiten(x)))  # (batch, channels, height, width)
-        return self.head(x.amax(dim=(2, 3)))
+        assert self.whiten.bias is not None
+        x = F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
+        x = self.stages(x)  # (batch, channels, height, width)
+        return self.head_unit * self.head(x.amax(dim=(2, 3)))

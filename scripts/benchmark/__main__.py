@@ -50,7 +50,7 @@ peers, which are not part of this project
                      (git clone, then name the file); run unchanged, on the CPU in bfloat16 autocast
 """,
     )
-    parser.add_argument("--root", type=Path, help="folder that holds CIFAR-10 (dataset.root); needed by most parts")
+    parser.add_argument("--root", type=Path, help="folder with cifar10/{train,test}/CLASS/*; most parts need it")
     parser.add_argument("--parts", default="machine,start,step", help="which, in this order: %(default)s")
     parser.add_argument("--article-script", type=Path)
     parser.add_argument("--airbench", type=Path)
@@ -58,7 +58,7 @@ peers, which are not part of this project
     parser.add_argument("--batches", type=int, default=40, help="of article: batches of 128 images a run")
     parser.add_argument("--seeds", type=int, default=3, help="of race: seeds of each contestant")
     parser.add_argument("--first-seed", type=int, default=0, help="of race: the first of them, %(default)s")
-    parser.add_argument("--models", default="none,gated", help="of race: the mechanisms, %(default)s")
+    parser.add_argument("--models", default="none,gated", help="of step, compile and race: the mechanisms, %(default)s")
     parser.add_argument("--experiment", default="fast", help="of race: the recipe, %(default)s")
     parser.add_argument("--words", default="", help="of race: more of attn-train's words, with spaces between")
     parser.add_argument("--json", type=Path, help="write every figure to this file too")
@@ -70,6 +70,14 @@ peers, which are not part of this project
     for part in set(given.parts) - {"machine"}:
         if given.root is None:
             parser.error(f"--root is missing; {part} needs CIFAR-10")
+        if not (given.root / "cifar10").is_dir():
+            parser.error(f"--root={given.root} has no folder cifar10 with the pictures in train/ and test/")
+    for path in (given.article_script, given.airbench):
+        if path is not None and not path.is_file():
+            parser.error(f"{path} is no file")
+    for option in ("pairs", "batches", "seeds"):
+        if getattr(given, option) < 1:
+            parser.error(f"--{option}={getattr(given, option)} must be at least 1")
     for part, option in (("article", "article_script"), ("first_epoch", "article_script")):
         if part in given.parts and getattr(given, option) is None:
             parser.error(f"--{option.replace('_', '-')} is missing; {part} needs it")
@@ -83,8 +91,8 @@ def main() -> None:
         for part in given.parts:
             print(f"\n{part}", flush=True)
             found[part] = PARTS[part](given, Path(folder))
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+            if given.json is not None:  # after each part: a later one may take hours, or fail
+                given.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

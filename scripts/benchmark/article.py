@@ -24,12 +24,14 @@ TRAINED = re.compile(r"(\d+) s of training so far")
 
 
 def script_rate(script: Path, root: Path, batches: int) -> float:
-    """Return the training images a second of the article's script over one run of so many batches."""
+    """Return the training images a second of the article's script over one run of so many batches; it counts in whole
+    seconds."""
     words = [sys.executable, str(script), str(root / "cifar10"), "--epochs", "1", "--batches", str(batches)]
-    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    words += ["--threads", str(devices.usable_cores())]
+    ran = subprocess.run(words, stdout=subprocess.PIPE, text=True)
     match = TRAINED.search(ran.stdout)
-    if match is None:
-        sys.exit(f"benchmark: {script} printed no seconds of training: {ran.stdout[-200:]}")
+    if match is None or match[1] == "0":
+        sys.exit(f"benchmark: {' '.join(words)} ended with {ran.returncode} and no seconds of training")
     return batches * BATCH / float(match[1])
 
 
@@ -70,10 +72,9 @@ def compare_first_epoch(given: argparse.Namespace, folder: Path) -> dict[str, ob
     the same weights on the same batches."""
     words = ["model=gated", "dataset=cifar10", f"dataset.root={given.root.resolve()}", "+experiment=article"]
     compose.register()
-    config = compose.to_config(compose.compose(words, compose.parse([])))
+    config = build.decide_resolution(compose.to_config(compose.compose(words, compose.parse([]))))
     source = build.make_source(config.dataset)
     splits, _ = build.load_splits(config.dataset)
-    config.train.resolution = [1.0]
     normalization = build.make_normalization(config.dataset, source.channels)
     batches = build.make_batches(config, splits["train"], normalization, len(source.classes))
     torch.manual_seed(0)

@@ -1,6 +1,7 @@
 """Run attn-train as a user does, in a process of its own, and read what it leaves."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,19 +24,24 @@ class Finished:
     seconds: float
 
 
-def train(folder: Path, name: str, *words: str) -> Finished:
-    """Train in `folder`/`name`; end the benchmark where that fails."""
+def train(folder: Path, name: str, *words: str, fresh_compiler: bool = False) -> Finished:
+    """Train in `folder`/`name`; end the benchmark where that fails.
+
+    With `fresh_compiler` nothing that was compiled before is found again.
+    """
     run = folder / name
+    environment = dict(os.environ)
+    if fresh_compiler:
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(folder / f"compiled_{name}")
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [ATTN_TRAIN, *words, f"hydra.run.dir={run}"], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
     epochs = []
-    for line in process.stdout:
-        if match := EPOCH.search(line):
-            epochs.append((time.perf_counter() - started, float(match[2])))
-    if process.wait():
+    command = [ATTN_TRAIN, *words, f"hydra.run.dir={run}"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if match := EPOCH.search(line):
+                epochs.append((time.perf_counter() - started, float(match[2])))
+    if process.returncode:
         sys.exit(f"benchmark: attn-train {' '.join(words)} ended with {process.returncode}")
     seconds = time.perf_counter() - started
     return Finished(json.loads((run / "result.json").read_text()), epochs, seconds)

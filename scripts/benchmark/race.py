@@ -11,6 +11,9 @@ from pathlib import Path
 import command
 import torch
 
+from attn_train import device
+from attn_train.data import DATASETS
+
 THRESHOLDS = (66.6, 70.0, 90.0, 94.0)  # per cent; the first is the best that the article's recipe has at any epoch
 
 
@@ -36,7 +39,7 @@ def airbench_run(script: Path, folder: Path, seed: int) -> tuple[float, float]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        env=os.environ | {"OMP_NUM_THREADS": str(device.usable_cores())},
     )
     return float(ran.stdout.split()[-1]), time.perf_counter() - started
 
@@ -90,8 +93,6 @@ def summary(name: str, accuracies: list[float], seconds: list[float]) -> str:
 
 def write_for_airbench(root: Path, folder: Path) -> None:
     """Write the images in the form that airbench keeps them in, so that it downloads nothing."""
-    from attn_train.data import DATASETS
-
     source = DATASETS["cifar10"](root=root, download=False, url=None, digest=None, image_size=32, time_limit=60.0)
     dataset = source.load()
     (folder / "cifar10").mkdir(exist_ok=True)

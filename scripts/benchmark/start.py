@@ -1,9 +1,11 @@
 """How long a user waits: for --help, and from Enter to the end of the first step."""
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,13 +26,16 @@ def first_step_seconds(folder: Path, root: Path, compile: bool) -> float:
     words = ["dataset=cifar10", f"dataset.root={root}", "train.max_steps=2", "train.log_every=1"]
     words += [f"device.compile={str(compile).lower()}", "eval.views=1", f"hydra.run.dir={run}"]
     started = time.perf_counter()
-    process = subprocess.Popen([ATTN_TRAIN, *words], cwd=folder, stdout=subprocess.DEVNULL)
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(root / "compiled")}
+    process = subprocess.Popen([ATTN_TRAIN, *words], cwd=folder, stdout=subprocess.DEVNULL, env=environment)
     metrics = run / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
     seconds = time.perf_counter() - started
     process.kill()
     process.wait()
+    if not metrics.exists():
+        sys.exit(f"benchmark: attn-train {' '.join(words)} ended before its first step")
     return seconds
 
 
@@ -41,7 +46,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         with tempfile.TemporaryDirectory() as fresh:
             # The images alone, so that nothing is packed yet.
             source = Path(fresh) / "cifar10"
-            source.symlink_to(next(path for path in (given.root.resolve() / "cifar10",) if path.exists()))
+            source.symlink_to(given.root.resolve() / "cifar10")
             kind = "compiled" if compile else "eager"
             for state in ("cold", "warm"):
                 seconds = first_step_seconds(folder, Path(fresh), compile)

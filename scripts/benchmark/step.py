@@ -12,7 +12,7 @@ from attn_train import build, compose
 from attn_train.cost import count_macs
 
 STEPS = 12
-SIDES = (16, 20, 24, 28, 32)
+SIDES = (20, 24, 28, 32)
 # Forward once, backward once for the inputs and once for the weights; an operation is a multiplication or an addition.
 OPERATIONS_A_MAC = 3 * 2
 

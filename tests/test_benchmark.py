@@ -1,0 +1,37 @@
+"""The benchmark reads what attn-train prints: that must not drift apart."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+BENCHMARK = Path(__file__).resolve().parent.parent / "scripts" / "benchmark"
+
+
+@pytest.mark.slow
+def test_a_run_is_read_as_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    import command
+
+    finished = command.train(tmp_path, "run", *TINY, "dataset.val_size=0")
+    assert [accuracy for _, accuracy in finished.epochs][-1] == pytest.approx(
+        100 * finished.result["test_accuracy"], abs=0.005
+    )
+    seconds = [seconds for seconds, _ in finished.epochs]
+    assert len(seconds) == 2
+    assert 0 < seconds[0] < seconds[1] < finished.seconds
+
+
+def test_wrong_words_end_in_one_line_with_the_choices(tmp_path: Path) -> None:
+    for words, named in (
+        (["--parts=speed"], "unknown part 'speed'; choose from machine, start"),
+        (["--parts=step"], "--root is missing"),
+        (["--parts=step", f"--root={tmp_path}"], "has no folder cifar10"),
+        (["--parts=machine", "--seeds=0"], "--seeds=0 must be at least 1"),
+        (["--parts=machine", "--airbench=nowhere.py"], "nowhere.py is no file"),
+    ):
+        ended = subprocess.run([sys.executable, str(BENCHMARK), *words], capture_output=True, text=True)
+        assert ended.returncode == 2
+        assert named in ended.stderr.splitlines()[-1]
