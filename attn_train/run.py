@@ -35,6 +35,7 @@ class Run:
     """All that belongs to one run: what it trains, on what, with what, and where it writes."""
 
     def __init__(self, config: Config, folder: Path) -> None:
+        config = build.decide_resolution(config)
         source = build.make_source(config.dataset)
         torch.manual_seed(config.seed_for("init"))
         # Before the data, which may take long to come: a wrong option shows at once.
