@@ -157,8 +157,8 @@ def check_resolution(config: Config, model: Backbone, channels: int) -> None:
         return
     try:
         model(torch.zeros(2, channels, side, side, device="meta"))
-    except NotImplementedError:  # an operation that says nothing without data
-        return
+    except NotImplementedError:
+        return  # a mechanism with an operator that has no meta kernel: only a real batch can tell
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"model={config.model['name']} in backbone={config.backbone['name']} fails on images of {side}x{side}, "

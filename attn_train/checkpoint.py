@@ -17,7 +17,7 @@ import torch
 
 from attn_train.errors import CheckpointError, ResourceError
 
-VERSION = 1
+VERSION = 2
 
 log = logging.getLogger(__name__)
 

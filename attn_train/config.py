@@ -201,36 +201,39 @@ def check_ranges(config: Config) -> None:
             raise ConfigError(f"{key}={flat[key]} is not a choice; choose from {listed}")
     if not 0 <= config.train.label_smoothing < 1:
         raise ConfigError(f"train.label_smoothing={config.train.label_smoothing} must be at least 0 and below 1")
-    for key, shares in (
-        ("dataset.resolution", config.dataset.resolution),
-        ("train.resolution", config.train.resolution),
-    ):
-        if not is_resolution(shares) and (key, shares) != ("train.resolution", "auto"):
-            raise ConfigError(f"{key}={shares} must list shares of the images' side, each above 0 and at most 1")
     if not 0 <= config.train.ema_decay < 1:
         raise ConfigError(f"train.ema_decay={config.train.ema_decay} must be at least 0 (no average) and below 1")
     if config.train.clip_norm is not None and not config.train.clip_norm > 0:
         raise ConfigError(f"train.clip_norm={config.train.clip_norm} must be above 0, or null for no clipping")
-    if not config.dataset.time_limit > 0:
-        raise ConfigError(f"dataset.time_limit={config.dataset.time_limit} must be above 0 (seconds)")
     if config.train.batch_size % config.train.accumulate:
         raise ConfigError(
             f"train.accumulate={config.train.accumulate} does not divide train.batch_size={config.train.batch_size}"
         )
-    if config.dataset.augment.crop >= config.dataset.image_size:
+    check_dataset(config.dataset, flat)
+
+
+def check_dataset(dataset: DatasetConfig, flat: dict[str, Any]) -> None:
+    """Raise ConfigError for the first of the data set's values, and of the resolutions, that is out of range."""
+    for key, shares in (
+        ("dataset.resolution", dataset.resolution),
+        ("train.resolution", flat["train.resolution"]),
+    ):
+        if not is_resolution(shares) and (key, shares) != ("train.resolution", "auto"):
+            raise ConfigError(f"{key}={shares} must list shares of the images' side, each above 0 and at most 1")
+    if not dataset.time_limit > 0:
+        raise ConfigError(f"dataset.time_limit={dataset.time_limit} must be above 0 (seconds)")
+    if dataset.augment.crop >= dataset.image_size:
         raise ConfigError(
-            f"dataset.augment.crop={config.dataset.augment.crop} must be below "
-            f"dataset.image_size={config.dataset.image_size}"
+            f"dataset.augment.crop={dataset.augment.crop} must be below dataset.image_size={dataset.image_size}"
         )
-    if not 0 <= config.dataset.augment.policy_magnitude <= 30:
+    if not 0 <= dataset.augment.policy_magnitude <= 30:
         raise ConfigError(
-            f"dataset.augment.policy_magnitude={config.dataset.augment.policy_magnitude} is out of range; "
-            "it must be 0 to 30"
+            f"dataset.augment.policy_magnitude={dataset.augment.policy_magnitude} is out of range; it must be 0 to 30"
         )
     for key in ("dataset.augment.mixup", "dataset.augment.cutmix"):
         if not 0 <= flat[key] < math.inf:
             raise ConfigError(f"{key}={flat[key]} must be a finite number of at least 0 (0: off)")
-    if not all(math.isfinite(mean) for mean in config.dataset.mean):
-        raise ConfigError(f"dataset.mean={config.dataset.mean} must hold finite numbers")
-    if any(not deviation > 0 for deviation in config.dataset.deviation):
-        raise ConfigError(f"dataset.deviation={config.dataset.deviation} must hold numbers above 0")
+    if not all(math.isfinite(mean) for mean in dataset.mean):
+        raise ConfigError(f"dataset.mean={dataset.mean} must hold finite numbers")
+    if any(not deviation > 0 for deviation in dataset.deviation):
+        raise ConfigError(f"dataset.deviation={dataset.deviation} must hold numbers above 0")

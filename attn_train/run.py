@@ -2,7 +2,6 @@
 
 import logging
 import math
-import signal
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train import build, checkpoint, config as configuration, device as devices, pictures, result, schedule
+from attn_train import build, checkpoint, config as configuration, device as devices, result, schedule
 from attn_train.average import WeightAverage
 from attn_train.backbones.backbone import Backbone
-from attn_train.compiled import compile_model
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
 from attn_train.device import Device
-from attn_train.errors import ConfigError, Interrupted, NotFiniteError
-from attn_train.interrupt import Stop, stop_on_signals
+from attn_train.errors import ConfigError, NotFiniteError
+from attn_train.fit import finish_tracking, fit
+from attn_train.interrupt import stop_on_signals
 from attn_train.lock import locked
-from attn_train.loop import Evaluation, Progress, evaluate, train_epoch
+from attn_train.loop import Evaluation, Progress, evaluate
 from attn_train.speed import Speed
-from attn_train.tracking import Bar, Tracker
+from attn_train.tracking import Tracker
 
 INITIALIZED_FROM = 5000  # training images that a backbone may look at before the first step
-PICTURED = 8  # test images whose attention is drawn
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Run:
 
         epochs = -(-self.total_steps // len(self.batches))
         shapes = len(set(self.batches.sides[:epochs]))
-        self.device: Device = build.decide_device(config, self.total_steps // max(1, shapes))
+        self.device: Device = build.decide_device(config, self.total_steps // shapes)
         devices.configure(self.device)
         self.config = replace(
             config,
@@ -212,101 +210,3 @@ def announce(run: Run, resumed: bool) -> None:
         device.threads,
     )
     log.info("%s %s", f"going on at step {run.progress.step} in" if resumed else "writing to", run.folder)
-
-
-def fit(run: Run, tracker: Tracker, speed: Speed, stop: Stop) -> None:
-    """Train to the last step, with checkpoints, evaluations and what the reader sees."""
-    config, progress = run.config.train, run.progress
-    before = progress.train_seconds
-    forward = compile_model(run.model, build.architecture(run.config, run.dataset)) if run.device.compile else run.model
-    while progress.step < run.total_steps:
-        bar = Bar(progress.epoch, config.epochs, len(run.batches), config.batch_size, progress.batch)
-        for window in train_epoch(
-            run.model,
-            forward,
-            run.average,
-            run.optimizer,
-            run.batches,
-            run.device,
-            progress,
-            run.total_steps,
-            run.lr_factor,
-            {
-                "accumulate": config.accumulate,
-                "clip_norm": config.clip_norm,
-                "label_smoothing": config.label_smoothing,
-            },
-            config.log_every,
-            config.checkpoint_every,
-            speed,
-            stop,
-        ):
-            bar.show(progress.batch, window)
-            if window is not None:
-                tracker.train(window)
-            # The end of the epoch, or of the run, saves by itself.
-            due = progress.step % config.checkpoint_every == 0
-            if due and progress.batch < len(run.batches) and progress.step < run.total_steps:
-                progress.train_seconds = before + speed.elapsed
-                run.save()
-        bar.close()
-        progress.train_seconds = before + speed.seconds
-        if stop.signal is not None and progress.step < run.total_steps:
-            run.save()
-            tracker.flush()
-            name = signal.Signals(stop.signal).name
-            raise Interrupted(
-                f"stopped by {name} at step {progress.step} of {run.total_steps}; "
-                f"go on with: attn-train resume={run.folder}",
-                128 + stop.signal,
-            )
-        end_epoch(run, tracker, speed)
-
-
-def end_epoch(run: Run, tracker: Tracker, speed: Speed) -> None:
-    """Evaluate where it is due, report the epoch, and save."""
-    config, progress = run.config, run.progress
-    images = sum(progress.sizes)
-    loss = sum(a * b for a, b in zip(progress.losses, progress.sizes, strict=True)) / images
-    line = (
-        f"epoch {progress.epoch + 1}/{config.train.epochs}  train loss {loss:.4f} "
-        f"accuracy {100 * sum(progress.correct) / images:.2f} %"
-    )
-    last = progress.step == run.total_steps
-    split = "val" if "val" in run.splits else "test"
-    if (progress.epoch + 1) % config.train.eval_every == 0 or last:
-        # The curve's last point is the result. Validation chooses between epochs, so each gets the same single view.
-        views = config.eval.views if last and split == "test" else 1
-        outcome = run.evaluate(split, views)
-        tracker.evaluation(split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, views)
-        line += f"  {split} loss {outcome.loss:.4f} accuracy {100 * outcome.accuracy:.2f} %"
-        if split == "val" and outcome.accuracy > run.best_accuracy:
-            run.best_accuracy = outcome.accuracy
-            run.save("best")
-    log.info("%s  %.0f images/s  %.0f s", line, speed.steady_rate, progress.train_seconds)
-    progress.epoch += 1
-    progress.batch = 0
-    for counted in (progress.losses, progress.correct, progress.sizes):
-        counted.clear()
-    run.save()
-    tracker.flush()
-
-
-def finish_tracking(run: Run, tracker: Tracker, final: Evaluation) -> None:
-    """Write the final pictures and the hyperparameters with the figures they led to."""
-    step, classes = run.progress.step, run.dataset.classes
-    images = run.splits["test"].images
-    tracker.image("images/samples", pictures.samples(run.batches), step)
-    if "val" in run.splits:
-        tracker.evaluation("test", step, run.progress.epoch - 1, final.loss, final.accuracy, run.config.eval.views)
-    tracker.figure("images/misclassified", pictures.mistakes(images, final.logits, final.labels, classes), step)
-    tracker.figure("images/confusion_matrix", pictures.confusion(final.logits, final.labels, classes), step)
-    captions = [classes[label] for label in final.labels[:PICTURED].tolist()]
-    attention = pictures.attention_on(run.evaluated, images[:PICTURED], run.normalization, captions)
-    if attention is not None:
-        tracker.figure("images/attention", attention, step)
-    hyperparameters = configuration.identity(asdict(run.config))
-    tracker.hyperparameters(
-        {key: value for key, value in hyperparameters.items() if value is not None},
-        {"accuracy/test": final.accuracy, "loss/test": final.loss},
-    )

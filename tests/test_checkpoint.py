@@ -276,16 +276,18 @@ def test_a_planted_pickle_does_not_run(tmp_path: Path) -> None:
     assert trace.exists()  # it would have run
 
 
-@pytest.mark.parametrize("content", [{"version": 2}, {"version": None}, {}, [1, 2], torch.zeros(2)], ids=str)
+@pytest.mark.parametrize(
+    "content", [{"version": 1}, {"version": 3}, {"version": None}, {}, [1, 2], torch.zeros(2)], ids=str
+)
 def test_another_format_is_refused_with_its_version(content: Any, tmp_path: Path) -> None:
     plant(tmp_path, content)
     with pytest.raises(
-        CheckpointError, match=r"last.pt has format version .*; this program reads version 1"
+        CheckpointError, match=r"last.pt has format version .*; this program reads version 2"
     ) as refused:
         checkpoint.load(tmp_path)
     assert refused.value.exit_code == 5
     if isinstance(content, dict) and content.get("version"):
-        assert "format version 2;" in str(refused.value)
+        assert f"format version {content['version']};" in str(refused.value)
 
 
 def test_what_is_no_checkpoint_at_all_is_refused(tmp_path: Path) -> None:

@@ -176,5 +176,8 @@ def test_what_is_out_of_range_is_refused(name: str, key: str, value: Any, messag
 
 
 def test_the_ends_of_the_ranges_are_allowed() -> None:
-    make_optimizer("sgd", network(), {"lr": 1e-9, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0})
-    make_optimizer("adam", network(), ADAM | {"betas": [0.0, 0.0], "weight_decay": 0.0})
+    least = {"lr": 1e-9, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    sgd = make_optimizer("sgd", network(), least).param_groups
+    assert all({key: group[key] for key in least} == least for group in sgd)
+    adam = make_optimizer("adam", network(), ADAM | {"betas": [0.0, 0.0], "weight_decay": 0.0}).param_groups
+    assert all((group["betas"], group["weight_decay"]) == ((0.0, 0.0), 0.0) for group in adam)

@@ -15,6 +15,7 @@ from attn_train.backbones.placement import AttentionFactory, Placement, Slots
 WHITENING_KERNEL = 2
 WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
 
+BATCH_NORM_MOMENTUM = 0.4
 
 # In what units the biases and the last layer are kept. Their gradients are small, because the logits begin small; in
 # these units one learning rate of a usual size suits them. Their squares times 5e-5 are airbench94_muon's rates.
@@ -29,14 +30,12 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, momentum=0.4)
+        super().__init__(channels, momentum=BATCH_NORM_MOMENTUM)
         self.weight.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         mean, variance, shift = self.running_mean, self.running_var, self.bias * BIAS_UNIT
-        return F.batch_norm(x, mean, variance, self.weight, shift, self.training, 0.4, self.eps)
+        return F.batch_norm(x, mean, variance, self.weight, shift, self.training, BATCH_NORM_MOMENTUM, self.eps)
 
 
 def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
