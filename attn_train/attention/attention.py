@@ -17,3 +17,21 @@ class Attention(nn.Module):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor: ...
+
+
+class Gate(Attention):
+    """A mechanism that multiplies the map by factors which it computes from the map."""
+
+    @abstractmethod
+    def gate(self, x: Tensor) -> Tensor:
+        """Return the factors; where they are the same for all channels, rows or columns, that dimension may be one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
+
+    def attention_map(self, x: Tensor) -> Tensor | None:
+        """Average the factors over the channels: (batch, height, width); None where all positions have the same."""
+        gate = self.gate(x)
+        if gate.shape[2:] == (1, 1) and x.shape[2:] != (1, 1):
+            return None
+        return gate.mean(dim=1).expand(-1, *x.shape[2:])

@@ -1,26 +1,39 @@
 """The gated convolution of the article that this project began with: each element of the map is scaled by its own
 gate."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Attention
+from attn_train.attention.attention import Gate
 
 
-class GatedConv(Attention):
-    """Compute `x * sigmoid(conv1(x) * conv2(x))` with two 1x1 convolutions; 2 (c^2 + c) parameters."""
+class GatedConv(Gate):
+    """Compute `x * sigmoid(conv1(x) * conv2(x))` with two 1x1 convolutions; 2 (c^2 + c) parameters.
 
-    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+    `per` says what has a gate of its own: each `element` (the article's), each `pixel` (the convolutions have one
+    output channel; 2 (c + 1) parameters), or each `channel` (they see the map's mean). `branches=1` leaves conv2 out:
+    `x * sigmoid(conv1(x))`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        *,
+        per: Literal["element", "pixel", "channel"] = "element",
+        branches: Literal[1, 2] = 2,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, kernel_size=1)
-        self.conv2 = nn.Conv2d(channels, channels, kernel_size=1)
+        self.per = per
+        gates = 1 if per == "pixel" else channels
+        self.conv1 = nn.Conv2d(channels, gates, kernel_size=1)
+        self.conv2 = nn.Conv2d(channels, gates, kernel_size=1) if branches == 2 else None
 
     def gate(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.conv1(x) * self.conv2(x))  # (batch, channels, height, width), in (0, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        """Average the gate over the channels: (batch, height, width)."""
-        return self.gate(x).mean(dim=1)
+        """Return (batch, channels, height, width) in (0, 1), or one for all channels, or for all positions."""
+        if self.per == "channel":
+            x = x.mean(dim=(2, 3), keepdim=True)
+        score = self.conv1(x)
+        return torch.sigmoid(score if self.conv2 is None else score * self.conv2(x))

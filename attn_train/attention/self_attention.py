@@ -62,8 +62,8 @@ class SelfAttention(Attention):
         return self.restore(F.scaled_dot_product_attention(query, key, value, scale=self.scale), x)
 
     def restore(self, attended: Tensor, x: Tensor) -> Tensor:
-        # (batch, heads, n, d) -> (batch, heads, d, n) -> (batch, channels, height, width)
-        out = attended.transpose(2, 3).reshape(x.shape)
+        # (batch, heads, n, d) -> (batch, n, channels) -> (batch, channels, height, width), in channels_last
+        out = attended.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(2, x.shape[2:])
         return x + out if self.residual else out
 
     def attention_map(self, x: Tensor) -> Tensor:
