@@ -102,7 +102,15 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
     place = trained.device.place
     split = Split(splits[name].images.to(place), splits[name].labels.to(place))
     settings = config.eval
-    return evaluate(trained.model, split, trained.normalization, trained.device, settings.views, settings.batch_size)
+    return evaluate(
+        trained.model,
+        split,
+        trained.normalization,
+        trained.device,
+        settings.views,
+        settings.batch_size,
+        side=split.images.shape[-1],
+    )
 
 
 def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) -> None:
@@ -154,7 +162,7 @@ def name_pictures(trained: Trained, path: Path) -> None:
             log.warning("%s", error)
             unreadable.append(picture)
             continue
-        logits = infer(trained.model, image, trained.normalization, device, config.eval.views, batch_size=1)
+        logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
         probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
         name = trained.classes[int(said)]
         drawn = pictures.attention_on(

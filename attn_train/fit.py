@@ -84,10 +84,14 @@ def end_epoch(run: "Run", tracker: Tracker, speed: Speed) -> None:
     if (progress.epoch + 1) % config.train.eval_every == 0 or last:
         # The curve's last point is the result. Validation chooses between epochs, so each gets the same single view.
         views = config.eval.views if last and split == "test" else 1
-        outcome = run.evaluate(split, views)
-        tracker.evaluation(split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, views)
+        # What has been trained at a low resolution is at home there, and tested there for less.
+        full = config.dataset.image_size
+        side = full if last else run.batches.sides[progress.epoch]
+        outcome = run.evaluate(split, views, side)
+        tracker.evaluation(split, progress.step, progress.epoch, outcome.loss, outcome.accuracy, views, side)
         line += f"  {split} loss {outcome.loss:.4f} accuracy {100 * outcome.accuracy:.2f} %"
-        if split == "val" and outcome.accuracy > run.best_accuracy:
+        line += f" at {side}x{side}" if side < full else ""
+        if split == "val" and side == full and outcome.accuracy > run.best_accuracy:
             run.best_accuracy = outcome.accuracy
             run.save("best")
     log.info("%s  %.0f images/s  %.0f s", line, speed.steady_rate, progress.train_seconds)
@@ -105,7 +109,15 @@ def finish_tracking(run: "Run", tracker: Tracker, final: Evaluation) -> None:
     images = run.splits["test"].images
     tracker.image("images/samples", pictures.samples(run.batches), step)
     if "val" in run.splits:
-        tracker.evaluation("test", step, run.progress.epoch - 1, final.loss, final.accuracy, run.config.eval.views)
+        tracker.evaluation(
+            "test",
+            step,
+            run.progress.epoch - 1,
+            final.loss,
+            final.accuracy,
+            run.config.eval.views,
+            run.config.dataset.image_size,
+        )
     tracker.figure("images/misclassified", pictures.mistakes(images, final.logits, final.labels, classes), step)
     tracker.figure("images/confusion_matrix", pictures.confusion(final.logits, final.labels, classes), step)
     captions = [classes[label] for label in final.labels[:PICTURED].tolist()]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.average import WeightAverage
-from attn_train.data.batches import Normalization, TrainBatches, views
+from attn_train.data.batches import Normalization, TrainBatches, resize, views
 from attn_train.data.dataset import Split
 from attn_train.device import Device
 from attn_train.errors import NotFiniteError
@@ -47,11 +47,13 @@ def infer(
     device: Device,
     view_count: int,
     batch_size: int,
+    side: int,
 ) -> Tensor:
-    """Return float32 logits (n, classes) on the CPU for uint8 images, averaged over `view_count` views of each."""
+    """Return float32 logits (n, classes) on the CPU for uint8 images, shrunk to side x side and averaged over
+    `view_count` views of each."""
     parts = []
     for batch in images.split(batch_size):
-        batch = normalization(batch).to(memory_format=device.memory_format)
+        batch = resize(normalization(batch), side).to(memory_format=device.memory_format)
         with device.autocast():
             parts.append(sum(weight * forward(view).float() for weight, view in views(batch, view_count)))
     return torch.cat(parts).cpu()  # type: ignore[arg-type]
@@ -64,10 +66,11 @@ def evaluate(
     device: Device,
     view_count: int,
     batch_size: int,
+    side: int,
 ) -> Evaluation:
-    """Evaluate `model` on a split, its images in their own order."""
+    """Evaluate `model` on a split shrunk to side x side, its images in their own order."""
     model.eval()
-    logits = infer(model, split.images, normalization, device, view_count, batch_size)
+    logits = infer(model, split.images, normalization, device, view_count, batch_size, side)
     labels = split.labels.cpu()
     return Evaluation(logits, labels, F.cross_entropy(logits, labels).item())
 

@@ -73,7 +73,8 @@ class Run:
         self.schedule = build.schedule_options(config)
         self.progress = Progress()
         self.best_accuracy = -1.0
-        self.outcomes: dict[tuple[str, int], tuple[int, Evaluation]] = {}  # of a split and views: the step, the outcome
+        # Of a split, views and side: the step, the outcome.
+        self.outcomes: dict[tuple[str, int, int], tuple[int, Evaluation]] = {}
 
     @property
     def checkpoints(self) -> Path:
@@ -88,9 +89,10 @@ class Run:
         """The network that is tested: the moving average of the weights where there is one."""
         return self.model if self.average is None else self.average.model
 
-    def evaluate(self, split: str, views: int) -> Evaluation:
-        """Evaluate on a split; the same step is not evaluated twice."""
-        step, key = self.progress.step, (split, views)
+    def evaluate(self, split: str, views: int, side: int | None = None) -> Evaluation:
+        """Evaluate on a split, its images shrunk to `side`, None for whole ones; no step is evaluated twice."""
+        side = self.config.dataset.image_size if side is None else side
+        step, key = self.progress.step, (split, views, side)
         if key not in self.outcomes or self.outcomes[key][0] != step:
             outcome = evaluate(
                 self.evaluated,
@@ -99,6 +101,7 @@ class Run:
                 self.device,
                 views,
                 self.config.eval.batch_size,
+                side,
             )
             if not math.isfinite(outcome.loss):
                 raise NotFiniteError(

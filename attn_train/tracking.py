@@ -68,8 +68,20 @@ class Tracker:
             },
         )
 
-    def evaluation(self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int) -> None:
-        self.row("evaluation", step, split=split, epoch=epoch + 1, loss=loss, accuracy=accuracy, views=view_count)
+    def evaluation(
+        self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int, image_size: int
+    ) -> None:
+        """Write what a test of one epoch (from 0) found, on images of the side `image_size`."""
+        self.row(
+            "evaluation",
+            step,
+            split=split,
+            epoch=epoch + 1,
+            loss=loss,
+            accuracy=accuracy,
+            views=view_count,
+            image_size=image_size,
+        )
         self.scalars(step, {f"loss/{split}": loss, f"accuracy/{split}": accuracy})
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

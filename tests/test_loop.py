@@ -60,28 +60,37 @@ def by_numpy(model: nn.Module, images: Tensor) -> Any:
 @pytest.mark.parametrize("batch_size", [7, 40, 100])
 def test_inference_equals_a_direct_computation(batch_size: int) -> None:
     data, model = split(), linear()
-    logits = infer(model, data.images, HALF, CPU, 1, batch_size)
+    logits = infer(model, data.images, HALF, CPU, 1, batch_size, side=4)
     assert logits.dtype == torch.float32
     np.testing.assert_allclose(logits, by_numpy(model, data.images), rtol=1e-4, atol=1e-5)
+
+
+def test_inference_shrinks_the_images() -> None:
+    """Two pixels by two, averaged with weights that fall off in a straight line: 3 and 1 eighths at a border."""
+    data = split()
+    half = infer(nn.Flatten(), data.images, HALF, CPU, 1, 16, side=2).view(-1, 1, 2, 2)
+    row = np.array([[3, 3, 1, 0], [0, 1, 3, 3]]) / 7
+    expected = row @ ((data.images.double().numpy() / 255 - 0.5) / 0.25) @ row.T
+    np.testing.assert_allclose(half, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_views_are_averaged_with_their_weights() -> None:
     data, model = split(), linear()
     plain, mirrored = by_numpy(model, data.images), by_numpy(model, data.images.flip(-1))
-    two = infer(model, data.images, HALF, CPU, 2, 16)
+    two = infer(model, data.images, HALF, CPU, 2, 16, side=4)
     np.testing.assert_allclose(two, (plain + mirrored) / 2, rtol=1e-4, atol=1e-5)
     moved = sum(
         by_numpy(model, view)
         for by in (-1, 1)
         for view in (shifted(data.images, by), shifted(data.images, by).flip(-1))
     )
-    six = infer(model, data.images, HALF, CPU, 6, 16)
+    six = infer(model, data.images, HALF, CPU, 6, 16, side=4)
     np.testing.assert_allclose(six, (plain + mirrored) / 4 + moved / 8, rtol=1e-4, atol=1e-5)
 
 
 def test_evaluation_counts_and_averages() -> None:
     data, model = split(), linear()
-    found = evaluate(model, data, HALF, CPU, 1, 16)
+    found = evaluate(model, data, HALF, CPU, 1, 16, side=4)
     logits = by_numpy(model, data.images)
     labels = data.labels.numpy()
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -99,7 +108,7 @@ def test_evaluation_neither_trains_nor_drops() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(16, 3))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
-    first, second = (evaluate(model, split(), HALF, CPU, 2, size) for size in (8, 40))
+    first, second = (evaluate(model, split(), HALF, CPU, 2, size, side=4) for size in (8, 40))
     torch.testing.assert_close(first.logits, second.logits)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 

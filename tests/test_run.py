@@ -192,6 +192,14 @@ def test_configuration_is_resolved(train: Command, tmp_path: Path) -> None:
     assert yaml.safe_load(text)["train"]["epochs"] == 2
 
 
+def test_the_best_is_chosen_among_the_epochs_at_full_size(train: Command, tmp_path: Path) -> None:
+    words = (*TINY, "train.max_steps=null", "train.resolution=[0.5,0.5,1]", "hydra.run.dir=run")
+    assert train(*words, "train.epochs=3").code == 0
+    last = metrics_of(tmp_path / "run")[-1]["step"]
+    best = json.loads((tmp_path / "run" / "checkpoints" / "best.json").read_text())
+    assert best["step"] == last
+
+
 def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(train: Command, tmp_path: Path) -> None:
     few = ("train.resolution=auto", "dataset.resolution=[0.5,1]", "train.max_steps=1", "dataset.val_size=0")
     for name, words, expected in (
@@ -216,6 +224,8 @@ def test_a_run_sees_the_sizes_that_its_configuration_lists(
     monkeypatch.setattr(loop, "train_step", spying)
     assert train(*TINY, "train.epochs=3", "train.resolution=[0.5,1]", "hydra.run.dir=run").code == 0
     assert seen == [(8, 8)] * 2 + [(16, 16)] * 4
+    tests = [row for row in metrics_of(tmp_path / "run") if row["kind"] == "evaluation"]
+    assert [(row["split"], row["image_size"]) for row in tests] == [("val", 8), ("val", 16), ("val", 16), ("test", 16)]
 
 
 @pytest.mark.parametrize(
