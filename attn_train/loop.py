@@ -52,7 +52,13 @@ def infer(
     """Return float32 logits (n, classes) on the CPU for uint8 images, shrunk to side x side and averaged over
     `view_count` views of each."""
     parts = []
-    for batch in images.split(batch_size):
+    sizes = [batch_size] * (len(images) // batch_size)
+    rest = len(images) % batch_size
+    if rest == 1 and sizes:
+        sizes[-1] += 1  # an image alone would have no other to be paired with
+    elif rest:
+        sizes.append(rest)
+    for batch in images.split(sizes):
         batch = resize(normalization(batch), side).to(memory_format=device.memory_format)
         with device.autocast():
             parts.append(sum(weight * forward(view).float() for weight, view in views(batch, view_count)))
@@ -68,9 +74,20 @@ def evaluate(
     batch_size: int,
     side: int,
 ) -> Evaluation:
-    """Evaluate `model` on a split shrunk to side x side, its images in their own order."""
+    """Evaluate `model` on a split shrunk to side x side; the outcome is in the order of the split.
+
+    Where a mechanism works on pairs of images the pairs are drawn, the same in every evaluation of so many images: in
+    the split's own order neighbours may be of one class, and tell.
+    """
     model.eval()
-    logits = infer(model, split.images, normalization, device, view_count, batch_size, side)
+    images = split.images
+    pairs = any(getattr(module, "pairs", False) for module in model.modules())
+    if pairs:
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        images, batch_size = images[order.to(images.device)], batch_size + batch_size % 2
+    logits = infer(model, images, normalization, device, view_count, batch_size, side)
+    if pairs:
+        logits = torch.empty_like(logits).index_copy_(0, order, logits)
     labels = split.labels.cpu()
     return Evaluation(logits, labels, F.cross_entropy(logits, labels).item())
 

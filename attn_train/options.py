@@ -53,6 +53,9 @@ def convert(name: str, value: Any, hint: Any) -> Any:
     elif origin is list:
         if isinstance(value, list):
             return [convert(name, item, get_args(hint)[0]) for item in value]
+    elif origin is dict:
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return value
     elif hint is type(None):
         if value is None:
             return None
@@ -83,5 +86,7 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(str(one) for one in get_args(hint))
     if origin is list:
         return f"a list of {describe(get_args(hint)[0])}"
+    if origin is dict:
+        return "settings in braces, as {reduction: 8}"
     words = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
     return words.get(hint, str(hint))

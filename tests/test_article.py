@@ -12,7 +12,7 @@ from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
 from attn_train import build, compose, run
-from attn_train.data.augment import generator
+from attn_train.seeds import generator
 from attn_train.tracking import read_metrics
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attn_train.data.augment import Augmentation, Draws, cut_out, draw, gather, generator
+from attn_train.data.augment import Augmentation, Draws, cut_out, draw, gather
+from attn_train.seeds import generator
 
 COUNT, SIZE = 60, (9, 12)
 FILL = torch.tensor([7, 70, 200], dtype=torch.uint8)

@@ -18,14 +18,15 @@ from attn_train.backbones.placement import Placement, Slots
 from attn_train.backbones.resnet import BasicBlock, ResNet
 
 AROUND = ("before_activation", "after_activation")
+BESIDE = (*AROUND, "parallel")
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
     "article": ("article", {}, (1,), AROUND),
-    "fast": ("fast", {"widths": [4, 8, 8], "depth": 2, "drop_path": 0.0}, (1, 1, 1), AROUND),
-    "fast3": ("fast", {"widths": [4, 8, 8], "depth": 3, "drop_path": 0.2}, (1, 1, 1), ("branch", *AROUND)),
-    "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *AROUND)),
-    "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *AROUND)),
-    "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *AROUND)),
+    "fast": ("fast", {"widths": [4, 8, 8], "depth": 2, "drop_path": 0.0}, (1, 1, 1), BESIDE),
+    "fast3": ("fast", {"widths": [4, 8, 8], "depth": 3, "drop_path": 0.2}, (1, 1, 1), ("branch", *BESIDE)),
+    "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
+    "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
+    "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *BESIDE)),
 }
 
 
@@ -36,9 +37,10 @@ def make(
     position: str = "after_activation",
     channels: int = 3,
     size: tuple[int, int] = (32, 32),
+    zero_gate: bool = False,
 ) -> nn.Module:
     name, options, _, _ = NETWORKS[network]
-    placement = Placement(stages, position)  # type: ignore[arg-type]
+    placement = Placement(stages, position, zero_gate)  # type: ignore[arg-type]
 
     def attention(width: int, area: tuple[int, int]) -> nn.Module:
         return ATTENTION[mechanism](width, size=area)
@@ -102,8 +104,8 @@ def test_attention_stands_where_the_placement_says(network: str) -> None:
         chosen = range(1, len(blocks) + 1) if stages == "all" else stages
         names = [name for name, module in model.named_modules() if isinstance(module, GatedConv)]
         assert len(names) == sum(blocks[stage - 1] for stage in chosen)
-        word = {"branch": "attention_branch"}.get(position, "attention_" + position.removesuffix("_activation"))
-        assert {name.rpartition(".")[2] for name in names} == {word}
+        word = "attention_" + position.removesuffix("_activation")
+        assert {name.removesuffix(".attention").rpartition(".")[2] for name in names} == {word}
         others = count(model) - count(make(network, "none"))
         widths = [module.conv1.in_channels for module in model.modules() if isinstance(module, GatedConv)]
         assert others == sum(2 * (width * width + width) for width in widths)
@@ -153,6 +155,71 @@ def test_a_residual_block_puts_attention_on_the_said_side_of_the_sum() -> None:
             "after_activation": -((x + branch).clamp(min=0)),
         }[position]
         torch.testing.assert_close(block(x), expected)
+
+
+@torch.no_grad()
+def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
+    """`negate` changes x by -2 x."""
+    x = torch.randn(2, 4, 8, 8).abs()
+    placement = Placement("all", "parallel")
+    fixed: dict[str, Any] = {"drop_path": 0.0, "placement": placement}
+    block: Any = ResNet(3, (8, 8), 5, negate, depth=20, width=4, **fixed).eval().blocks[0]
+    inner = F.relu(block.norm1(block.conv1(x)))
+    torch.testing.assert_close(block(x), F.relu(x + block.norm2(block.conv2(inner)) - 2 * inner))
+    for depth in (2, 3):
+        stage: Any = FastNet(3, (17, 17), 5, negate, widths=[4], depth=depth, **fixed).eval().stages[0]
+        whole = torch.randn(2, 24, 8, 8)
+        first = F.gelu(stage.norm1(F.max_pool2d(stage.conv1(whole), 2)))
+        second = stage.norm2(stage.conv2(first))
+        if depth == 2:
+            expected = F.gelu(second - 2 * first)
+        else:
+            inner = F.gelu(second)
+            expected = F.gelu(first + stage.norm3(stage.conv3(inner)) - 2 * inner)
+        torch.testing.assert_close(stage(whole), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", ["article", "fast", "fast3", "resnet20"])
+def test_behind_a_zero_gate_every_mechanism_starts_as_the_same_network(network: str) -> None:
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for position in NETWORKS[network][3]:
+        scores = []
+        for mechanism in sorted(ATTENTION):
+            torch.manual_seed(1)
+            model = make(network, mechanism, "all", position, size=(16, 16), zero_gate=True).eval()
+            scores.append(model(x))
+        for other in scores[1:]:
+            torch.testing.assert_close(scores[0], other, rtol=0, atol=0)
+
+
+def test_the_zero_gate_opens_in_training() -> None:
+    torch.manual_seed(0)
+    model = make("fast", "gated", zero_gate=True)
+    model(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    gates = [value for name, value in model.named_parameters() if name.endswith("attention_after.scale")]
+    assert len(gates) == 3
+    assert all(gate.grad is not None and gate.grad != 0 for gate in gates)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_backbones_weights_do_not_depend_on_the_mechanism(network: str) -> None:
+    """So that arms which share a seed share all that they can; and the mechanisms of a network differ from each
+    other, and from those of another seed."""
+    own: dict[str, Tensor] = {}
+    for mechanism in ("none", "gated", "self_attention"):
+        torch.manual_seed(1)
+        state = make(network, mechanism).state_dict()
+        shared = {name: value for name, value in state.items() if "attention" not in name}
+        own = own or shared
+        assert own.keys() == shared.keys()
+        assert all(torch.equal(own[name], value) for name, value in shared.items())
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = make(network, "gated")
+        drawn += [m.conv1.weight.flatten()[:4] for m in model.modules() if isinstance(m, GatedConv)]
+    assert len({tuple(one.tolist()) for one in drawn}) == len(drawn) == 2 * sum(NETWORKS[network][2])
 
 
 def test_the_article_has_its_sizes() -> None:

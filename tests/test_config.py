@@ -258,7 +258,7 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: 
             ["train.epocs=2"],
             r"unknown setting 'train.epocs' \(did you mean train.epochs.*\); train has epochs, max_steps",
         ),
-        (["model=sse"], r"unknown model 'sse'; choose from gated, none, self_attention"),
+        (["model=sse"], r"unknown model 'sse'; choose from .*gated, .*none, .*self_attention"),
     ],
 )
 def test_what_composition_refuses(overrides: list[str], message: str) -> None:

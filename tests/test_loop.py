@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_train.attention.placebo_shuffled import PlaceboShuffled
 from attn_train.average import WeightAverage
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches, shifted
@@ -111,6 +112,38 @@ def test_evaluation_neither_trains_nor_drops() -> None:
     first, second = (evaluate(model, split(), HALF, CPU, 2, size, side=4) for size in (8, 40))
     torch.testing.assert_close(first.logits, second.logits)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("count", [40, 39, 3, 1])
+def test_images_are_paired_the_same_whatever_the_batch(count: int) -> None:
+    """A mechanism that gives to its neighbour tests the same in any batch size, and by no neighbour of the split."""
+    data = split()
+    few = Split(data.images[:count], data.labels[:count])
+
+    class Neighbour(nn.Module):
+        pairs = True
+
+        def forward(self, x: Tensor) -> Tensor:
+            giver = PlaceboShuffled(1, (4, 4)).eval().givers(x)
+            return x.flatten(1)[giver, :3]
+
+    outcomes = [evaluate(Neighbour(), few, HALF, CPU, 1, size, side=4).logits for size in (1, 2, 7, 38, 100)]
+    assert all(torch.equal(outcomes[0], other) for other in outcomes[1:])
+    own = HALF(few.images).flatten(1)[:, :3]
+    givers = [int((own == row).all(dim=1).nonzero()[0]) for row in outcomes[0]]
+    assert sorted(givers) == list(range(count))
+    assert count == 1 or all(giver != image for image, giver in enumerate(givers))
+    assert count < 39 or sum(abs(giver - image) == 1 for image, giver in enumerate(givers)) < 12
+
+
+def test_in_training_each_image_gives_to_one_other_that_changes() -> None:
+    module, x = PlaceboShuffled(1, (4, 4)).train(), torch.zeros(9, 1, 4, 4)
+    torch.manual_seed(0)
+    rings = [module.givers(x) for _ in range(20)]
+    for ring in rings:
+        assert sorted(ring.tolist()) == list(range(9))
+        assert (ring != torch.arange(9)).all()
+    assert len({tuple(ring.tolist()) for ring in rings}) == 20
 
 
 def batch(count: int = 12, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """What every attention mechanism has in common."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -10,6 +11,9 @@ class Attention(nn.Module):
 
     The height and width may differ from the `size` it was made for: training may begin at a lower resolution.
     """
+
+    # Whether an evaluated image gets something of its neighbour in the batch.
+    pairs: ClassVar[bool] = False
 
     def attention_map(self, x: Tensor) -> Tensor | None:
         """Return how much each position counts, (batch, height, width), or None for a mechanism that weighs none."""

@@ -48,7 +48,8 @@ def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
 class Stage(nn.Module):
     """Convolve, halve the map, convolve again, and with `depth` 3 once more, the last two beside a shortcut.
 
-    The attention's `position` is about the last activation, or in the branch beside the shortcut.
+    The attention's `position` is about the last activation, in the branch beside the shortcut, or `parallel` to the
+    last convolution.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Stage(nn.Module):
             self.norm3 = BatchNorm(channels)
             self.attention_branch = slots.at(stage, "branch", channels, self.size)
             self.drop_path = StochasticDepth(drop_path, mode="row")
+        self.attention_parallel = slots.beside(stage, channels, self.size)
         self.attention_before = slots.at(stage, "before_activation", channels, self.size)
         self.attention_after = slots.at(stage, "after_activation", channels, self.size)
 
@@ -80,9 +82,13 @@ class Stage(nn.Module):
         x = self.conv1(x)
         x = F.max_pool2d(x, 2) if min(x.shape[-2:]) > 1 else x
         x = F.gelu(self.norm1(x))
-        branch = self.norm2(self.conv2(x))
+        before, branch = x, self.norm2(self.conv2(x))
         if self.residual:
-            branch = self.attention_branch(self.norm3(self.conv3(F.gelu(branch))))
+            before = F.gelu(branch)
+            branch = self.attention_branch(self.norm3(self.conv3(before)))
+        if self.attention_parallel is not None:
+            branch = branch + self.attention_parallel(before)
+        if self.residual:
             branch = x + self.drop_path(branch)
         return self.attention_after(F.gelu(self.attention_before(branch)))
 
@@ -113,7 +119,7 @@ class FastNet(Backbone):
             raise ValueError(f"images of {size[0]}x{size[1]} are too small; this backbone needs 2x2 at least")
         if not 0 <= drop_path < 1 or (drop_path and depth == 2):
             raise ValueError(f"drop_path={drop_path} is a share, at least 0 and below 1, and needs depth=3")
-        positions = ("before_activation", "after_activation")
+        positions = ("before_activation", "after_activation", "parallel")
         slots = Slots(attention, placement, len(widths), ("branch", *positions) if depth == 3 else positions)
         patch = channels * WHITENING_KERNEL**2
         self.whiten = nn.Conv2d(channels, 2 * patch, WHITENING_KERNEL)

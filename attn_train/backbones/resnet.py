@@ -33,6 +33,7 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
         self.attention_branch = slots.at(stage, "branch", channels, size)
+        self.attention_parallel = slots.beside(stage, channels, size)
         self.attention_before = slots.at(stage, "before_activation", channels, size)
         self.attention_after = slots.at(stage, "after_activation", channels, size)
         self.drop_path = StochasticDepth(drop_path, mode="row")
@@ -43,8 +44,11 @@ class BasicBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = F.relu(self.norm1(self.conv1(x)))
-        branch = self.drop_path(self.attention_branch(self.norm2(self.conv2(branch))))
+        before = F.relu(self.norm1(self.conv1(x)))
+        branch = self.attention_branch(self.norm2(self.conv2(before)))
+        if self.attention_parallel is not None:
+            branch = branch + self.attention_parallel(before)
+        branch = self.drop_path(branch)
         return self.attention_after(F.relu(self.attention_before(self.shortcut(x) + branch)))
 
 
@@ -74,7 +78,9 @@ class ResNet(Backbone):
             raise ValueError(f"width={width} is not a number of channels; it must be at least 1, or null")
         if not 0 <= drop_path < 1:
             raise ValueError(f"drop_path={drop_path} is a share of the images: at least 0 and below 1")
-        slots = Slots(attention, placement, len(blocks), positions=("branch", "before_activation", "after_activation"))
+        slots = Slots(
+            attention, placement, len(blocks), ("branch", "before_activation", "after_activation", "parallel")
+        )
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []

@@ -4,12 +4,13 @@ The draws of an epoch are made at once, for the whole training set, on the CPU: 
 of the images, nor a resume in the middle of an epoch changes what happens to an image.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from attn_train.seeds import generator
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,6 @@ class Draws:
 
     def to(self, device: torch.device) -> "Draws":
         return Draws(self.flip.to(device), self.shift.to(device), self.hole.to(device))
-
-
-def generator(purpose: str, *numbers: int) -> torch.Generator:
-    """Make a generator that depends on `purpose` and `numbers`, unrelated to that of any other."""
-    text = "/".join([purpose, *map(str, numbers)])
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)
 
 
 def draw(augmentation: Augmentation, count: int, size: tuple[int, int], seed: int, epoch: int) -> Draws:

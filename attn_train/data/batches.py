@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attn_train.data import policy
-from attn_train.data.augment import Augmentation, cut_out, draw, gather, generator, reflect
+from attn_train.data.augment import Augmentation, cut_out, draw, gather, reflect
 from attn_train.data.dataset import Split
 from attn_train.data.mixing import draw_mixing, mix
+from attn_train.seeds import generator
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attn_train.data.augment import Augmentation, box, generator
+from attn_train.data.augment import Augmentation, box
+from attn_train.seeds import generator
 
 
 @dataclass(frozen=True)

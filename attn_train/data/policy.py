@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attn_train.data.augment import Augmentation, generator
+from attn_train.data.augment import Augmentation
+from attn_train.seeds import generator
 
 LEVELS = 30  # steps from no change to the largest
 
