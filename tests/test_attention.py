@@ -42,9 +42,12 @@ def from_yaml(name: str) -> dict[str, Any]:
     return options.bind("model", ATTENTION[name], values)
 
 
-def claims(name: str) -> set[str]:
+def claims(name: str, chosen: dict[str, Any] | None = None) -> set[str]:
+    """Return what the formula file claims: its CLAIMS, or what a function `claims` there says of the chosen options."""
     formula = formula_of(name)
-    return set() if formula is None else formula.CLAIMS
+    if formula is None:
+        return set()
+    return formula.claims(chosen) if chosen is not None and hasattr(formula, "claims") else formula.CLAIMS
 
 
 # What has no YAML or no formula fails in a test of its own, not in collection.
@@ -63,7 +66,7 @@ def title(case: Case) -> str:
 
 
 def those(claim: str) -> list[Case]:
-    return [case for case in CASES if claim in claims(case[0])]
+    return [case for case in CASES if claim in claims(*case)]
 
 
 each_case = pytest.mark.parametrize("case", CASES, ids=title)

@@ -5,16 +5,64 @@ Each is called as `Class(channels, size=(height, width), **options)`, the option
 """
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.augmented_conv import AugmentedConv
+from attn_train.attention.axial import Axial
+from attn_train.attention.bam import BAM
+from attn_train.attention.cbam import CBAM
+from attn_train.attention.coordinate import CoordinateAttention
+from attn_train.attention.criss_cross import CrissCross
+from attn_train.attention.double_attention import DoubleAttention
+from attn_train.attention.eca import EfficientChannelAttention
+from attn_train.attention.ese import EffectiveSqueezeExcitation
+from attn_train.attention.external import ExternalAttention
 from attn_train.attention.gated import GatedConv
+from attn_train.attention.ge import GatherExcite
+from attn_train.attention.global_context import GlobalContext
+from attn_train.attention.halo import Halo
 from attn_train.attention.identity import Identity
+from attn_train.attention.linear import LinearAttention
+from attn_train.attention.non_local import NonLocal
 from attn_train.attention.placebo_constant import PlaceboConstant
 from attn_train.attention.placebo_shuffled import PlaceboShuffled
+from attn_train.attention.pooled import PooledAttention
+from attn_train.attention.scse import ConcurrentSqueezeExcitation
+from attn_train.attention.se import SqueezeExcitation
 from attn_train.attention.self_attention import SelfAttention
+from attn_train.attention.simam import SimAM
+from attn_train.attention.srm import StyleRecalibration
+from attn_train.attention.strip_pooling import StripPooling
+from attn_train.attention.top_k import TopK
+from attn_train.attention.triplet import TripletAttention
+from attn_train.attention.window import Window
 
 ATTENTION: dict[str, type[Attention]] = {
+    "augmented_conv": AugmentedConv,
+    "axial": Axial,
+    "bam": BAM,
+    "cbam": CBAM,
+    "coordinate": CoordinateAttention,
+    "criss_cross": CrissCross,
+    "double_attention": DoubleAttention,
+    "eca": EfficientChannelAttention,
+    "ese": EffectiveSqueezeExcitation,
+    "external": ExternalAttention,
     "gated": GatedConv,
+    "ge": GatherExcite,
+    "global_context": GlobalContext,
+    "halo": Halo,
+    "linear": LinearAttention,
+    "non_local": NonLocal,
     "none": Identity,
     "placebo_constant": PlaceboConstant,
     "placebo_shuffled": PlaceboShuffled,
+    "pooled": PooledAttention,
+    "scse": ConcurrentSqueezeExcitation,
+    "se": SqueezeExcitation,
     "self_attention": SelfAttention,
+    "simam": SimAM,
+    "srm": StyleRecalibration,
+    "strip_pooling": StripPooling,
+    "top_k": TopK,
+    "triplet": TripletAttention,
+    "window": Window,
 }

@@ -1,0 +1,38 @@
+"""The convolutional block attention module: a channel gate, then a spatial gate (Woo et al., 2018, arXiv
+1807.06521)."""
+
+import torch
+from torch import Tensor, nn
+
+from attn_train.attention.attention import Gate
+
+
+class CBAM(Gate):
+    """Compute `x' = x * sigmoid(mlp(mean(x)) + mlp(max(x)))` over the pixels, then `x' * sigmoid(conv(mean, max))` over
+    the channels of x'.
+
+    The MLP has max(1, c // `reduction`) = m channels between; the convolution is `kernel_size` = k wide, which must be
+    odd. None has a bias and no batch normalisation follows the convolution, as in the paper's formulas (its published
+    code has both biases in the MLP and that normalisation). 2 c m + 2 k^2 parameters.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 16, kernel_size: int = 7) -> None:
+        super().__init__()
+        if reduction < 1:
+            raise ValueError(f"reduction={reduction} must be at least 1")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size} must be odd and at least 1")
+        middle = max(1, channels // reduction)
+        self.reduce = nn.Conv2d(channels, middle, kernel_size=1, bias=False)
+        self.expand = nn.Conv2d(middle, channels, kernel_size=1, bias=False)
+        self.spatial = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def mlp(self, pooled: Tensor) -> Tensor:
+        return self.expand(torch.relu(self.reduce(pooled)))  # (batch, channels, 1, 1)
+
+    def gate(self, x: Tensor) -> Tensor:
+        mean, largest = x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
+        channel = torch.sigmoid(self.mlp(mean) + self.mlp(largest))  # (batch, channels, 1, 1)
+        gated = x * channel
+        pooled = torch.cat([gated.mean(dim=1, keepdim=True), gated.amax(dim=1, keepdim=True)], dim=1)
+        return channel * torch.sigmoid(self.spatial(pooled))  # (batch, channels, height, width)

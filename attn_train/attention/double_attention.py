@@ -1,0 +1,42 @@
+"""Double attention: gather features of the whole map into a few descriptors, then distribute these to the positions
+(A2-Nets, Chen et al., 2018, arXiv 1810.11579)."""
+
+import torch
+from torch import Tensor, nn
+
+from attn_train.attention.attention import Attention
+
+
+class DoubleAttention(Attention):
+    """Compute `x + project(G V)` with the descriptors `G = A B^T`.
+
+    A are features of the positions; B is a softmax over the positions, one for each descriptor; V is a softmax over the
+    descriptors, one for each position. Features and descriptors both number `inner = channels / reduction`.
+    4 c inner + 2 inner + c parameters. `gather` has no bias: it would cancel in the softmax.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 4) -> None:
+        super().__init__()
+        if reduction < 1:
+            raise ValueError(f"reduction={reduction} must be at least 1")
+        inner = max(1, channels // reduction)
+        self.feature = nn.Conv2d(channels, inner, kernel_size=1)
+        self.gather = nn.Conv2d(channels, inner, kernel_size=1, bias=False)
+        self.distribute = nn.Conv2d(channels, inner, kernel_size=1)
+        self.project = nn.Conv2d(inner, channels, kernel_size=1)
+
+    def shares(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return B and V, each (batch, descriptors, n): the rows of B and the columns of V sum to one."""
+        gather, distribute = self.gather(x).flatten(2), self.distribute(x).flatten(2)
+        return torch.softmax(gather, dim=2), torch.softmax(distribute, dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gather, distribute = self.shares(x)
+        descriptors = gather @ self.feature(x).flatten(2).transpose(1, 2)  # (batch, descriptors, features)
+        attended = distribute.transpose(1, 2) @ descriptors  # (batch, n, features)
+        return x + self.project(attended.transpose(1, 2).unflatten(2, x.shape[2:]))
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Average over the positions how much of each position they receive: (batch, height, width)."""
+        gather, distribute = self.shares(x)
+        return (distribute.mean(dim=2, keepdim=True) * gather).sum(dim=1).unflatten(1, x.shape[2:])

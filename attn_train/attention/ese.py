@@ -1,0 +1,21 @@
+"""Effective squeeze-and-excitation: squeeze-and-excitation without a bottleneck (Lee and Park, 2019, arXiv
+1911.06667)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_train.attention.attention import Gate
+
+
+class EffectiveSqueezeExcitation(Gate):
+    """Compute `x * hardsigmoid(conv(mean(x)))` with one 1x1 convolution; c^2 + c parameters.
+
+    The sigmoid is the hard one of the published code, relu6(z + 3) / 6; the paper writes only a sigma.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=1)
+
+    def gate(self, x: Tensor) -> Tensor:
+        return F.hardsigmoid(self.conv(x.mean(dim=(2, 3), keepdim=True)))  # (batch, channels, 1, 1)

@@ -1,0 +1,26 @@
+"""Squeeze-and-excitation: a gate for each channel, from the means of all (Hu et al., 2017, arXiv 1709.01507)."""
+
+import torch
+from torch import Tensor, nn
+
+from attn_train.attention.attention import Gate
+
+
+class SqueezeExcitation(Gate):
+    """Compute `x * sigmoid(expand(relu(reduce(mean(x)))))` with 1x1 convolutions to m channels and back.
+
+    m = max(1, c // `reduction`). The convolutions have biases, as in the published code; the paper's formula has none.
+    2 c m + m + c parameters.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 16) -> None:
+        super().__init__()
+        if reduction < 1:
+            raise ValueError(f"reduction={reduction} must be at least 1")
+        middle = max(1, channels // reduction)
+        self.reduce = nn.Conv2d(channels, middle, kernel_size=1)
+        self.expand = nn.Conv2d(middle, channels, kernel_size=1)
+
+    def gate(self, x: Tensor) -> Tensor:
+        squeezed = x.mean(dim=(2, 3), keepdim=True)  # (batch, channels, 1, 1)
+        return torch.sigmoid(self.expand(torch.relu(self.reduce(squeezed))))
