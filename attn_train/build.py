@@ -91,13 +91,20 @@ def make_batches(config: Config, split: Split, normalization: Normalization, cla
         normalization,
         classes,
         sides(config),
+        config.train.prune,
+        config.train.prune_from,
         order_seed=config.seed_for("order"),
         augment_seed=config.seed_for("augment"),
     )
-    if not len(batches):
+    if not batches.steps(0):
         raise ConfigError(
             f"train.batch_size={config.train.batch_size} is more than the {len(split.labels)} training images; "
             "choose a smaller one, or say train.drop_last=false"
+        )
+    if not batches.steps(config.train.epochs - 1):
+        raise ConfigError(
+            f"train.prune={config.train.prune} leaves less than a batch ({config.train.batch_size}) of the "
+            f"{len(split.labels)} training images; choose a smaller one"
         )
     return batches
 

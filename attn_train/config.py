@@ -46,6 +46,8 @@ class DatasetConfig:
     batch_size: int
     views: int
     resolution: list[float]
+    prune: float
+    prune_from: int
 
 
 @dataclass
@@ -67,6 +69,8 @@ class TrainConfig:
     clip_norm: float | None
     label_smoothing: float
     resolution: Any  # auto, or a list of numbers; once decided, one for each epoch
+    prune: float
+    prune_from: int
     ema_decay: float
     checkpoint_every: int
     eval_every: int
@@ -168,6 +172,7 @@ def check_ranges(config: Config) -> None:
         "train.max_steps": 1,
         "train.batch_size": 1,
         "train.accumulate": 1,
+        "train.prune_from": 1,
         "train.checkpoint_every": 1,
         "train.eval_every": 1,
         "train.log_every": 1,
@@ -201,6 +206,8 @@ def check_ranges(config: Config) -> None:
             raise ConfigError(f"{key}={flat[key]} is not a choice; choose from {listed}")
     if not 0 <= config.train.label_smoothing < 1:
         raise ConfigError(f"train.label_smoothing={config.train.label_smoothing} must be at least 0 and below 1")
+    if not 0 <= config.train.prune < 0.5:
+        raise ConfigError(f"train.prune={config.train.prune} must be at least 0 (no image left out) and below 0.5")
     if not 0 <= config.train.ema_decay < 1:
         raise ConfigError(f"train.ema_decay={config.train.ema_decay} must be at least 0 (no average) and below 1")
     if config.train.clip_norm is not None and not config.train.clip_norm > 0:

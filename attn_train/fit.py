@@ -27,13 +27,15 @@ def fit(run: "Run", tracker: Tracker, speed: Speed, stop: Stop) -> None:
     before = progress.train_seconds
     forward = compile_model(run.model, build.architecture(run.config, run.dataset)) if run.device.compile else run.model
     while progress.step < run.total_steps:
-        bar = Bar(progress.epoch, config.epochs, len(run.batches), config.batch_size, progress.batch)
+        steps = run.batches.steps(progress.epoch)
+        bar = Bar(progress.epoch, config.epochs, steps, config.batch_size, progress.batch)
         for window in train_epoch(
             run.model,
             forward,
             run.average,
             run.optimizer,
             run.batches,
+            run.image_losses,
             run.device,
             progress,
             run.total_steps,
@@ -53,7 +55,7 @@ def fit(run: "Run", tracker: Tracker, speed: Speed, stop: Stop) -> None:
                 tracker.train(window)
             # The end of the epoch, or of the run, saves by itself.
             due = progress.step % config.checkpoint_every == 0
-            if due and progress.batch < len(run.batches) and progress.step < run.total_steps:
+            if due and progress.batch < steps and progress.step < run.total_steps:
                 progress.train_seconds = before + speed.elapsed
                 run.save()
         bar.close()

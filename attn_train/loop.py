@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from attn_train.average import WeightAverage
 from attn_train.data.batches import Normalization, TrainBatches, resize, views
 from attn_train.data.dataset import Split
+from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import NotFiniteError
 from attn_train.interrupt import Stop
@@ -98,35 +99,40 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     images: Tensor,
     targets: Tensor,
+    weights: Tensor | None,
     device: Device,
     accumulate: int,
     clip_norm: float | None,
     label_smoothing: float,
-) -> tuple[Tensor, Tensor]:
-    """Take one optimizer step on a batch, computed in `accumulate` parts; return its mean loss and number correct.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take one optimizer step on a batch, computed in `accumulate` parts; return its mean loss, the number correct, and
+    each image's loss (batch,).
 
     targets: int64 (batch,), or float32 (batch, classes) for mixed images, of which the largest share counts as right.
-    Both results stay on the device: nothing here waits for it.
+    weights: float32 (batch,), for how many images each counts in the mean and in the number, or None: each for itself.
+    The results stay on the device: nothing here waits for it.
     """
-    loss = torch.zeros((), device=targets.device)
-    correct = torch.zeros((), dtype=torch.int64, device=targets.device)
-    parts = zip(images.chunk(accumulate), targets.chunk(accumulate), strict=True)
-    for part_images, part_targets in parts:
+    shares = (
+        torch.ones(len(targets), device=targets.device) if weights is None else weights * (len(weights) / weights.sum())
+    )
+    losses, correct = [], torch.zeros((), device=targets.device)
+    parts = zip(*(whole.chunk(accumulate) for whole in (images, targets, shares)), strict=True)
+    for part_images, part_targets, part_shares in parts:
         part_images = part_images.to(memory_format=device.memory_format)
         with device.autocast():
             logits = forward(part_images)
         logits = logits.float()  # (batch / accumulate, classes)
-        part_loss = F.cross_entropy(logits, part_targets, label_smoothing=label_smoothing)
-        part_loss = part_loss * (len(part_targets) / len(targets))
-        part_loss.backward()
-        loss += part_loss.detach()
+        part_losses = F.cross_entropy(logits, part_targets, label_smoothing=label_smoothing, reduction="none")
+        ((part_losses * part_shares).sum() / len(targets)).backward()
+        losses.append(part_losses.detach())
         labels = part_targets if part_targets.ndim == 1 else part_targets.argmax(dim=1)
-        correct += (logits.detach().argmax(dim=1) == labels).sum()
+        correct += ((logits.detach().argmax(dim=1) == labels) * part_shares).sum()
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss, correct
+    image_losses = torch.cat(losses)
+    return (image_losses * shares).mean(), correct, image_losses
 
 
 @dataclass
@@ -137,7 +143,7 @@ class Progress:
     epoch: int = 0  # epochs done
     batch: int = 0  # batches of the current epoch done
     losses: list[float] = field(default_factory=list)  # of the current epoch's batches
-    correct: list[int] = field(default_factory=list)
+    correct: list[float] = field(default_factory=list)  # where images stand for others, an estimate
     sizes: list[int] = field(default_factory=list)
     train_seconds: float = 0.0  # compilation included, evaluation not
 
@@ -182,6 +188,7 @@ def train_epoch(
     average: WeightAverage | None,
     optimizer: torch.optim.Optimizer,
     batches: TrainBatches,
+    image_losses: ImageLosses | None,
     device: Device,
     progress: Progress,
     total_steps: int,
@@ -194,24 +201,33 @@ def train_epoch(
 ) -> Iterator[Window | None]:
     """Train to the end of the current epoch, or to `total_steps`, or until `stop`.
 
-    Yields after each step: a window at a log step and at the end of the epoch, else None. `progress` counts along; at
-    a window, at a multiple of `pause_every` steps and at a stop it is complete, so that a checkpoint may be written.
+    Yields after each step: a window at a log step and at the end of the epoch, else None. `progress` counts along, and
+    `image_losses` where there are any; at a window, at a multiple of `pause_every` steps and at a stop `progress` is
+    complete, so that a checkpoint may be written.
     """
     model.train()
+    if image_losses is not None and progress.batch == 0:
+        image_losses.ranked.copy_(image_losses.latest)
+    order = batches.order(progress.epoch, None if image_losses is None else image_losses.ranked)
+    steps = batches.steps(progress.epoch)
     pending: list[tuple[Tensor, Tensor, int]] = []
     speed.start()
-    for images, targets in batches.epoch(progress.epoch, start=progress.batch):
+    for images, targets in batches.epoch(progress.epoch, progress.batch, order):
+        part = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
+        weights = None if order.weights is None else order.weights[part]
         lr = set_lr(optimizer, lr_factor(progress.step))
         # torch.compile specialises on shapes: a smaller last batch runs uncompiled instead of compiling again.
         run = forward if len(targets) == batches.batch_size else model
-        loss, correct = train_step(model, run, optimizer, images, targets, device, **step_options)
+        loss, correct, losses = train_step(model, run, optimizer, images, targets, weights, device, **step_options)
+        if image_losses is not None:
+            image_losses.latest[order.index[part]] = losses
         if average is not None:
             average.update(model, progress.step + 1)
         pending.append((loss, correct, len(targets)))
         progress.step += 1
         progress.batch += 1
         speed.count(len(targets), images.shape[-1])
-        ended = progress.batch == len(batches) or progress.step == total_steps
+        ended = progress.batch == steps or progress.step == total_steps
         stopped = stop.signal is not None
         logged = progress.step % log_every == 0 or ended
         taken_in = logged or progress.step % pause_every == 0 or stopped

@@ -15,6 +15,7 @@ from attn_train.backbones.backbone import Backbone
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
+from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import ConfigError, NotFiniteError
 from attn_train.fit import finish_tracking, fit
@@ -41,12 +42,12 @@ class Run:
         splits, self.dataset = build.load_splits(config.dataset)
         normalization = build.make_normalization(config.dataset, source.channels)
         self.batches = build.make_batches(config, splits["train"], normalization, len(source.classes))
-        self.total_steps = config.train.epochs * len(self.batches)
+        self.total_steps = sum(self.batches.steps(epoch) for epoch in range(config.train.epochs))
         if config.train.max_steps is not None:
             self.total_steps = min(self.total_steps, config.train.max_steps)
 
-        epochs = -(-self.total_steps // len(self.batches))
-        shapes = len(set(self.batches.sides[:epochs]))
+        begins = [sum(self.batches.steps(one) for one in range(epoch)) for epoch in range(config.train.epochs)]
+        shapes = len({side for side, step in zip(self.batches.sides, begins, strict=True) if step < self.total_steps})
         self.device: Device = build.decide_device(config, self.total_steps // shapes)
         devices.configure(self.device)
         self.config = replace(
@@ -72,6 +73,10 @@ class Run:
         self.optimizer = build.make_optimizer_for(config, self.model)
         self.schedule = build.schedule_options(config)
         self.progress = Progress()
+        self.image_losses: ImageLosses | None = None
+        if config.train.prune:
+            losses = torch.zeros(2, len(splits["train"].labels), device=place)
+            self.image_losses = ImageLosses(*losses)
         self.best_accuracy = -1.0
         # Of a split, views and side: the step, the outcome.
         self.outcomes: dict[tuple[str, int, int], tuple[int, Evaluation]] = {}
@@ -125,6 +130,7 @@ class Run:
             "step": self.progress.step,
             "epoch": self.progress.epoch,
             "progress": asdict(self.progress),
+            "image_losses": None if self.image_losses is None else asdict(self.image_losses),
             "best_accuracy": self.best_accuracy,
             "classes": list(self.dataset.classes),
             "channels": self.dataset.train.images.shape[1],
@@ -154,6 +160,9 @@ class Run:
         if self.device.kind == "cuda" and "cuda" in state["rng"]:
             torch.cuda.set_rng_state(state["rng"]["cuda"])
         self.progress = Progress(**state["progress"])
+        if self.image_losses is not None:
+            place = self.image_losses.latest.device
+            self.image_losses = ImageLosses(**{name: kept.to(place) for name, kept in state["image_losses"].items()})
         self.best_accuracy = state["best_accuracy"]
         return True
 

@@ -33,6 +33,8 @@ LONG = (
     "train.max_steps=null",
     "train.batch_size=16",
     "train.checkpoint_every=1",
+    "train.prune=0.25",
+    "train.prune_from=2",
     "optimizer=adam",  # whose state has two tensors for each parameter, and a count
 )
 

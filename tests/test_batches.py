@@ -28,7 +28,9 @@ def numbered(count: int) -> Split:
 
 
 def make(count: int = 50, batch_size: int = 8, drop_last: bool = False) -> TrainBatches:
-    return TrainBatches(numbered(count), batch_size, drop_last, Augmentation("none", 0, 0), UNIT, count, SIDES, 0, 0)
+    return TrainBatches(
+        numbered(count), batch_size, drop_last, Augmentation("none", 0, 0), UNIT, count, SIDES, 0.0, 1, 0, 0
+    )
 
 
 def order(batches: TrainBatches, epoch: int) -> list[int]:
@@ -64,7 +66,7 @@ def test_the_batch_size_does_not_change_the_order() -> None:
 )
 def test_an_unfilled_last_batch_is_dropped_on_request(count: int, drop_last: bool, sizes: list[int]) -> None:
     batches = make(count, 8, drop_last)
-    assert len(batches) == len(sizes)
+    assert batches.steps(0) == len(sizes)
     assert [len(labels) for _, labels in batches.epoch(0)] == sizes
 
 
@@ -84,7 +86,9 @@ def colours(augmentation: Augmentation, device: str = "cpu") -> TrainBatches:
     split = Split(images.to(device), torch.arange(20).to(device))
     normalization = Normalization(torch.tensor([0.2, 0.5, 0.9]), torch.tensor([0.1, 0.2, 0.3]))
     normalization = normalization.to(torch.device(device))
-    return TrainBatches(split, 7, False, augmentation, normalization, 20, (6,) * 3, order_seed=1, augment_seed=4)
+    return TrainBatches(
+        split, 7, False, augmentation, normalization, 20, (6,) * 3, 0.0, 1, order_seed=1, augment_seed=4
+    )
 
 
 FILL = torch.tensor([51, 128, 230], dtype=torch.uint8)  # the mean of `colours`, in steps of 1/255
@@ -199,7 +203,7 @@ def test_an_epoch_has_the_resolution_that_its_side_says() -> None:
     split = Split(images, torch.arange(6))
     plain = Augmentation("none", 0, 0)
     unit = Normalization(torch.zeros(3), torch.full((3,), 1 / 255))
-    batches = TrainBatches(split, 6, False, plain, unit, 6, (5, 8, 12), 0, 0)
+    batches = TrainBatches(split, 6, False, plain, unit, 6, (5, 8, 12), 0.0, 1, 0, 0)
     for epoch, side in enumerate((5, 8, 12)):
         ((shown, labels),) = batches.epoch(epoch)
         assert shown.shape == (6, 3, side, side)

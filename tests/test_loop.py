@@ -19,6 +19,7 @@ from attn_train.average import WeightAverage
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches, shifted
 from attn_train.data.dataset import Split
+from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import NotFiniteError
 from attn_train.interrupt import Stop, stop_on_signals
@@ -48,7 +49,7 @@ def sgd(model: nn.Module, lr: float = 0.1) -> torch.optim.Optimizer:
     return optimizer
 
 
-def weights(model: nn.Module) -> Tensor:
+def weights_of(model: nn.Module) -> Tensor:
     return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
 
 
@@ -146,6 +147,44 @@ def test_in_training_each_image_gives_to_one_other_that_changes() -> None:
     assert len({tuple(ring.tolist()) for ring in rings}) == 20
 
 
+def test_an_image_that_counts_double_is_as_good_as_two() -> None:
+    images, labels = batch(6)
+    weights = torch.tensor([1.0, 2.0, 1.0, 2.0, 1.0, 1.0])
+    twice = torch.tensor([0, 1, 1, 2, 3, 3, 4, 5])
+    found = []
+    for accumulate in (1, 3):
+        model = linear(torch.float64)
+        arguments = (images, labels, weights, CPU, accumulate, None, 0.2)
+        loss, correct, losses = train_step(model, model, sgd(model), *arguments)
+        found.append((weights_of(model), loss.double(), correct * 8 / 6, losses))
+    model = linear(torch.float64)
+    loss, correct, losses = train_step(model, model, sgd(model), images[twice], labels[twice], None, CPU, 1, None, 0.2)
+    for one in found:
+        torch.testing.assert_close(one[0], weights_of(model), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(one[1], loss.double())
+        torch.testing.assert_close(one[2], correct)
+        torch.testing.assert_close(one[3][[0, 1, 1, 2, 3, 3, 4, 5]], losses)
+
+
+def test_a_pruned_epoch_shows_the_images_that_it_kept_and_learns_their_losses() -> None:
+    data = replace(batches(40, 6), prune=0.3, prune_from=1)
+    losses = ImageLosses(*torch.zeros(2, 40))
+    model, progress = linear(), Progress()
+    list(epoch(model, sgd(model), progress, data=data, image_losses=losses))
+    assert (losses.latest > 0).all()
+    assert (losses.ranked == 0).all()
+    first = losses.latest.clone()
+    progress = Progress(step=7, epoch=1)
+    windows = [one for one in epoch(model, sgd(model), progress, data=data, image_losses=losses) if one is not None]
+    assert torch.equal(losses.ranked, first)
+    shown = data.order(1, first).index
+    assert progress.sizes == [6, 6, 6, 6, 4]
+    assert len(windows) == 2
+    changed = (losses.latest != first).nonzero().flatten()
+    assert set(changed.tolist()) == set(shown.tolist())
+    assert 0 <= sum(progress.correct) <= 28
+
+
 def batch(count: int = 12, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(3)
     images = torch.randn(count, 1, 4, 4, generator=random, dtype=dtype)
@@ -155,11 +194,11 @@ def batch(count: int = 12, dtype: torch.dtype = torch.float64) -> tuple[Tensor, 
 def one_step(count: int = 12, **options: Any) -> tuple[Tensor, Tensor, Tensor, nn.Module]:
     """Take a step in double precision; return the loss, the number correct, the change of the weights, the model."""
     model = linear(torch.float64)
-    before = weights(model)
+    before = weights_of(model)
     optimizer = torch.optim.SGD(model.parameters(), 1.0)
     images, labels = batch(count)
-    loss, correct = train_step(model, model, optimizer, images, labels, CPU, **(STEP | options))
-    return loss, correct, weights(model) - before, model
+    loss, correct, _ = train_step(model, model, optimizer, images, labels, None, CPU, **(STEP | options))
+    return loss, correct, weights_of(model) - before, model
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 4, 12])
@@ -212,11 +251,11 @@ def test_bfloat16_takes_nearly_the_same_step() -> None:
     found = []
     for precision in ("float32", "bfloat16"):
         model = linear()
-        before = weights(model)
+        before = weights_of(model)
         optimizer = torch.optim.SGD(model.parameters(), 1.0)
-        train_step(model, model, optimizer, images, labels, replace(CPU, precision=precision), **STEP)  # type: ignore[arg-type]
+        train_step(model, model, optimizer, images, labels, None, replace(CPU, precision=precision), **STEP)  # type: ignore[arg-type]
         assert all(value.dtype == torch.float32 for value in model.parameters())
-        found.append(weights(model) - before)
+        found.append(weights_of(model) - before)
     assert not torch.equal(*found)
     torch.testing.assert_close(found[1], found[0], rtol=0.05, atol=0.01)
 
@@ -225,7 +264,7 @@ def batches(count: int = 40, batch_size: int = 6, drop_last: bool = False) -> Tr
     augmentation = Augmentation("random", 1, 1)
     data = split(count)
     sides = (data.images.shape[-1],) * 10
-    return TrainBatches(data, batch_size, drop_last, augmentation, HALF, 3, sides, order_seed=2, augment_seed=2)
+    return TrainBatches(data, batch_size, drop_last, augmentation, HALF, 3, sides, 0.0, 1, order_seed=2, augment_seed=2)
 
 
 def constant(step: int) -> float:
@@ -243,9 +282,12 @@ def epoch(
     pause_every: int = 100,
     data: TrainBatches | None = None,
     average: WeightAverage | None = None,
+    image_losses: ImageLosses | None = None,
 ) -> "itertools.chain[Window | None]":
-    arguments = (batches() if data is None else data, CPU, progress, total, lr_factor, STEP, log_every, pause_every)
-    return itertools.chain(train_epoch(model, model, average, optimizer, *arguments, Speed(CPU), stop or Stop()))
+    shown = batches() if data is None else data
+    losses = ImageLosses(*torch.zeros(2, len(shown.split.labels))) if image_losses is None else image_losses
+    arguments = (losses, CPU, progress, total, lr_factor, STEP, log_every, pause_every, Speed(CPU), stop or Stop())
+    return itertools.chain(train_epoch(model, model, average, optimizer, shown, *arguments))
 
 
 def test_an_epoch_is_the_plain_loop() -> None:
@@ -268,8 +310,8 @@ def test_an_epoch_is_the_plain_loop() -> None:
         losses.append(loss.item())
         correct.append(int((logits.argmax(dim=1) == labels).sum()))
         sizes.append(len(labels))
-    assert torch.equal(weights(model), weights(reference))
-    assert progress.losses == losses
+    assert torch.equal(weights_of(model), weights_of(reference))
+    assert progress.losses == pytest.approx(losses, rel=1e-6)
     assert (progress.correct, progress.sizes) == (correct, sizes)
     assert (progress.step, progress.batch, progress.epoch) == (7, 7, 0)
 
@@ -301,7 +343,7 @@ def test_a_stopped_epoch_goes_on_bit_for_bit(left_after: int) -> None:
     assert progress.step == left_after
     assert len(progress.losses) == left_after
     list(epoch(model, optimizer, progress))
-    assert torch.equal(weights(model), weights(straight))
+    assert torch.equal(weights_of(model), weights_of(straight))
     assert progress == whole
 
 
@@ -326,11 +368,11 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
     average = WeightAverage(model, 0.6)
     optimizer, seen, means = sgd(model), [], []
     for _ in epoch(model, optimizer, Progress(), average=average):
-        seen.append(weights(model).double())
+        seen.append(weights_of(model).double())
         means.append(model[2].running_mean.double())  # type: ignore[union-attr,operator]
     decays = [min(0.6, step / (10 + step)) for step in range(2, 8)]
     assert decays == [2 / 12, 3 / 13, 4 / 14, 5 / 15, 6 / 16, 7 / 17]
-    for values, found in ((seen, weights(average.model)), (means, average.model[2].running_mean)):  # type: ignore[index]
+    for values, found in ((seen, weights_of(average.model)), (means, average.model[2].running_mean)):  # type: ignore[index]
         expected = values[0]
         for decay, after in zip(decays, values[1:], strict=True):
             expected = decay * expected + (1 - decay) * after
@@ -342,11 +384,11 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
 def test_the_decay_of_a_long_average_is_the_one_that_was_asked_for() -> None:
     model = linear()
     average = WeightAverage(model, 0.9)
-    before = weights(model)
+    before = weights_of(model)
     with torch.no_grad():
         model[1].weight.add_(1.0)  # type: ignore[index]
     average.update(model, step=10_000)
-    torch.testing.assert_close(weights(average.model), 0.9 * before + 0.1 * weights(model))
+    torch.testing.assert_close(weights_of(average.model), 0.9 * before + 0.1 * weights_of(model))
 
 
 def test_mixed_targets_give_the_weighted_loss_and_count_the_larger_share() -> None:
@@ -356,7 +398,7 @@ def test_mixed_targets_give_the_weighted_loss_and_count_the_larger_share() -> No
     model = linear(torch.float64)
     logits = model(images).detach()
     expected = -(mixed.double() * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    loss, correct = train_step(model, model, sgd(model), images, mixed.float(), CPU, 2, None, 0.0)
+    loss, correct, _ = train_step(model, model, sgd(model), images, mixed.float(), None, CPU, 2, None, 0.0)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert correct == (logits.argmax(dim=1) == labels).sum()
 
@@ -369,7 +411,7 @@ def test_a_smaller_last_batch_does_not_run_compiled() -> None:
         seen.append(len(images))
         return model(images)
 
-    arguments = (batches(), CPU, Progress(), 100, constant, STEP, 3, 100, Speed(CPU), Stop())
+    arguments = (batches(), None, CPU, Progress(), 100, constant, STEP, 3, 100, Speed(CPU), Stop())
     list(train_epoch(model, forward, None, sgd(model), *arguments))
     assert seen == [6] * 6
 

@@ -11,6 +11,7 @@ from attn_train.data import policy
 from attn_train.data.augment import Augmentation, cut_out, draw, gather, reflect
 from attn_train.data.dataset import Split
 from attn_train.data.mixing import draw_mixing, mix
+from attn_train.data.prune import Order, prune, pruned_count
 from attn_train.seeds import generator
 
 
@@ -38,8 +39,8 @@ class Normalization:
 
 @dataclass(frozen=True)
 class TrainBatches:
-    """The batches of each epoch, in an order that follows from (order_seed, epoch) alone; `sides` has each epoch's
-    resolution.
+    """The batches of each epoch, in an order that follows from (order_seed, epoch) and, from epoch `prune_from` (from
+    0) on, the images' losses; `sides` has each epoch's resolution, `prune` the share of the images left out.
 
     With `drop_last` a last batch that is not full is left out, so that every step has the same shape.
     """
@@ -51,29 +52,48 @@ class TrainBatches:
     normalization: Normalization
     classes: int
     sides: tuple[int, ...]
+    prune: float
+    prune_from: int
     order_seed: int
     augment_seed: int
 
-    def __len__(self) -> int:
+    def steps(self, epoch: int) -> int:
+        """Return the number of batches of `epoch` (from 0)."""
         count = len(self.split.labels)
+        if self.prunes(epoch):
+            count -= pruned_count(count, self.prune)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, targets) of `epoch` (from 0), beginning with batch `start`: float32 (batch, ...), int64
-        (batch,); where images are mixed the targets are float32 (batch, classes)."""
+    def prunes(self, epoch: int) -> bool:
+        return self.prune > 0 and epoch >= self.prune_from
+
+    def order(self, epoch: int, losses: Tensor | None = None) -> Order:
+        """Return the order of `epoch` (from 0); one that prunes needs the images' losses (n,)."""
+        device, count = self.split.labels.device, len(self.split.labels)
+        shown = torch.randperm(count, generator=generator("order", self.order_seed, epoch))
+        if not self.prunes(epoch):
+            return Order(shown, shown.to(device), None)
+        if losses is None:
+            raise ValueError(f"epoch {epoch} leaves images out; it needs their losses")
+        kept, weights = prune(losses.cpu(), self.prune, generator("prune", self.order_seed, epoch))
+        shown = shown[kept[shown]]
+        return Order(shown, shown.to(device), weights[shown].to(device))
+
+    def epoch(self, epoch: int, start: int = 0, order: Order | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, targets) of `epoch` (from 0) in `order`, or its own, beginning with batch `start`: float32
+        (batch, ...), int64 (batch,); where images are mixed the targets are float32 (batch, classes)."""
         images, labels = self.split.images, self.split.labels
         augmentation, device, seed = self.augmentation, labels.device, self.augment_seed
         count, size = len(labels), (images.shape[-2], images.shape[-1])
-        shown = torch.randperm(count, generator=generator("order", self.order_seed, epoch))
-        order = shown.to(device)
+        order = self.order(epoch) if order is None else order
         draws = draw(augmentation, count, size, seed, epoch).to(device)
         operations = policy.draw_policy(augmentation, count, size, seed, epoch)
-        plan = policy.plan(operations, shown, self.batch_size, device) if operations else None
+        plan = policy.plan(operations, order.shown, self.batch_size, device) if operations else None
         mixing = draw_mixing(augmentation, count, size, seed, epoch)
         mixing = mixing.to(device) if mixing else None
         fill = (self.normalization.mean * 255).round().to(torch.uint8)
-        for number in range(start, len(self)):
-            index = order[number * self.batch_size : (number + 1) * self.batch_size]
+        for number in range(start, self.steps(epoch)):
+            index = order.index[number * self.batch_size : (number + 1) * self.batch_size]
             batch = gather(images, index, draws, augmentation)
             if plan:
                 batch = policy.apply(batch, plan, number, fill)

@@ -94,7 +94,7 @@ def compare_first_epoch(given: argparse.Namespace, folder: Path) -> dict[str, ob
         for images, labels in batches.epoch(0):
             if name == "here":
                 run = forward if len(labels) == BATCH else ours
-                loss, _ = train_step(ours, run, optimizer, images, labels, settings, 1, None, 0.0)
+                loss, _, _ = train_step(ours, run, optimizer, images, labels, None, settings, 1, None, 0.0)
             else:
                 loss = F.cross_entropy(theirs(images), labels)
                 reference.zero_grad()
