@@ -26,7 +26,7 @@ TINY = (
     "device.threads=1",
     "backbone.widths=[8,8,8]",
 )
-# The same with 48 steps and a checkpoint at each, long enough to be interrupted.
+# The same with 40 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
 LONG = (
     *TINY,
     "train.epochs=6",

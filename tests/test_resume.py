@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import LONG, TINY, Command, run_here, start
 
-STEPS = 48
+STEPS = 40
 RUNNING = {"images_per_second"}  # what the clock says differs between any two runs
 
 
