@@ -13,6 +13,7 @@ from attn_train import config as configuration, device as devices, options
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
+from attn_train.bench.settings import BenchConfig
 from attn_train.config import Config, DatasetConfig
 from attn_train.data import DATASETS
 from attn_train.data.augment import Augmentation
@@ -194,7 +195,7 @@ def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
     return config.schedule["name"], warmup, values
 
 
-def decide_device(config: Config, steps_a_shape: int) -> devices.Device:
+def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.Device:
     """Decide the device settings left on auto for a run of so many optimizer steps at each resolution."""
     section = config.device
 

@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from attn_train import compose, errors
+from attn_train.bench.help import HELP
 from attn_train.config import Config
 
 log = logging.getLogger(__name__)
@@ -212,6 +213,22 @@ def evaluate() -> None:
         from attn_train.evaluation import main
 
         main(arguments)
+
+
+def bench() -> None:
+    """Run the command attn-bench."""
+    compose.register()
+    with exit_codes("attn-bench"):
+        arguments = sys.argv[1:]
+        if {"-h", "--help"} & set(arguments):
+            print(HELP)
+            return
+        if options := [one for one in arguments if one.startswith("-")]:
+            raise errors.ConfigError(f"attn-bench has no option {options[0]}; attn-bench --help shows its settings")
+        config = compose.bench(arguments)
+        from attn_train.bench.command import main
+
+        main(config, claim)
 
 
 EVAL_HELP = """\

@@ -7,6 +7,7 @@ import secrets
 from argparse import Namespace
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import config as configuration
+from attn_train.bench.settings import BenchConfig, check_ranges as check_bench
 from attn_train.config import Config
 from attn_train.errors import ConfigError
 from attn_train.explain import explain
@@ -42,6 +44,7 @@ RESUMABLE = ("train.epochs", "train.log_every", "device")
 def register() -> None:
     """Make the schema and the resolvers of conf/config.yaml known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 
@@ -107,6 +110,8 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
             plain(composed)
             return composed
     except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if options.config_name == "bench":
+            raise ConfigError(explain(error, ("device",), partial(settings, "bench"))) from error
         raise ConfigError(explain(error, GROUPS, settings)) from error
     finally:
         GlobalHydra.instance().clear()
@@ -157,9 +162,18 @@ def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
-def settings() -> list[str]:
-    """List every setting of the default configuration by its dotted name."""
-    return list(configuration.flatten(plain(compose([], parse([])))))
+def settings(name: str = "config") -> list[str]:
+    """List every setting of the default configuration `name` by its dotted name."""
+    return list(configuration.flatten(plain(compose([], parse(["--config-name", name])))))
+
+
+def bench(overrides: list[str]) -> BenchConfig:
+    """Return the settings of attn-bench, their ranges checked."""
+    values = plain(compose(overrides, parse(["--config-name", "bench"])))
+    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BenchConfig), values))
+    assert isinstance(checked, BenchConfig)
+    check_bench(checked)
+    return checked
 
 
 def read_saved(folder: Path) -> DictConfig:

@@ -160,6 +160,22 @@ def is_resolution(shares: Any) -> bool:
     return numbers and len(shares) > 0 and all(0 < share <= 1 for share in shares)
 
 
+DEVICE_CHOICES: dict[str, tuple[Any, ...]] = {
+    "device.kind": ("auto", "cpu", "cuda", "mps"),
+    "device.precision": ("auto", "float32", "bfloat16"),
+    "device.channels_last": ("auto", True, False),
+    "device.compile": ("auto", True, False),
+}
+
+
+def check_choices(flat: dict[str, Any], choices: dict[str, tuple[Any, ...]]) -> None:
+    """Raise ConfigError for the first of the settings in `choices` whose value is none of its choices."""
+    for key, allowed in choices.items():
+        if not any(flat[key] is one or flat[key] == one for one in allowed):
+            listed = ", ".join(str(one).lower() for one in allowed)
+            raise ConfigError(f"{key}={flat[key]} is not a choice; choose from {listed}")
+
+
 def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
@@ -195,15 +211,9 @@ def check_ranges(config: Config) -> None:
         "dataset.augment.flip": ("none", "random", "alternating"),
         "dataset.augment.policy": ("none", "randaugment", "trivialaugment"),
         "eval.views": (1, 2, 6),
-        "device.kind": ("auto", "cpu", "cuda", "mps"),
-        "device.precision": ("auto", "float32", "bfloat16"),
-        "device.channels_last": ("auto", True, False),
-        "device.compile": ("auto", True, False),
+        **DEVICE_CHOICES,
     }
-    for key, allowed in choices.items():
-        if not any(flat[key] is one or flat[key] == one for one in allowed):
-            listed = ", ".join(str(one).lower() for one in allowed)
-            raise ConfigError(f"{key}={flat[key]} is not a choice; choose from {listed}")
+    check_choices(flat, choices)
     if not 0 <= config.train.label_smoothing < 1:
         raise ConfigError(f"train.label_smoothing={config.train.label_smoothing} must be at least 0 and below 1")
     if not 0 <= config.train.prune < 0.5:

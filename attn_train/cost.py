@@ -1,9 +1,41 @@
 """What a model costs: its parameters and the multiply-adds of one image."""
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+Shape = Sequence[int]
+
+
+def _matrix_vector(matrix: Shape, vector: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(matrix)
+
+
+def _plus_matrix_vector(start: Shape, matrix: Shape, vector: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(matrix)
+
+
+def _dot(left: Shape, right: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(left)
+
+
+def _plus_sum_of_products(start: Shape, left: Shape, right: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(left) * right[-1]
+
+
+# Products that torch's counter does not know, in its unit: two operations a multiply-add.
+UNKNOWN_TO_TORCH = {
+    torch.ops.aten.mv: _matrix_vector,
+    torch.ops.aten.addmv: _plus_matrix_vector,
+    torch.ops.aten.dot: _dot,
+    torch.ops.aten.vdot: _dot,
+    torch.ops.aten.addbmm: _plus_sum_of_products,
+}
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -14,13 +46,25 @@ def count_parameters(model: nn.Module) -> int:
 @torch.no_grad()
 def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     """Count the multiply-adds of convolutions and matrix products for one image of `shape` (channels, height,
-    width)."""
+    width).
+
+    A model without parameters is counted on torch's default device. On the meta device nothing is computed, and no
+    memory is needed.
+    """
     was_training = model.training
     model.eval()
-    parameter = next(model.parameters())
-    image = torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype)
+    parameter = next(model.parameters(), None)
+    place = torch.get_default_device() if parameter is None else parameter.device
+    kind = torch.get_default_dtype() if parameter is None else parameter.dtype
+    image = torch.zeros(1, *shape, device=place, dtype=kind)
     # The counter knows no fused attention on the CPU (it counts 0 before torch 2.15); its plain form is two products.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(image)
-    model.train(was_training)
+    # nn.MultiheadAttention has a fused form of its own.
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter, sdpa_kernel(SDPBackend.MATH):
+            model(image)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        model.train(was_training)
     return int(counter.get_total_flops()) // 2

@@ -79,6 +79,9 @@ def test_configuration_resolved(tmp_path: Path) -> None:
         ("train", "train.epochs=abc"),
         ("train", "model=sse"),
         ("evaluate", "--help"),
+        ("bench", "--help"),
+        ("bench", "batch=0"),
+        ("bench", "sizee=[8]"),
     ],
     ids=lambda words: " ".join(words),
 )

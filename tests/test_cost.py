@@ -1,10 +1,11 @@
 """Parameters and multiply-adds against formulas worked out by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
@@ -92,3 +93,59 @@ def test_parameters_that_are_not_trained_count_too() -> None:
     model = nn.Linear(3, 2)
     model.weight.requires_grad_(False)
     assert count_parameters(model) == 8
+
+
+class Product(nn.Module):
+    """A module that multiplies its image by parameters as `function` says."""
+
+    def __init__(self, function: Callable[..., Tensor], *shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.factors = nn.ParameterList(torch.ones(shape) for shape in shapes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.factors)
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "macs"),
+    [
+        (lambda x, v: x[0, 0] @ v, [(7,)], 5 * 7),
+        (lambda x, b, v: torch.addmv(b, x[0, 0], v), [(5,), (7,)], 5 * 7),
+        (lambda x, v: torch.dot(x[0, 0, 0], v), [(7,)], 7),
+        (lambda x, b, v: torch.addbmm(b, x[0], v), [(5, 4), (3, 7, 4)], 3 * 5 * 7 * 4),
+        (lambda x, v: torch.einsum("bchw,wd->bchd", x, v), [(7, 2)], 3 * 5 * 7 * 2),
+        (lambda x, v: torch.einsum("bchw,c->bhw", x, v), [(3,)], 3 * 5 * 7),
+    ],
+    ids=["matrix-vector", "plus matrix-vector", "dot", "sum of products", "einsum", "einsum with a vector"],
+)
+def test_every_kind_of_product(function: Callable[..., Tensor], shapes: list[tuple[int, ...]], macs: int) -> None:
+    assert count_macs(Product(function, *shapes), (3, 5, 7)) == macs
+
+
+def test_torch_own_attention_module() -> None:
+    """In a test it runs as one fused operator, which counts as four projections and two products all the same."""
+    attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = x.flatten(2).transpose(1, 2)
+            return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+    n, d = 6 * 4, 16
+    assert count_macs(Tokens(), (16, 6, 4)) == 4 * n * d * d + 2 * n * n * d
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_without_parameters_and_without_memory() -> None:
+    """On the meta device the n x n matrix of 16384 tokens, a gigabyte, is never made."""
+    assert count_macs(Identity(8, size=(4, 4)), (8, 4, 4)) == 0
+    with torch.device("meta"):
+        n, d = 128 * 128, 64
+        model = SelfAttention(d, size=(128, 128))
+        assert count_macs(model, (d, 128, 128)) == 3 * n * d * d + 2 * n * n * d
+        assert count_macs(Product(lambda x: x[0, 0] @ x[0, 1].T), (2, 5, 7)) == 5 * 7 * 5

@@ -1,0 +1,482 @@
+"""attn-bench: its statistics against numpy and scipy, its cells in processes that really run out of memory and time."""
+
+import csv
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.colors
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import Command, run_here
+from matplotlib.text import Annotation
+from scipy import stats
+from torch import Tensor
+
+from attn_train import compose
+from attn_train.attention import ATTENTION
+from attn_train.attention.attention import Attention
+from attn_train.bench import cells, measure, memory, outcome, picture, process, report, settings
+from attn_train.bench.cells import Arm, Cell
+from attn_train.bench.help import HELP
+from attn_train.bench.outcome import Outcome
+from attn_train.bench.scaling import exponent, interval, slope
+from attn_train.device import Device
+from attn_train.errors import ConfigError
+
+# A bench of the least work; in float32, whose bytes can be foretold.
+TINY = ("device=cpu", "device.precision=float32", "device.threads=1", "repetitions=2", "sample_seconds=0", "output=out")
+
+CPU = Device("cpu", "float32", channels_last=False, compile=False, threads=1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Command:
+    """attn-bench in this process, in tmp_path; its cells have processes of their own."""
+    return lambda *words: run_here(tmp_path, *words, command="bench")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "out" / "bench.json").read_text())
+
+
+# Statistics
+
+
+def noisy(power: float, sizes: list[int], rounds: int, generator: np.random.Generator) -> dict[int, list[float]]:
+    return {n: list(3e-7 * n**power * np.exp(generator.normal(0, 0.05, rounds))) for n in sizes}
+
+
+def test_slope_and_interval_are_those_of_numpy_and_scipy() -> None:
+    generator = np.random.default_rng(1)
+    made = noisy(1.6, [64, 256, 1024], 5, generator)
+    found = exponent(made, points=3)
+    assert found is not None
+    slopes = [np.polyfit(np.log([64, 256, 1024]), np.log(one), 1)[0] for one in zip(*made.values(), strict=True)]
+    assert found.value == pytest.approx(np.mean(slopes), rel=1e-9)
+    expected = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert found.rounds == 5
+
+
+def test_interval_holds_the_true_exponent_in_95_of_100_benches() -> None:
+    generator = np.random.default_rng(2)
+    inside = 0
+    for _ in range(1000):
+        found = exponent(noisy(2.0, [256, 1024, 4096], 3, generator), points=3)
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        inside += found.low <= 2.0 <= found.high
+    assert 930 <= inside <= 970  # three deviations of a binomial
+
+
+def test_exponent_is_of_the_largest_maps() -> None:
+    """A constant cost that tokens outgrow: at the end the square shows."""
+    made = {n: [1.0 if n <= 256 else (n / 256) ** 2] * 2 for n in (64, 4096, 256, 1024)}
+    found = exponent(made, points=3)
+    assert found is not None
+    assert found.value == pytest.approx(2)
+    assert found.tokens == [256, 1024, 4096]
+    assert (found.low, found.high) == pytest.approx((2, 2))
+    wide = exponent(made, points=4)
+    assert wide is not None
+    assert wide.value < 1.9
+
+
+def test_where_there_is_no_exponent_or_no_interval() -> None:
+    assert exponent({64: [1.0], 256: [2.0]}, points=3) is None
+    assert exponent({64: [0.0], 256: [2.0]}, points=2) is None  # no memory taken
+    assert exponent({64: [], 256: []}, points=2) is None
+    once = exponent({64: [1.0], 256: [2.0]}, points=2)
+    assert once is not None
+    assert once.value == pytest.approx(0.5)
+    assert once.low is None
+    assert interval([1.0]) is None
+    assert slope([4, 16], [3.0, 12.0]) == pytest.approx(1)
+
+
+def test_quartiles_are_those_of_numpy() -> None:
+    samples = list(np.random.default_rng(0).exponential(size=17))
+    assert outcome.quartiles(samples) == pytest.approx(np.percentile(samples, [25, 50, 75]))
+    assert outcome.quartiles([2.0]) == (2.0, 2.0, 2.0)
+    assert outcome.quartiles([]) == (None, None, None)
+
+
+# Cells
+
+
+def test_rounds_are_shuffled_and_repeatable() -> None:
+    arms = cells.make_arms(["none", "gated"], compose.CONF)
+    made = cells.make_cells(arms, [(8, 4), (4, 4), (2, 4)])
+    assert len(made) == 6
+    orders = cells.orders(made, 4, seed=3)
+    assert orders == cells.orders(made, 4, seed=3) != cells.orders(made, 4, seed=4)
+    assert all(sorted(map(repr, one)) == sorted(map(repr, made)) for one in orders)
+    assert len({tuple(map(repr, one)) for one in orders}) > 1
+
+
+def test_all_mechanisms_with_the_options_of_their_files() -> None:
+    arms = cells.make_arms(None, compose.CONF)
+    assert [arm.name for arm in arms] == sorted(ATTENTION)
+    for arm in arms:
+        written = yaml.safe_load((compose.CONF / "model" / f"{arm.name}.yaml").read_text())
+        assert {"name": arm.name, **arm.options} == written
+
+
+class EvenOnly(Attention):
+    """Refuses odd maps by itself, and a factor that does not divide the channels."""
+
+    def __init__(self, channels: int, size: tuple[int, int], *, factor: int = 1) -> None:
+        super().__init__()
+        if size[0] % 2:
+            raise ValueError(f"a side of {size[0]} is odd")
+        if channels % factor:
+            raise ValueError(f"factor={factor} does not divide {channels}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+@pytest.fixture
+def even_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ATTENTION, "even_only", EvenOnly)
+
+
+@pytest.mark.usefixtures("even_only")
+def test_refused_options_end_the_bench_but_a_refused_map_is_a_cell() -> None:
+    usual, given = cells.make_arms(["even_only", {"name": "even_only", "factor": 2}], compose.CONF)
+    assert given.label == "even_only factor=2"
+    assert len(cells.make_cells([usual, given], [(7, 4), (8, 4)])) == 4
+    with pytest.raises(ConfigError, match=r"even_only factor=2: factor=2 does not divide 3"):
+        cells.make_cells([given], [(8, 3)])
+    order = {"name": "even_only", "options": {}, "side": 7, "channels": 4, "batch": 1, "seed": 0, "memory_limit": None}
+    device = {"kind": "cpu", "precision": "float32", "channels_last": False, "compile": False}
+    with pytest.raises(measure.RefusedError, match="a side of 7 is odd"):
+        measure.measure({**order, "device": {**device, "threads": torch.get_num_threads()}}, lambda **_: None)
+
+
+# Memory
+
+
+def test_peak_is_what_was_taken_and_not_what_was_taken_before() -> None:
+    if not memory.CLEAR.exists():
+        pytest.skip("this system does not forget a peak")
+    earlier = torch.ones(50_000_000)  # 200 MB
+    del earlier
+    peak = memory.Peak(CPU)
+    taken = torch.ones(16_000_000)
+    del taken
+    assert peak.bytes() == pytest.approx(64e6, abs=2e6)
+
+
+def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
+    """Parameters and multiply-adds of self-attention by hand; the memory of a gate by the maps that it must keep."""
+    ended = bench("models=[self_attention,gated]", "sizes=[32,6]", "channels=[64,10]", "batch=16", "rounds=2", *TINY)
+    assert ended.code == 0, ended.err
+    found = {(one["model"], one["size"]): one for one in read(tmp_path)["cells"]}
+    assert len(found) == 4
+    for (model, side), one in found.items():
+        n, c = side**2, {32: 64, 6: 10}[side]
+        attending = model == "self_attention"
+        assert one["status"] == "ok", one
+        assert one["parameters"] == (3 if attending else 2) * (c * c + c)
+        assert one["macs"] == (3 * n * c * c + 2 * n * n * c if attending else 2 * n * c * c)
+        assert len(one["by_round"]) == 2
+        assert one["training_seconds_samples"] == 4
+    whole = 16 * 64 * 32 * 32 * 4
+    gate = found["gated", 32]
+    # In training both scores, their product and the gate wait for the way back, beside the result and its gradient.
+    assert 4 * whole <= gate["training_bytes"] <= 12 * whole
+    assert 2 * whole <= gate["forward_bytes"] < gate["training_bytes"]
+    check_files_agree(ended.out, tmp_path / "out")
+
+
+def check_files_agree(out: str, folder: Path) -> None:
+    """The CSV has the cells of the JSON, the figures follow from its timings, and the table shows them."""
+    about = json.loads((folder / "bench.json").read_text())
+    with (folder / "bench.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(about["cells"])
+    lines = out.splitlines()
+    header = next(number for number, line in enumerate(lines) if line.startswith("model "))
+    for row, cell, line in zip(rows, about["cells"], lines[header + 1 :], strict=False):
+        for key, value in row.items():
+            assert value == ("" if cell[key] is None else str(cell[key])), key
+        shown = re.split(r"  +", line)
+        side, channels = cell["size"], cell["channels"]
+        assert shown[:2] == [cell["model"], f"{channels}x{side}x{side}"]
+        assert [int(word.replace(",", "")) for word in shown[2:4]] == [cell["parameters"], cell["macs"]]
+        for name, word in zip(("forward_seconds", "training_seconds"), shown[4:6], strict=True):
+            samples = [second for one in cell["by_round"] for second in one[name]]
+            low, middle, high = np.percentile(samples, [25, 50, 75])
+            assert (cell[f"{name}_q1"], cell[name], cell[f"{name}_q3"]) == pytest.approx((low, middle, high))
+            numbers = [float(one.replace(",", "")) for one in re.findall(r"[\d.,]+", word)]
+            assert numbers == pytest.approx([1e3 * middle, 1e3 * low, 1e3 * high], rel=6e-3, abs=6e-4)
+        for name, word in zip(("forward_bytes", "training_bytes"), shown[6:8], strict=True):
+            assert cell[name] == round(np.median([one[name] for one in cell["by_round"]]))
+            assert float(word.replace(",", "")) == pytest.approx(cell[name] / 1e6, rel=6e-3, abs=6e-4)
+    assert {"processor", "cores", "date", "versions"} <= set(about["machine"])
+    assert about["machine"]["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert about["settings"]["batch"] == about["cells"][0]["batch"]
+    assert "models=" in about["command"]
+    assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
+    """Exponents in the JSON are those of the medians of its rounds, by numpy."""
+    ended = bench("scaling=true", "models=[gated]", "sizes=[4,8,16]", "channels=4", "points=2", "rounds=2", *TINY)
+    assert ended.code == 0, ended.err
+    about = read(tmp_path)
+    assert {one["batch"] for one in about["cells"]} == {1}
+    by_size = {one["size"]: one["by_round"] for one in about["cells"]}
+    (row,) = [one for one in about["exponents"] if one["quantity"] == "training_seconds"]
+    medians = [[np.median(one["training_seconds"]) for one in by_size[side]] for side in (8, 16)]
+    slopes = [math.log(large / small) / math.log(4) for small, large in zip(*medians, strict=True)]
+    assert row["tokens"] == [64, 256]
+    assert row["value"] == pytest.approx(np.mean(slopes))
+    assert row["low"] == pytest.approx(np.mean(slopes) - stats.t.ppf(0.975, 1) * np.std(slopes, ddof=1) / math.sqrt(2))
+    assert f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in ended.out
+
+
+# Processes that do not end well
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept by Linux")
+def test_a_cell_past_its_memory_is_reported_and_the_rest_measured(bench: Command, tmp_path: Path) -> None:
+    """At 32x32 a map has 67 MB: without attention three fit into 250 MB, what a gate needs does not."""
+    words = ("models=[none,gated]", "sizes=[32,4]", "channels=256", "batch=64", "rounds=2", "memory_limit=250000000")
+    ended = bench(*words, *TINY)
+    assert ended.code == 0, ended.err
+    found = {(one["model"], one["size"]): one for one in read(tmp_path)["cells"]}
+    assert {key: one["status"] for key, one in found.items()} == {
+        ("none", 32): "ok",
+        ("none", 4): "ok",
+        ("gated", 4): "ok",
+        ("gated", 32): "out of memory",
+    }
+    failed = found["gated", 32]
+    assert failed["rounds"] == 1  # not tried again
+    assert failed["parameters"] == 2 * (256**2 + 256)  # what was found before stays
+    assert failed["training_seconds"] is None
+    assert found["none", 32]["rounds"] == 2
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("gated") and "256x32x32" in line]
+    assert "out of memory" in line
+
+
+def test_a_killed_process_is_a_cell(bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    start = process.start
+
+    def kill_the_first(*words: Any) -> "subprocess.Popen[bytes]":
+        one = start(*words)
+        started.append(one.pid)
+        if len(started) == 1:
+            one.kill()
+        return one
+
+    monkeypatch.setattr(process, "start", kill_the_first)
+    ended = bench("models=[none,gated]", "sizes=[4]", "channels=[4]", "batch=2", "rounds=1", *TINY)
+    assert ended.code == 0, ended.err
+    assert len(started) == 2
+    found = read(tmp_path)["cells"]
+    assert sorted(one["status"] for one in found) == ["killed", "ok"]
+    assert "killed: by SIGKILL" in ended.out
+
+
+def test_a_cell_past_its_time_is_too_slow(bench: Command, tmp_path: Path) -> None:
+    """A hundred seconds of timings were asked for."""
+    ended = bench(
+        "models=[none]", "sizes=[4]", "channels=[4]", "batch=2", "time_limit=1", *TINY, "sample_seconds=100", "rounds=2"
+    )
+    assert ended.code == 0, ended.err
+    (found,) = read(tmp_path)["cells"]
+    assert (found["status"], found["reason"], found["rounds"]) == ("too slow", "more than 1 s", 1)
+    assert found["macs"] == 0  # what was found before stays
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], dict[str, Any] | None]]:
+    """Run a program in the place of a cell's process."""
+    pids = []
+
+    def run(program: str) -> dict[str, Any] | None:
+        def start(_: Any, errors: Any) -> "subprocess.Popen[bytes]":
+            one = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=errors)
+            pids.append(one.pid)
+            return one
+
+        monkeypatch.setattr(process, "start", start)
+        return process.run({"time_limit": 0.5}, lambda: False)
+
+    yield run
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+SAY = "import json; say = lambda **found: print(json.dumps(found), flush=True); say(stage='start'); "
+
+
+def test_how_a_process_can_end(child: Callable[[str], dict[str, Any] | None]) -> None:
+    slow = child(SAY + "say(macs=7); import time; time.sleep(60)")
+    assert slow == {"stage": "start", "macs": 7, "status": "too slow", "reason": "more than 0.5 s"}
+    killed = child(SAY + "import os; os.kill(os.getpid(), 11)")
+    assert killed == {"stage": "start", "status": "killed", "reason": "by SIGSEGV"}
+    failed = child(SAY + "raise KeyError('where')")
+    assert failed == {"stage": "start", "status": "failed", "reason": "KeyError: 'where'"}
+    cut = child(SAY + "print('{\"macs\": 1', flush=True); import sys; sys.exit(3)")
+    assert cut == {"stage": "start", "status": "failed", "reason": "its process ended with exit code 3"}
+
+
+def test_ctrl_c_leaves_what_was_measured(tmp_path: Path) -> None:
+    words = ["models=[none,gated]", "sizes=[4,8]", "channels=4", "batch=2", "rounds=50", *TINY]
+    bench = subprocess.Popen(
+        [sys.executable, "-c", "from attn_train.cli import bench; bench()", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert bench.stdout is not None
+    assert bench.stdout.readline().startswith("round 1/50, cell 1/4: ")
+    time.sleep(0.5)  # into the next cell
+    bench.send_signal(signal.SIGINT)
+    out, err = bench.communicate(timeout=60)
+    assert bench.returncode == 130, err
+    assert re.fullmatch(r"attn-bench: stopped; what \d+ measurements found is in out\n", err)
+    statuses = [one["status"] for one in read(tmp_path)["cells"]]
+    assert set(statuses) == {"ok", "not measured"}
+    assert "not measured" in out
+    assert (tmp_path / "out" / "bench.png").exists()
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["models=[nome]"], r"unknown model 'nome'; choose from .*gated.*none"),
+        (["models=[]"], "models=.* is empty"),
+        (["models=[gated,gated]"], "twice"),
+        (["models=[{name:self_attention,heads:3}]", "channels=64"], "self_attention heads=3: .* does not divide"),
+        (["models=[{name:gated,per:row}]"], "gated.per=row does not fit; .* pixel"),
+        (["models=[{name:gated,heads:3}]"], "unknown setting gated.heads"),
+        (["sizes=[0]"], "sizes=0 .* at least 1"),
+        (["sizes=[8,x]"], "sizes=x does not fit; it takes an integer"),
+        (["sizes=[8,16]", "channels=[4,4,4]"], "do not pair"),
+        (["sizes=[8,8]", "channels=4"], "twice"),
+        (["channels=[0,4]"], "channels=0 .* at least 1"),
+        (["batch=0"], "batch=0 .* at least 1"),
+        (["rounds=0"], "rounds=0 .* at least 1"),
+        (["scaling=true", "points=1"], "points=1 .* at least 2"),
+        (["scaling=true", "sizes=[8,16]"], "points=3 needs as many sizes"),
+        (["scaling=true", "sizes=[2,4,8]", "channels=[1,2,3]"], "same channels"),
+        (["time_limit=0"], "time_limit=0.* above 0"),
+        (["memory_limit=much"], "memory_limit=much does not fit"),
+        (["device.precision=float16"], "device.precision=float16 is not a choice"),
+        (["device.threads=0"], "device.threads=0 .* at least 1"),
+        (["runs=[nowhere]"], "nowhere has no result.json"),
+        (["sizee=[8]"], "unknown setting 'sizee' .*sizes"),
+        (["-m", "batch=1"], "no option -m"),
+        (["models=[none]", "output=file/below"], "cannot write to the output folder file/below"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_bad_input(
+    bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.setattr(process, "start", lambda *_: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    ended = bench("device=cpu", *words)
+    assert ended.code == 2, ended.err
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert re.match(f"attn-bench: .*{said}", ended.err), ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_settings_of_the_file_and_of_the_help() -> None:
+    compose.register()
+    written = yaml.safe_load((compose.CONF / "bench.yaml").read_text())
+    plain = compose.bench([])
+    assert settings.places(plain) == [(32, 64), (8, 256)]
+    assert settings.batch(plain) == 128
+    growing = compose.bench(["scaling=true", "batch=4"])
+    assert settings.places(growing) == [(side, 64) for side in (8, 16, 32, 64, 128)]
+    assert settings.batch(growing) == 4
+    for key, value in written.items():
+        if key not in ("defaults", "modes"):
+            assert re.search(rf"^{key}=", HELP, re.MULTILINE), key
+            assert getattr(plain, key) == value
+
+
+# The picture
+
+
+def made(labels: list[str], sides: list[int]) -> list[Outcome]:
+    found = []
+    for number, label in enumerate(labels):
+        for side in sides:
+            one: dict[str, Any] = {"forward_seconds": [1e-3], "training_seconds": [1e-6 * side**2 * (number + 1)]}
+            one |= {"forward_bytes": [1], "training_bytes": 100 * side**2 + number, "status": "ok", "reason": ""}
+            found.append(Outcome(Cell(Arm(label, {}), side, 64), 1, [one]))
+    return found
+
+
+def test_thirty_lines_can_be_told_apart_and_their_legend_fits(tmp_path: Path) -> None:
+    labels = [f"mechanism_with_a_name_{number}" for number in range(30)]
+    outcomes = made(labels, [8, 16, 32])
+    outcomes[-1].rounds[0] |= {"status": "out of memory"}
+    figure = picture.draw(outcomes, [], "a title")
+    time_axis, memory_axis = figure.axes
+    assert len(time_axis.lines) == len(memory_axis.lines) == 30
+    assert len({(matplotlib.colors.to_hex(line.get_color()), line.get_linestyle()) for line in time_axis.lines}) == 30
+    assert np.asarray(time_axis.lines[2].get_ydata()) == pytest.approx([1e-3 * side**2 * 3 for side in (8, 16, 32)])
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    # In the order in which the lines end, with what went wrong.
+    assert texts == ["mechanism_with_a_name_29 (out of memory at 32x32)", *reversed(labels[:29])]
+    figure.savefig(tmp_path / "bench.png")
+    box, page = legend.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
+    assert box.x0 >= memory_axis.get_window_extent().x1
+
+
+def test_accuracy_of_finished_runs(tmp_path: Path) -> None:
+    """Two seeds of one model are one point, with their mean."""
+    common = {"backbone": "fast", "dataset": "digits", "macs": 10, "train_seconds": 2.0}
+    runs = []
+    for number, (model, accuracy) in enumerate((("gated", 0.5), ("gated", 0.7), ("none", 0.4))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps({"model": model, "test_accuracy": accuracy, **common}))
+        runs.append(str(folder))
+    figure = picture.draw(made(["gated", "none"], [8, 16]), picture.read_runs(runs), "a title")
+    assert len(figure.axes) == 4
+    for axis, cost in ((figure.axes[2], 10), (figure.axes[3], 2.0)):
+        shown = {text.get_text(): text.xy for text in axis.texts if isinstance(text, Annotation)}
+        assert shown["gated (2)"] == pytest.approx((cost, 60))
+        assert shown["none (1)"] == pytest.approx((cost, 40))
+
+
+def test_numbers_in_the_table() -> None:
+    assert [report.short(value, 1e-3) for value in (None, 0, 1.23456e-6, 0.0123456, 0.123456, 12.3456)] == [
+        "-",
+        "0",
+        "0.001",
+        "12.35",
+        "123",
+        "12,346",
+    ]
