@@ -2,6 +2,7 @@
 claims there. A new mechanism is found by itself; without its formula one test fails and says where to write it."""
 
 import importlib
+import inspect
 import itertools
 from pathlib import Path
 from types import ModuleType
@@ -95,6 +96,16 @@ def noise(*shape: int) -> Tensor:
 def test_every_mechanism_has_its_yaml() -> None:
     assert len(ATTENTION) >= 3
     assert set(YAML_FILES) == set(ATTENTION)
+
+
+@pytest.mark.parametrize("name", sorted(ATTENTION))
+def test_the_yaml_has_the_classs_own_defaults(name: str) -> None:
+    """So that a mechanism made from Python, or named by another, is the one that the command line trains."""
+    values = yaml.safe_load(YAML_FILES[name].read_text())
+    parameters = inspect.signature(ATTENTION[name]).parameters.values()
+    own = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    assert own.keys() == values.keys() - {"name"}
+    assert all(value == values[key] or (value, values[key]) == (None, {}) for key, value in own.items())
 
 
 @pytest.mark.parametrize("name", sorted(ATTENTION))

@@ -338,6 +338,31 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("mechanism", sorted(ATTENTION))
+@pytest.mark.parametrize("network", ["article", "fast", "resnet20"])
+def test_every_mechanism_learns_in_every_backbone(network: str, mechanism: str) -> None:
+    """With the mechanism in each stage eight images begin to be learned by heart, which moves each mechanism."""
+    torch.manual_seed(0)
+    model = make(network, mechanism, size=(16, 16))
+    images, labels = torch.randn(8, 3, 16, 16), torch.arange(8) % 7
+    before = {name: value.detach().clone() for name, value in model.named_parameters() if "attention" in name}
+    optimizer = torch.optim.Adam((value for value in model.parameters() if value.requires_grad), 2e-3)
+    losses = []
+    for _ in range(12):
+        loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.95 * losses[0]
+    moved: dict[str, bool] = {}
+    for name, value in model.named_parameters():
+        if name in before:
+            slot = name.partition("attention_")[0]
+            moved[slot] = moved.get(slot, False) or not torch.equal(before[name], value)
+    assert all(moved.values()), moved
+
+
 def test_stochastic_depth_grows_to_its_share_at_the_last_branch() -> None:
     for network, share in (("resnet18", 0.2), ("fast3", 0.2)):
         found = [module.p for module in make(network).modules() if isinstance(module, StochasticDepth)]
