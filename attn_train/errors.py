@@ -63,4 +63,9 @@ def expected(error: BaseException) -> AttnTrainError | None:
             "out of memory; use a smaller train.batch_size, or the same one computed in parts: "
             "train.accumulate=2 (4, 8, ...)"
         )
+    if "Expected more than 1 value per channel when training" in text:
+        return ConfigError(
+            "batch normalisation met a batch, or a part of one, of a single image on a map of one pixel; choose "
+            "another train.batch_size or train.accumulate, or say train.drop_last=true"
+        )
     return None

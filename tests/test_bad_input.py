@@ -188,6 +188,13 @@ def test_hostile_target(train: Command, tmp_path: Path, word: str) -> None:
     assert left_in(tmp_path) == []
 
 
+def test_a_single_image_where_a_mechanism_normalises_over_the_batch(train: Command) -> None:
+    words = ("model=srm", "train.drop_last=false", "train.batch_size=127", "train.accumulate=1", "train.max_steps=null")
+    ended = train(*SMALL, *words)
+    assert ended.code == 2
+    check_line(ended.err, "attn-train", ("single image", "train.batch_size", "train.drop_last=true"))
+
+
 def test_data_that_is_not_there(train: Command) -> None:
     ended = train("dataset=cifar10", "dataset.download=false", "dataset.root=data")
     assert ended.code == 3

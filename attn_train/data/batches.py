@@ -57,12 +57,26 @@ class TrainBatches:
     order_seed: int
     augment_seed: int
 
+    def count(self, epoch: int) -> int:
+        """Return the number of images shown in `epoch` (from 0), an unfilled last batch included."""
+        count = len(self.split.labels)
+        return count - pruned_count(count, self.prune) if self.prunes(epoch) else count
+
     def steps(self, epoch: int) -> int:
         """Return the number of batches of `epoch` (from 0)."""
-        count = len(self.split.labels)
-        if self.prunes(epoch):
-            count -= pruned_count(count, self.prune)
+        count = self.count(epoch)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def steps_at(self, epochs: int, max_steps: int | None) -> dict[int, int]:
+        """Return the number of batches at each side of the images in a run of `epochs`, or of `max_steps` batches."""
+        steps: dict[int, int] = {}
+        left = sum(map(self.steps, range(epochs))) if max_steps is None else max_steps
+        for epoch, side in zip(range(epochs), self.sides, strict=True):
+            taken = min(left, self.steps(epoch))
+            left -= taken
+            if taken:
+                steps[side] = steps.get(side, 0) + taken
+        return steps
 
     def prunes(self, epoch: int) -> bool:
         return self.prune > 0 and epoch >= self.prune_from
