@@ -100,7 +100,7 @@ def test_every_mechanism_goes_with_every_backbone(model: str, backbone: str) -> 
 
 def test_a_datasets_own_recipe_becomes_the_runs() -> None:
     config = composed("dataset=cifar10")
-    assert (config.train.epochs, config.train.batch_size, config.eval.views) == (10, 2000, 6)
+    assert (config.train.epochs, config.train.batch_size, config.eval.views) == (13, 1000, 6)
     config = composed("dataset=cifar10", "train.epochs=7")
     assert config.train.epochs == 7
 

@@ -116,7 +116,7 @@ def test_metrics_end_at_the_result(attention_run: Path) -> None:
 def test_learning_rate_follows_the_schedule(attention_run: Path) -> None:
     """The default schedule falls in a straight line to nothing, from muon's rate."""
     rates = [row["lr"] for row in metrics_of(attention_run) if row["kind"] == "train"]
-    assert rates == pytest.approx([0.24, 0.18, 0.12, 0.06])
+    assert rates == pytest.approx([0.17, 0.1275, 0.085, 0.0425])
 
 
 def read_events(run: Path) -> EventAccumulator:
