@@ -15,6 +15,7 @@ from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
 from attn_train.bench.settings import BenchConfig
 from attn_train.config import Config, DatasetConfig
+from attn_train.control import widths
 from attn_train.data import DATASETS
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
@@ -75,10 +76,13 @@ def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
 
 
 def make_normalization(config: DatasetConfig, channels: int) -> Normalization:
-    def per_channel(values: list[float]) -> torch.Tensor:
-        return torch.tensor(values * channels if len(values) == 1 else values)
+    return per_channel_normalization(config.mean, config.deviation, channels)
 
-    return Normalization(per_channel(config.mean), per_channel(config.deviation))
+
+def per_channel_normalization(mean: list[float], deviation: list[float], channels: int) -> Normalization:
+    """Return the normalisation by one number for all channels, or by one for each."""
+    tensors = [torch.tensor(one * channels if len(one) == 1 else one) for one in (mean, deviation)]
+    return Normalization(*tensors)
 
 
 def make_batches(config: Config, split: Split, normalization: Normalization, classes: int) -> TrainBatches:
@@ -110,11 +114,29 @@ def make_batches(config: Config, split: Split, normalization: Normalization, cla
     return batches
 
 
-def make_model(config: Config, channels: int, classes: int) -> Backbone:
-    """Make the network with its attention for images of so many channels, its weights drawn from torch's global
-    generator."""
-    mechanism, model_options = choose("model", ATTENTION, config.model)
+def plain_network(config: Config) -> Config:
+    """Return the configuration whose network a run trains: of a control, whose width is decided, the plain one."""
+    if config.control == "none":
+        return config
     backbone, backbone_options = choose("backbone", BACKBONES, config.backbone)
+    base = backbone.stage_widths(options.bind("backbone", backbone, backbone_options))
+    section = config.backbone | {backbone.widths_option: widths.resolve(base, config.control_width)}
+    return replace(config, model={"name": "none"}, backbone=section, control="none", control_width=None)
+
+
+def make_model(config: Config, channels: int, classes: int) -> Backbone:
+    """Make the network with its attention, or the plain one of a control, for images of so many channels, its weights
+    drawn from torch's global generator."""
+    config = plain_network(config)
+    return make_network(config.model, config.backbone, config.dataset.image_size, channels, classes)
+
+
+def make_network(
+    model: dict[str, Any], section: dict[str, Any], image_size: int, channels: int, classes: int
+) -> Backbone:
+    """Make the network that the sections `model` and backbone (`section`) say."""
+    mechanism, model_options = choose("model", ATTENTION, model)
+    backbone, backbone_options = choose("backbone", BACKBONES, section)
     model_options = options.bind("model", mechanism, model_options)
     backbone_options = options.bind("backbone", backbone, backbone_options)
 
@@ -122,17 +144,18 @@ def make_model(config: Config, channels: int, classes: int) -> Backbone:
         try:
             return mechanism(width, size=size, **model_options)
         except ValueError as error:
-            raise ConfigError(f"model={config.model['name']}: {error}") from error
+            raise ConfigError(f"model={model['name']}: {error}") from error
 
-    size = (config.dataset.image_size, config.dataset.image_size)
+    size = (image_size, image_size)
     try:
         return backbone(channels, size, classes, attention, **backbone_options)
     except ValueError as error:
-        raise ConfigError(f"backbone={config.backbone['name']}: {error}") from error
+        raise ConfigError(f"backbone={section['name']}: {error}") from error
 
 
 def architecture(config: Config, dataset: Dataset) -> str:
     """Name what decides the function that a run's network computes, but for its parameters."""
+    config = plain_network(config)
     channels, classes = dataset.train.images.shape[1], len(dataset.classes)
     return json.dumps([config.model, config.backbone, config.dataset.image_size, channels, classes])
 
@@ -216,6 +239,7 @@ def check(config: Config) -> None:
     """Raise for anything wrong that can be seen before data is downloaded or decoded and anything is written."""
     source = make_source(config.dataset)
     schedule_options(config)
+    config = replace(config, control="none", control_width=None)  # what a control is to match must work
     with torch.device("meta"):
         model = make_model(config, source.channels, len(source.classes))
     check_resolution(decide_resolution(config), model, source.channels)

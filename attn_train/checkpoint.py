@@ -3,19 +3,23 @@ beside it.
 
 A checkpoint is written to a temporary file, flushed to the disk and renamed. It is believed only if its SHA-256
 stands in one of the JSON files, because torch.load accepts a flipped bit. Only tensors and plain values are stored,
-and no pickle is trusted.
+and no pickle is trusted. One of another VERSION is refused, older or newer: what it lacks could only be guessed. It is
+read by the version of the program that wrote it, which result.json names.
 """
 
 import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from attn_train.errors import CheckpointError, ResourceError
+from attn_train.durable import not_written, sync_folder, write_durably
+from attn_train.errors import CheckpointError, ResourceError, expected
 
 VERSION = 2
 
@@ -27,54 +31,56 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_durably(path: Path, write: Any) -> None:
-    """Call `write(file)` on a new file and give it its name `path` only once it is on the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ResourceError(
-            f"could not write {path}: {error.strerror or error}; "
-            f"free some space and go on with resume={path.parent.parent}"
-        ) from error
-    sync_folder(path.parent)
-
-
 def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]) -> None:
     """Save `state` as `name`.pt in `folder`, with `summary` and its digest in `name`.json.
 
     A `last` that was there becomes `previous`, and is dropped only when the new one is complete. The order of the
     renames leaves at every moment a checkpoint whose digest is in some JSON file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     new, new_json = folder / f"{name}.new.pt", folder / f"{name}.new.json"
+    try:
+        # Not its parents: where somebody deleted the run folder, a new one would hold a run without its beginning.
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise not_written(new, error) from error
     if new_json.exists() and not new.exists():
         # A kill between the last two renames: finish them, or the digest of a sound checkpoint would be overwritten.
         os.replace(new_json, folder / f"{name}.json")
-    write_durably(new, lambda file: torch.save({**state, "version": VERSION}, file))
-    text = json.dumps({**summary, "version": VERSION, "sha256": sha256(new)}, indent=2) + "\n"
-    write_durably(new_json, lambda file: file.write(text.encode()))
+    try:
+        write_durably(new, lambda file: torch.save({**state, "version": VERSION}, file))
+        text = json.dumps({**summary, "version": VERSION, "sha256": sha256(new)}, indent=2) + "\n"
+        write_durably(new_json, lambda file: file.write(text.encode()))
+    except ResourceError:
+        # In this order: a JSON file alone is taken for one whose checkpoint has its name already.
+        new_json.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+        raise
+    put_in_place(folder, name)
+
+
+def put_in_place(folder: Path, name: str) -> None:
+    """Give a complete new checkpoint its name; a `last` that was there becomes `previous`."""
     if name == "last" and (folder / "last.pt").exists():
         if (folder / "last.json").exists():
             os.replace(folder / "last.json", folder / "previous.json")
         os.replace(folder / "last.pt", folder / "previous.pt")
-    os.replace(new, folder / f"{name}.pt")
-    os.replace(new_json, folder / f"{name}.json")
+    os.replace(folder / f"{name}.new.pt", folder / f"{name}.pt")
+    os.replace(folder / f"{name}.new.json", folder / f"{name}.json")
     sync_folder(folder)
+
+
+def clean(folder: Path) -> None:
+    """Finish what a kill interrupted: a complete new checkpoint gets its name, what is incomplete is removed."""
+    for path in folder.glob("*.tmp"):
+        path.unlink()
+    for name in ("last", "best"):
+        new, new_json = folder / f"{name}.new.pt", folder / f"{name}.new.json"
+        if new_json.exists() and not new.exists():
+            os.replace(new_json, folder / f"{name}.json")
+        elif new_json.exists() and sha256(new) in known_digests(folder):
+            put_in_place(folder, name)
+        for path in (new_json, new):
+            path.unlink(missing_ok=True)
 
 
 def known_digests(folder: Path) -> set[str]:
@@ -122,6 +128,18 @@ def read(path: Path) -> dict[str, Any]:
     if version != VERSION:
         raise CheckpointError(f"{path} has format version {version}; this program reads version {VERSION}")
     return dict(state)
+
+
+@contextmanager
+def believed(folder: Path) -> Iterator[None]:
+    """Turn what a checkpoint lacks, or has in another form, into CheckpointError: its digest says only who wrote it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        if expected(error) is not None:  # out of memory
+            raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(f"the checkpoint in {folder} does not fit this run ({reason}); train again") from error
 
 
 def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from attn_train import compose, errors
 from attn_train.bench.help import HELP
+from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.config import Config
+from attn_train.interrupt import end_on_sigterm
+from attn_train.lock import locked
+from attn_train.study.arms import words_of
+from attn_train.study.help import HELP as STUDY_HELP
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ def exit_codes(command: str) -> Iterator[None]:
     # Whoever closes our output (| head) does not want to hear that a line could not be written.
     logging.raiseExceptions = False
     try:
+        end_on_sigterm()
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -98,13 +104,16 @@ def plan(arguments: list[str]) -> Plan:
         raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
     # From here on with torch, which takes seconds to import.
     from attn_train import build
+    from attn_train.control import matching
 
     configs = [build.decide_resolution(config) for config in configs]
-    for config in configs:
-        build.check(config)
     folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
     if not multirun:
-        compose.continued(folder, configs[0])
+        configs = [compose.continued(folder, configs[0])]
+    for config in configs:
+        build.check(config)
+        matching.check_control(config)
+    compose.check_folders([str(one.hydra.sweep.subdir) for one in composed] if multirun else [])
     return Plan(arguments, multirun, folder, claim(folder))
 
 
@@ -127,7 +136,9 @@ def give_up(planned: Plan) -> None:
     """Remove the folder made for a run that failed before it began (data not found, say)."""
     if planned.multirun or planned.folder not in planned.created or (planned.folder / "config.yaml").exists():
         return
-    shutil.rmtree(planned.folder, ignore_errors=True)
+    # Another process may have begun in it meanwhile: then it is not ours to remove.
+    with suppress(errors.ConfigError, OSError), locked(planned.folder):
+        shutil.rmtree(planned.folder, ignore_errors=True)
     for path in planned.created:
         with suppress(OSError):  # not empty: another run's folder is in it by now
             path.rmdir()
@@ -141,12 +152,13 @@ def job(composed: DictConfig) -> float:
     folder = shortest(Path(hydra_config.runtime.output_dir))
     config = build.decide_resolution(configuration_of(composed, list(hydra_config.overrides.task)))
     config = compose.continued(folder, config)
+    references = compose.from_environment(composed if composed.resume is None else compose.read_saved(folder))
     keep_hydra_files(folder, composed, hydra_config)
     if hydra_config.mode != RunMode.MULTIRUN:
-        return result.objective(run.train(config, folder))
+        return result.objective(run.train(config, folder, references))
     if "BasicSweeper" not in str(hydra_config.sweeper.get("_target_")) and not config.dataset.val_size:
         log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
-    return sweep.run_job(config, folder)
+    return sweep.run_job(config, folder, references)
 
 
 def shortest(path: Path) -> Path:
@@ -156,13 +168,15 @@ def shortest(path: Path) -> Path:
 
 def keep_hydra_files(folder: Path, composed: DictConfig, hydra_config: Any) -> None:
     """Write Hydra's usual .hydra/ folder; a run that goes on keeps its first."""
-    target = folder / ".hydra"
+    target, unfinished = folder / ".hydra", folder / ".hydra.tmp"
     if target.exists():
         return
-    target.mkdir(parents=True)
-    OmegaConf.save(composed, target / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": hydra_config}), target / "hydra.yaml")
-    OmegaConf.save(hydra_config.overrides.task, target / "overrides.yaml")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(composed, unfinished / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": hydra_config}), unfinished / "hydra.yaml")
+    OmegaConf.save(hydra_config.overrides.task, unfinished / "overrides.yaml")
+    with suppress(OSError):  # another process was faster
+        unfinished.rename(target)
 
 
 def train() -> None:
@@ -231,6 +245,31 @@ def bench() -> None:
         main(config, claim)
 
 
+def compare() -> None:
+    """Run the command attn-compare."""
+    compose.register()
+    with exit_codes("attn-compare"):
+        if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+            print(COMPARE_HELP)
+            return
+        from attn_train.compare.command import main
+
+        main(sys.argv[1:], claim)
+
+
+def study() -> None:
+    """Run the command attn-study."""
+    compose.register()
+    with exit_codes("attn-study"):
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(STUDY_HELP)
+            return
+        config = compose.study(words_of(sys.argv[1:]))
+        from attn_train.study.command import main
+
+        main(config, claim)
+
+
 EVAL_HELP = """\
 attn-eval: test a finished run again, from its checkpoint.
 
@@ -240,6 +279,7 @@ run=RUN               a run's folder, outputs/DATE/TIME_MODEL_DATASET_ID
 checkpoint=last       or best: the best on validation images, where the run had some
 split=test            or train, val
 image=PATH            instead: name what is on a picture, or on each picture in a folder, and draw the attention over it
+export=FILE           instead: write the network to FILE.safetensors, which any program reads without running code
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 
 Any other setting of the run can be given too: another place for its data (dataset.root=PATH), other data

@@ -22,11 +22,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attn_train import config as configuration
+from attn_train import config as configuration, guard
 from attn_train.bench.settings import BenchConfig, check_ranges as check_bench
+from attn_train.compare.settings import CompareConfig, check_ranges as check_compare
 from attn_train.config import Config
+from attn_train.control.widths import label
 from attn_train.errors import ConfigError
 from attn_train.explain import explain
+from attn_train.study.settings import StudyConfig, check_ranges as check_study
 
 HERE = Path(__file__).resolve().parent
 # In a wheel conf/ travels inside the package; in a clone it stands beside it.
@@ -36,6 +39,8 @@ STARTED = datetime.now()
 SHORT_ID = secrets.token_hex(3)
 
 GROUPS = tuple(sorted(path.name for path in CONF.iterdir() if path.is_dir()))
+# The groups of the other commands, by the name of their configuration.
+OTHER_GROUPS: dict[str, tuple[str, ...]] = {"bench": ("device",), "study": (), "compare": ()}
 
 # What resume=RUN may change of a run.
 RESUMABLE = ("train.epochs", "train.log_every", "device")
@@ -45,6 +50,8 @@ def register() -> None:
     """Make the schema and the resolvers of conf/config.yaml known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
+    ConfigStore.instance().store(name="compare_schema", node=CompareConfig)
+    ConfigStore.instance().store(name="study_schema", node=StudyConfig)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 
@@ -53,13 +60,14 @@ def run_folder(*, _root_: DictConfig) -> str:
     """Name the folder of a single run; a resumed run stays in its own."""
     if _root_.resume is not None:
         return str(_root_.resume)
-    return f"outputs/{STARTED:%Y-%m-%d}/{STARTED:%H-%M-%S}_{_root_.model.name}_{_root_.dataset.name}_{SHORT_ID}"
+    name = label(_root_.model.name, _root_.control)
+    return f"outputs/{STARTED:%Y-%m-%d}/{STARTED:%H-%M-%S}_{name}_{_root_.dataset.name}_{SHORT_ID}"
 
 
 def job_name(*, _root_: DictConfig) -> str:
     """Name the folder of a sweep's job by its configuration, so that the same job finds the same folder again."""
     digest = configuration.digest(plain(_root_))
-    return f"{_root_.model.name}_{_root_.dataset.name}_seed{_root_.seed}_{digest[:8]}"
+    return f"{label(_root_.model.name, _root_.control)}_{_root_.dataset.name}_seed{_root_.seed}_{digest[:8]}"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -80,13 +88,27 @@ def to_config(config: DictConfig) -> Config:
     return checked
 
 
+def from_environment(config: DictConfig) -> dict[str, str]:
+    """Return the settings that say where things lie and take it from the environment, dotted, as they were given."""
+    raw = configuration.flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    given = {key: str(raw.get(key)) for key in configuration.NOT_IDENTITY}
+    return {key: text for key, text in given.items() if "${oc.env:" in text}
+
+
 def parse(arguments: list[str]) -> Namespace:
-    """Parse a command line as Hydra does."""
-    return get_args_parser().parse_args(arguments)
+    """Parse a command line as Hydra does; raise ConfigError for an option that is not safe."""
+    options = get_args_parser().parse_args(arguments)
+    guard.check_options(options)
+    return options
 
 
 def asks_only(options: Namespace) -> bool:
-    """Say whether a command line wants an answer (help, the configuration, completion) rather than a run."""
+    """Say whether a command line wants an answer (help, the configuration, completion) rather than a run.
+
+    Raises ConfigError where that answer is about a configuration that is wrong.
+    """
+    if (options.cfg or options.info) and not options.multirun:
+        compose(options.overrides, options)
     asked = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun")
     return any(getattr(options, name, None) for name in asked)
 
@@ -103,15 +125,21 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
     if options.config_dir:
         overrides = [*overrides, f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"]
     check_form(overrides)
+    guard.check_search_path(overrides, folder / f"{options.config_name or 'config'}.yaml")
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name="attn-train"):
             composed = hydra.compose(options.config_name or "config", overrides, return_hydra_config=True)
+            guard.check(composed)
             plain(composed)
             return composed
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        if options.config_name == "bench":
-            raise ConfigError(explain(error, ("device",), partial(settings, "bench"))) from error
+    except (AttributeError, TypeError, KeyError, IndexError) as error:  # Hydra's own words for a value of a wrong form
+        given = " ".join(overrides)
+        raise ConfigError(f"a value has not the form that its setting takes ({error}), in: {given}") from error
+    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
+        if options.config_name in OTHER_GROUPS:
+            groups = OTHER_GROUPS[options.config_name]
+            raise ConfigError(explain(error, groups, partial(settings, options.config_name))) from error
         raise ConfigError(explain(error, GROUPS, settings)) from error
     finally:
         GlobalHydra.instance().clear()
@@ -123,7 +151,7 @@ def check_form(overrides: list[str]) -> None:
     for one in overrides:
         try:
             parser.parse_overrides([one])
-            well_formed = not one.startswith("=")
+            well_formed = not one.lstrip("+~").startswith("=")
         except HydraException:
             well_formed = False
         if not well_formed:
@@ -162,6 +190,16 @@ def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
     return chosen
 
 
+def check_folders(names: list[str]) -> None:
+    """Raise ConfigError where two jobs of a sweep would have one folder, and so one result."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(
+            f"two jobs of the sweep would share the folder {twice[0]}: they differ only in where things lie "
+            "(dataset.root, say); make a sweep for each, with sweep=NAME"
+        )
+
+
 def settings(name: str = "config") -> list[str]:
     """List every setting of the default configuration `name` by its dotted name."""
     return list(configuration.flatten(plain(compose([], parse(["--config-name", name])))))
@@ -176,6 +214,27 @@ def bench(overrides: list[str]) -> BenchConfig:
     return checked
 
 
+def compare(overrides: list[str]) -> CompareConfig:
+    """Return the settings of attn-compare, their ranges checked."""
+    values = plain(compose(overrides, parse(["--config-name", "compare"])))
+    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CompareConfig), values))
+    assert isinstance(checked, CompareConfig)
+    check_compare(checked)
+    return checked
+
+
+def study(overrides: list[str]) -> StudyConfig:
+    """Return the settings of attn-study, their ranges checked."""
+    composed = compose(overrides, parse(["--config-name", "study"]))
+    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(StudyConfig), plain(composed)))
+    assert isinstance(checked, StudyConfig)
+    check_study(checked)
+    # Unresolved: a reference to the environment among a run's words is for that run to look up.
+    words = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
+    assert isinstance(words, dict)
+    return replace(checked, arms=words["arms"], recipe=words["recipe"])
+
+
 def read_saved(folder: Path) -> DictConfig:
     """Read the configuration that a run left in `folder`; raise ConfigError where there is none."""
     path = folder / "config.yaml"
@@ -185,11 +244,14 @@ def read_saved(folder: Path) -> DictConfig:
         )
     try:
         saved = OmegaConf.load(path)
-        config = OmegaConf.merge(OmegaConf.structured(Config), saved)
+        # Runs of before there were controls are none.
+        config = OmegaConf.merge(OmegaConf.structured(Config), {"control": "none", "control_width": None}, saved)
+        lacking = sorted(OmegaConf.missing_keys(config))
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error
     assert isinstance(config, DictConfig)
-    if lacking := sorted(OmegaConf.missing_keys(config)):
+    guard.check_saved(config, path)
+    if lacking:
         raise ConfigError(
             f"{path} lacks {', '.join(lacking)}: another version of this program wrote it; use that one, or train again"
         )
@@ -240,6 +302,8 @@ def continued(folder: Path, config: Config) -> Config:
     if not (folder / "config.yaml").exists():
         return config
     saved = to_config(read_saved(folder))
+    if config.control_width is None:
+        config = replace(config, control_width=saved.control_width)
     before, now = (configuration.identity(asdict(one)) for one in (saved, config))
     free = RESUMABLE if saved.train.epochs == config.train.epochs else (*RESUMABLE, "train.resolution")
     differ = [key for key in now if before.get(key) != now[key] and not key.startswith(free)]

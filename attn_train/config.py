@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from attn_train.control.widths import CONTROLS, check as check_control, label
+from attn_train.durable import write_durably
 from attn_train.errors import ConfigError
 
 
@@ -100,6 +102,8 @@ class Config:
     schedule: dict[str, Any]
     train: TrainConfig
     eval: EvalConfig
+    control: str
+    control_width: Any  # null; a factor; once decided, a list of integers
     seed: int
     seeds: SeedsConfig
     sweep: str | None
@@ -110,6 +114,12 @@ class Config:
         own = getattr(self.seeds, purpose)
         return self.seed if own is None else int(own)
 
+    @property
+    def label(self) -> str:
+        return label(self.model["name"], self.control)
+
+
+MOST_EPOCHS = 1_000_000  # each has a number in config.yaml: its resolution
 
 # What says where a run's data and folder lie, not what the run is.
 NOT_IDENTITY = (
@@ -144,9 +154,21 @@ def digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity(values), sort_keys=True).encode()).hexdigest()
 
 
-def write(folder: Path, config: Config) -> None:
-    """Write a configuration to config.yaml in `folder`."""
-    (folder / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False))
+def write(folder: Path, config: Config, references: dict[str, str] | None = None) -> None:
+    """Write a configuration to config.yaml in `folder`.
+
+    `references` are the settings that came from the environment, dotted, as they were given: they are written so, and
+    not by their value, which may be a secret. An address is left out: it would be fetched from whoever reads the file.
+    """
+    values = asdict(config)
+    for key, given in (references or {}).items():
+        *sections, last = key.split(".")
+        section = values
+        for name in sections:
+            section = section[name]
+        section[last] = None if key == "dataset.url" else given
+    text = yaml.safe_dump(values, sort_keys=False)
+    write_durably(folder / "config.yaml", lambda file: file.write(text.encode()))
 
 
 def fit_resolution(shares: list[float], epochs: int) -> list[float]:
@@ -179,6 +201,10 @@ def check_choices(flat: dict[str, Any], choices: dict[str, tuple[Any, ...]]) -> 
 def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
+    # Sections would pass for these, which take values of more than one type.
+    for key in ("device.channels_last", "device.compile", "train.resolution", "control_width"):
+        if key not in flat:
+            raise ConfigError(f"{key} takes one value, and has no settings of its own")
     at_least = {
         "seed": 0,
         "seeds.init": 0,
@@ -204,6 +230,8 @@ def check_ranges(config: Config) -> None:
     for key, least in at_least.items():
         if flat[key] is not None and flat[key] < least:
             raise ConfigError(f"{key}={flat[key]} is out of range; it must be at least {least}")
+    if config.train.epochs > MOST_EPOCHS:
+        raise ConfigError(f"train.epochs={config.train.epochs} is out of range; it must be at most {MOST_EPOCHS}")
     for key in ("seed", "seeds.init", "seeds.order", "seeds.augment"):
         if flat[key] is not None and flat[key] >= 2**63:
             raise ConfigError(f"{key}={flat[key]} is out of range; it must be below 2^63")
@@ -211,9 +239,11 @@ def check_ranges(config: Config) -> None:
         "dataset.augment.flip": ("none", "random", "alternating"),
         "dataset.augment.policy": ("none", "randaugment", "trivialaugment"),
         "eval.views": (1, 2, 6),
+        "control": CONTROLS,
         **DEVICE_CHOICES,
     }
     check_choices(flat, choices)
+    check_control(config.control, config.control_width, config.model["name"])
     if not 0 <= config.train.label_smoothing < 1:
         raise ConfigError(f"train.label_smoothing={config.train.label_smoothing} must be at least 0 and below 1")
     if not 0 <= config.train.prune < 0.5:

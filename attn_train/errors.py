@@ -1,6 +1,7 @@
 """The ways a run can end badly: one exception class for each exit code, each message one clear line."""
 
 import errno
+import re
 
 
 class AttnTrainError(Exception):
@@ -58,7 +59,8 @@ def expected(error: BaseException) -> AttnTrainError | None:
         where = error.filename or error
         return ResourceError(f"no space left on the disk ({where}); free some and run the command again")
     text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+    starved = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if starved or re.search("out of memory|can't allocate memory|bad allocation|bad_alloc", text, re.IGNORECASE):
         return ResourceError(
             "out of memory; use a smaller train.batch_size, or the same one computed in parts: "
             "train.accumulate=2 (4, 8, ...)"

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from attn_train import build, checkpoint, compose, device as devices, pictures, result
+from attn_train import build, checkpoint, compose, device as devices, export, pictures, result
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
@@ -47,14 +47,15 @@ class Trained:
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the command's own words (run, checkpoint, split, image) and the overrides of the run's settings."""
+    """Return the command's own words (run, checkpoint, split, image, export) and the overrides of the run's
+    settings."""
     own: dict[str, str] = {"checkpoint": "last", "split": "test"}
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
-        if key in ("run", "checkpoint", "split", "image"):
+        if key in ("run", "checkpoint", "split", "image", "export"):
             own[key] = value
         else:
             overrides.append(argument)
@@ -78,7 +79,14 @@ def main(arguments: list[str]) -> None:
         key: getattr(saved.dataset, key) for key in ("image_size", "mean", "deviation") if f"dataset.{key}" not in given
     }
     config = replace(config, dataset=replace(config.dataset, **kept))
+    if "export" in own:
+        export.check_target(Path(own["export"]))
     trained = Trained(folder, own["checkpoint"], config)
+    if "export" in own:
+        target = Path(own["export"])
+        export.write(target, trained.model, config, trained.channels, trained.classes, trained.step)
+        log.info("weights after step %d, with what they belong to: %s", trained.step, target)
+        return
     if "image" in own:
         name_pictures(trained, Path(own["image"]))
         return

@@ -1,9 +1,12 @@
 """Stopping at the next step when a signal asks for it, instead of in the middle of one."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from attn_train.errors import Interrupted
 
 
 class Stop:
@@ -16,6 +19,16 @@ class Stop:
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the command with its own line and exit code wherever no step is there to wait for."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Interrupted("stopped by SIGTERM; the same command again goes on", 128 + number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handle)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attn_train import config as configuration, cost
+from attn_train import config as configuration, cost, identity
 from attn_train.device import peak_memory_bytes
+from attn_train.durable import write_durably
 from attn_train.loop import Evaluation
 from attn_train.speed import Speed
 
@@ -26,7 +26,16 @@ log = logging.getLogger(__name__)
 def read(folder: Path) -> dict[str, Any] | None:
     """Return the result of the run in `folder`, or None if it has not finished."""
     path = folder / "result.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "epochs" not in found:
+        log.warning("%s is damaged: the run counts as unfinished", path)
+        return None
+    return found
 
 
 def discard(folder: Path) -> None:
@@ -67,6 +76,7 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
     images = run.splits["test"].images
     found = {
         "model": config.model["name"],
+        "control": config.control,
         "backbone": config.backbone["name"],
         "dataset": config.dataset.name,
         "seed": config.seed,
@@ -87,16 +97,17 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
         "commit": commit(),
         "data_digest": run.dataset.digest,
         "config_digest": configuration.digest(asdict(config)),
+        **identity.summary(asdict(config), run.device.precision),
     }
     if "val" in run.splits:
         found["val_accuracy"] = run.evaluate("val", config.eval.views).accuracy
-    predictions = run.folder / "predictions.npz"
-    np.savez_compressed(
-        predictions, logits=final.logits.numpy(), labels=final.labels.numpy(), index=np.arange(final.total)
+    logits, labels, index = final.logits.numpy(), final.labels.numpy(), np.arange(final.total)
+    write_durably(
+        run.folder / "predictions.npz",
+        lambda file: np.savez_compressed(file, logits=logits, labels=labels, index=index),
     )
-    temporary = run.folder / "result.json.tmp"
-    temporary.write_text(json.dumps(found, indent=2) + "\n")
-    os.replace(temporary, run.folder / "result.json")
+    text = json.dumps(found, indent=2) + "\n"
+    write_durably(run.folder / "result.json", lambda file: file.write(text.encode()))
     return found
 
 

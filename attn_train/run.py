@@ -13,11 +13,12 @@ from attn_train import build, checkpoint, config as configuration, device as dev
 from attn_train.average import WeightAverage
 from attn_train.backbones.backbone import Backbone
 from attn_train.config import Config
+from attn_train.control.matching import decide_control
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
 from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
-from attn_train.errors import ConfigError, NotFiniteError
+from attn_train.errors import CheckpointError, ConfigError, NotFiniteError
 from attn_train.fit import finish_tracking, fit
 from attn_train.interrupt import stop_on_signals
 from attn_train.lock import locked
@@ -34,7 +35,7 @@ class Run:
     """All that belongs to one run: what it trains, on what, with what, and where it writes."""
 
     def __init__(self, config: Config, folder: Path) -> None:
-        config = build.decide_resolution(config)
+        config = decide_control(build.decide_resolution(config))
         source = build.make_source(config.dataset)
         torch.manual_seed(config.seed_for("init"))
         # Before the data, which may take long to come: a wrong option shows at once.
@@ -42,13 +43,9 @@ class Run:
         splits, self.dataset = build.load_splits(config.dataset)
         normalization = build.make_normalization(config.dataset, source.channels)
         self.batches = build.make_batches(config, splits["train"], normalization, len(source.classes))
-        self.total_steps = sum(self.batches.steps(epoch) for epoch in range(config.train.epochs))
-        if config.train.max_steps is not None:
-            self.total_steps = min(self.total_steps, config.train.max_steps)
-
-        begins = [sum(self.batches.steps(one) for one in range(epoch)) for epoch in range(config.train.epochs)]
-        shapes = len({side for side, step in zip(self.batches.sides, begins, strict=True) if step < self.total_steps})
-        self.device: Device = build.decide_device(config, self.total_steps // shapes)
+        steps = self.batches.steps_at(config.train.epochs, config.train.max_steps)
+        self.total_steps = sum(steps.values())
+        self.device: Device = build.decide_device(config, self.total_steps // len(steps))
         devices.configure(self.device)
         self.config = replace(
             config,
@@ -88,6 +85,10 @@ class Run:
     def lr_factor(self, step: int) -> float:
         name, warmup, options = self.schedule
         return schedule.lr_factor(name, step, self.total_steps, warmup, options)
+
+    @property
+    def channels(self) -> int:
+        return self.dataset.train.images.shape[1]
 
     @property
     def evaluated(self) -> nn.Module:
@@ -133,7 +134,7 @@ class Run:
             "image_losses": None if self.image_losses is None else asdict(self.image_losses),
             "best_accuracy": self.best_accuracy,
             "classes": list(self.dataset.classes),
-            "channels": self.dataset.train.images.shape[1],
+            "channels": self.channels,
         }
 
     def save(self, name: str = "last") -> None:
@@ -141,6 +142,7 @@ class Run:
             "step": self.progress.step,
             "epoch": self.progress.epoch,
             "model": self.config.model["name"],
+            "control": self.config.control,
             "backbone": self.config.backbone["name"],
             "dataset": self.config.dataset.name,
             "config_digest": configuration.digest(asdict(self.config)),
@@ -149,9 +151,22 @@ class Run:
 
     def restore(self) -> bool:
         """Go on where the last sound checkpoint in the folder stood; say whether there was one."""
+        checkpoint.clean(self.checkpoints)
         state = checkpoint.load(self.checkpoints)
         if state is None:
             return False
+        with checkpoint.believed(self.checkpoints):
+            self.take_over(state)
+        return True
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Become what the checkpoint `state` says; raise for anything in it that is not this run's."""
+        before, now = (list(state["classes"]), state["channels"]), (list(self.dataset.classes), self.channels)
+        if before != now:
+            raise CheckpointError(
+                f"the checkpoint in {self.checkpoints} is of other data: classes {', '.join(before[0][:5])} and "
+                f"{before[1]} channels there, classes {', '.join(now[0][:5])} and {now[1]} channels here"
+            )
         checkpoint.load_model(self.model, state["model"], self.checkpoints)
         if self.average is not None:
             checkpoint.load_model(self.average.model, state["average"], self.checkpoints)
@@ -164,17 +179,19 @@ class Run:
             place = self.image_losses.latest.device
             self.image_losses = ImageLosses(**{name: kept.to(place) for name, kept in state["image_losses"].items()})
         self.best_accuracy = state["best_accuracy"]
-        return True
 
 
-def train(config: Config, folder: Path) -> dict[str, Any]:
-    """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result."""
+def train(config: Config, folder: Path, references: dict[str, str] | None = None) -> dict[str, Any]:
+    """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result.
+
+    `references` are the settings that came from the environment (see config.write).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        return train_alone(config, folder)
+        return train_alone(config, folder, references)
 
 
-def train_alone(config: Config, folder: Path) -> dict[str, Any]:
+def train_alone(config: Config, folder: Path, references: dict[str, str] | None) -> dict[str, Any]:
     """Do what `train` says, in a folder that no other process trains in."""
     finished = result.read(folder)
     if finished is not None and finished["epochs"] >= config.train.epochs:
@@ -188,7 +205,7 @@ def train_alone(config: Config, folder: Path) -> dict[str, Any]:
             f"train.epochs={config.train.epochs} ends before step {run.progress.step}, where {folder} stands; "
             "give it more epochs, or start a new run"
         )
-    configuration.write(folder, run.config)
+    configuration.write(folder, run.config, references)
     result.discard(folder)
     announce(run, resumed)
     tracker = Tracker(folder, run.progress.step)
@@ -210,7 +227,7 @@ def announce(run: Run, resumed: bool) -> None:
     compiled = ", compiled" if device.compile else ""
     log.info(
         "%s in %s on %s: %d training images, %d epochs, %d steps; %s, %s%s, %d threads",
-        config.model["name"],
+        config.label,
         config.backbone["name"],
         config.dataset.name,
         len(run.splits["train"].labels),

@@ -20,20 +20,28 @@ FAILURE = "failure.json"
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, folder: Path) -> float:
+def run_job(config: Config, folder: Path, references: dict[str, str] | None = None) -> float:
     """Run one job; return its accuracy, or NaN for a job that failed, after leaving in its folder why."""
     failure = folder / FAILURE
     failure.unlink(missing_ok=True)
     try:
-        return result.objective(run.train(config, folder))
-    except Exception as error:
+        return result.objective(run.train(config, folder, references))
+    # SystemExit too: Hydra would end the whole sweep by it.
+    except (Exception, SystemExit) as error:
         expected = errors.expected(error)
         if expected is None:
             log.error("%s", "".join(traceback.format_exception(error)))
         reason = str(expected or f"unexpected {type(error).__name__}: {error}")
+        if config.dataset.url and "dataset.url" in (references or {}):
+            reason = reason.replace(config.dataset.url, "dataset.url")  # which may hold a secret
         log.error("job %s failed: %s", folder.name, reason)
         left = {"reason": reason, "exit_code": expected.exit_code if expected else 1, "time": time.time()}
-        failure.write_text(json.dumps(left) + "\n")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            failure.write_text(json.dumps(left) + "\n")
+        except OSError:
+            # Without its record the table would not count it: it is told at the end of the command.
+            raise expected or error from error
         return float("nan")
 
 

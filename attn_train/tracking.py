@@ -1,10 +1,14 @@
 """What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the
 reader."""
 
+import errno
 import json
 import logging
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
+from attn_train import durable
 from attn_train.loop import Window
 
 log = logging.getLogger(__name__)
@@ -31,6 +36,12 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def report_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Report what ended a thread, but for the event file's: its error is raised again where it is written to."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
+
+
 class Tracker:
     """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes
     on."""
@@ -38,15 +49,37 @@ class Tracker:
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "metrics.jsonl"
         kept = [row for row in read_metrics(folder) if row["step"] <= step]
+        self.tested = {(row["split"], row["step"]) for row in kept if row["kind"] == "evaluation"}
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         os.replace(temporary, self.path)
         self.file = self.path.open("a")
-        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self.writer: SummaryWriter | None = None
+        if threading.excepthook is threading.__excepthook__:
+            threading.excepthook = report_thread
+        with self.events():
+            self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    @contextmanager
+    def events(self) -> Iterator[None]:
+        """Write to TensorBoard's file, or give it up: the curves are a convenience, metrics.jsonl has the numbers."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            log.warning(
+                "TensorBoard's file cannot be written (%s); the run goes on without it, metrics.jsonl has everything",
+                error,
+            )
+            self.writer = None
 
     def row(self, kind: str, step: int, **values: Any) -> None:
-        self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        self.file.flush()
+        if not os.fstat(self.file.fileno()).st_nlink:
+            raise durable.not_written(self.path, FileNotFoundError(errno.ENOENT, "gone"))
+        try:
+            self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise durable.not_written(self.path, error) from error
 
     def train(self, window: Window) -> None:
         self.row(
@@ -71,7 +104,11 @@ class Tracker:
     def evaluation(
         self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int, image_size: int
     ) -> None:
-        """Write what a test of one epoch (from 0) found, on images of the side `image_size`."""
+        """Write what a test of one epoch (from 0) found, on images of the side `image_size`; once, also where a run was
+        killed after its last test and goes on from there."""
+        if (split, step) in self.tested:
+            return
+        self.tested.add((split, step))
         self.row(
             "evaluation",
             step,
@@ -86,8 +123,9 @@ class Tracker:
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():
-            if value or not tag.startswith("speed"):
-                self.writer.add_scalar(tag, value, step)
+            if self.writer is not None and (value or not tag.startswith("speed")):
+                with self.events():
+                    self.writer.add_scalar(tag, value, step)
 
     def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
         """Write the summaries of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new
@@ -95,24 +133,37 @@ class Tracker:
         plain = {
             key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in values.items()
         }
+        if self.writer is None:
+            return
         file_writer = self.writer.file_writer
-        for summary in hparams(plain, metrics):
-            file_writer.add_summary(summary)  # type: ignore[attr-defined]
+        with self.events():
+            for summary in hparams(plain, metrics):
+                file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def image(self, tag: str, image: Tensor, step: int) -> None:
         """Write one image: uint8 (channels, height, width)."""
-        self.writer.add_image(tag, image, step)
+        if self.writer is not None:
+            with self.events():
+                self.writer.add_image(tag, image, step)
 
     def figure(self, tag: str, figure: Figure, step: int) -> None:
-        self.writer.add_figure(tag, figure, step)
+        if self.writer is not None:
+            with self.events():
+                self.writer.add_figure(tag, figure, step)
 
     def flush(self) -> None:
         self.file.flush()
-        self.writer.flush()
+        if self.writer is not None:
+            with self.events():
+                self.writer.flush()
 
     def close(self) -> None:
-        self.file.close()
-        self.writer.close()
+        # Each row was flushed as it was written: what cannot be written now was told then.
+        with suppress(OSError):
+            self.file.close()
+        if self.writer is not None:
+            with self.events():
+                self.writer.close()
 
 
 class Bar:

@@ -55,8 +55,8 @@ def loaded(folder: Path, *names: str) -> int | None:
 
 
 def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    save(tmp_path / "new" / "folder", 3)
-    assert loaded(tmp_path / "new" / "folder") == 3
+    save(tmp_path / "new", 3)
+    assert loaded(tmp_path / "new") == 3
 
 
 def test_last_becomes_previous_and_nothing_else_is_left(tmp_path: Path) -> None:

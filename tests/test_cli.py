@@ -82,6 +82,10 @@ def test_configuration_resolved(tmp_path: Path) -> None:
         ("bench", "--help"),
         ("bench", "batch=0"),
         ("bench", "sizee=[8]"),
+        ("compare", "--help"),
+        ("compare", "margin=0", "."),
+        ("study", "--help"),
+        ("study", "margin=0"),
     ],
     ids=lambda words: " ".join(words),
 )

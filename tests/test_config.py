@@ -19,9 +19,10 @@ from attn_train.errors import ConfigError
 from attn_train.optim import OPTIMIZERS
 from attn_train.schedule import SCHEDULES
 
-# bench.yaml is of another command; tests/test_bench.py composes it.
+# These are of other commands, whose tests compose them.
+OTHERS = {f"{name}.yaml" for name in compose.OTHER_GROUPS}
 FILES = sorted(
-    path.relative_to(compose.CONF).as_posix() for path in compose.CONF.rglob("*.yaml") if path.name != "bench.yaml"
+    path.relative_to(compose.CONF).as_posix() for path in compose.CONF.rglob("*.yaml") if path.name not in OTHERS
 )
 GROUPS = {
     "model": set(ATTENTION),

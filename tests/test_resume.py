@@ -56,8 +56,10 @@ def assert_same_run(run: Path, reference: Path) -> None:
             assert np.array_equal(mine[key], theirs[key]), key
     assert metrics_of(run) == metrics_of(reference)
     found, expected = (json.loads((one / "result.json").read_text()) for one in (run, reference))
-    for key in ("test_accuracy", "correct", "total", "test_loss", "val_accuracy", "config_digest", "data_digest"):
-        assert found[key] == expected[key], key
+    for key in ("train_seconds", "compile_seconds", "images_per_second", "peak_memory_bytes"):
+        assert found.pop(key) >= 0
+        assert expected.pop(key) >= 0
+    assert found == expected
 
 
 @pytest.fixture(scope="module")

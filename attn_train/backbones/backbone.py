@@ -1,7 +1,7 @@
 """What every backbone has in common."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -11,6 +11,13 @@ class Backbone(nn.Module):
 
     # Whether it takes images of another size than it was made for, as training at a lower resolution asks.
     any_size: ClassVar[bool] = True
+    # The option that takes the channels of each stage as a list: what a control makes wider.
+    widths_option: ClassVar[str] = "widths"
+
+    @classmethod
+    def stage_widths(cls, options: dict[str, Any]) -> list[int]:
+        """Return the channels of each stage with these options of the constructor."""
+        return list(options[cls.widths_option])
 
     def initialize_from(self, images: Tensor) -> None:
         """Set what depends on the data from normalised training images; nothing, unless a backbone says otherwise."""

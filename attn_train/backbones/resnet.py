@@ -1,7 +1,7 @@
 """Residual networks for small images (He et al., 2016, arXiv 1512.03385): ResNet-20 and 56 of its section 4.2, and
 ResNet-18 with a 3x3 stem instead of the 7x7 one and its pooling."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,11 +53,21 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Backbone):
-    """Build a residual network of `depth` 18, 20 or 56; `width` (channels of the first stage) None is the paper's.
+    """Build a residual network of `depth` 18, 20 or 56.
 
+    `width` is the channels of the first stage, which each further stage doubles, or a list with those of each; None is
+    the paper's.
     `drop_path` is the share of the images for which training skips the last block's branch; it grows in a straight line
     from the first block (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
     """
+
+    widths_option = "width"
+
+    @classmethod
+    def stage_widths(cls, options: dict[str, Any]) -> list[int]:
+        blocks, own_width = STAGES[options["depth"]]
+        width = own_width if options["width"] is None else options["width"]
+        return width if isinstance(width, list) else [width * 2**stage for stage in range(len(blocks))]
 
     def __init__(
         self,
@@ -67,26 +77,28 @@ class ResNet(Backbone):
         attention: AttentionFactory,
         *,
         depth: Literal[18, 20, 56],
-        width: int | None,
+        width: int | list[int] | None,
         drop_path: float,
         placement: Placement,
     ) -> None:
         super().__init__()
-        blocks, own_width = STAGES[depth]
-        width = own_width if width is None else width
-        if width < 1:
-            raise ValueError(f"width={width} is not a number of channels; it must be at least 1, or null")
+        blocks, _ = STAGES[depth]
+        widths = self.stage_widths({"depth": depth, "width": width})
+        if len(widths) != len(blocks) or min(widths) < 1:
+            raise ValueError(
+                f"width={width} is not a number of channels; it must be at least 1, or null, or a list of "
+                f"{len(blocks)}, one for each stage"
+            )
         if not 0 <= drop_path < 1:
             raise ValueError(f"drop_path={drop_path} is a share of the images: at least 0 and below 1")
         slots = Slots(
             attention, placement, len(blocks), ("branch", "before_activation", "after_activation", "parallel")
         )
-        self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(widths[0])
         stages: list[nn.Module] = []
-        channels_in = width
-        for stage, count in enumerate(blocks, start=1):
-            channels_out = width * 2 ** (stage - 1)
+        channels_in = widths[0]
+        for stage, (count, channels_out) in enumerate(zip(blocks, widths, strict=True), start=1):
             for block in range(count):
                 stride = 2 if stage > 1 and block == 0 else 1
                 size = (-(-size[0] // stride), -(-size[1] // stride))  # a padded 3x3 rounds up

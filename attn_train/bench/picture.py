@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from attn_train import result
 from attn_train.bench.outcome import Outcome
+from attn_train.control import widths
 from attn_train.errors import ConfigError
 
 COLOURS = [f"C{number}" for number in range(10)]
@@ -93,9 +94,9 @@ def trade(axis: Axes, runs: Sequence[dict[str, Any]], cost: str, title: str, loo
 
 
 def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
-    """Name a run by its model, and by its network and data where the runs differ in them."""
+    """Name a run by its model, or what it is a control of; by its network and data where the runs differ in them."""
     varied = [key for key in ("backbone", "dataset") if len({one[key] for one in runs}) > 1]
-    return " ".join([run["model"], *(run[key] for key in varied)])
+    return " ".join([widths.label(run["model"], run.get("control", "none")), *(run[key] for key in varied)])
 
 
 def faults(rows: Sequence[dict[str, Any]], label: str) -> str:

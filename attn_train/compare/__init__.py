@@ -1,0 +1,1 @@
+"""attn-compare: from run folders to a verdict: does this attention help, by how much, at what cost."""

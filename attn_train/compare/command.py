@@ -1,0 +1,46 @@
+"""attn-compare: from the words of its command line to the report."""
+
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from attn_train import compose
+from attn_train.compare import curves, page, records, report, settings
+from attn_train.compare.settings import CompareConfig
+from attn_train.compare.summary import Summary, summarize
+
+
+def output_folder(config: CompareConfig) -> Path:
+    if config.output is not None:
+        return Path(config.output)
+    started = compose.STARTED
+    return Path(f"outputs/{started:%Y-%m-%d}/{started:%H-%M-%S}_compare_{compose.SHORT_ID}")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8", errors="replace")
+    os.replace(temporary, path)
+
+
+def leave(summary: Summary, folder: Path) -> None:
+    """Write every form of the report to `folder`."""
+    write(folder / "report.md", report.markdown(summary))
+    write(folder / "report.html", page.html(summary))
+    write(folder / "compare.csv", records.to_csv(summary))
+    write(folder / "compare.json", records.to_json(summary))
+    curves.write_tensorboard(folder / "tensorboard", summary.curves)
+
+
+def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
+    """Compare the runs that `arguments` name and write the report; `claim` makes its folder or raises."""
+    paths, overrides = settings.split(arguments)
+    config = compose.compare(overrides)
+    summary = summarize(config, paths, shlex.join(["attn-compare", *arguments]))
+    folder = output_folder(config)
+    claim(folder)
+    print(report.terminal(summary))
+    leave(summary, folder)
+    print(f"\nlook at it in a browser: {folder / 'report.html'}; learning curves: tensorboard --logdir {folder}")

@@ -1,0 +1,102 @@
+"""Learning curves of an arm: mean and deviation over its runs, from their metrics.jsonl, and as runs of TensorBoard."""
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# A run logs a few thousand rows at most; a longer file is not ours.
+MOST_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One step of a curve: the mean over `n` runs and the standard deviation of one (0 for a single run)."""
+
+    step: int
+    epoch: float
+    mean: float
+    deviation: float
+    n: int
+
+
+Curves = dict[str, list[Point]]  # by TensorBoard's tags, as a run has them: accuracy/test, loss/train, ...
+
+
+def read_curves(folders: Sequence[Path]) -> Curves:
+    """Return the curves over the runs in `folders`, at the steps that all of them have."""
+    found = [one for one in map(read_values, folders) if one]
+    curves: Curves = {}
+    for tag in sorted({tag for one in found for tag in one}):
+        own = [one[tag] for one in found if tag in one]
+        points = []
+        for step in sorted(set.intersection(*(set(one) for one in own))):
+            values = [one[step][1] for one in own]
+            deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+            points.append(Point(step, own[0][step][0], statistics.fmean(values), deviation, len(values)))
+        curves[tag] = points
+    return {tag: points for tag, points in curves.items() if points}
+
+
+def read_values(folder: Path) -> dict[str, dict[int, tuple[float, float]]]:
+    """Return what a run's metrics.jsonl says, tag by tag: epoch and value of each step; a damaged line is left out."""
+    path = folder / "metrics.jsonl"
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    try:
+        lines = path.read_text(errors="replace").splitlines() if path.stat().st_size <= MOST_BYTES else []
+    except OSError:
+        return {}
+    for line in lines:
+        try:
+            row = json.loads(line)
+            split = "train" if row["kind"] == "train" else str(row["split"])
+            for name in ("loss", "accuracy"):
+                # What stands later at the same step was measured anew, or is the final test.
+                found.setdefault(f"{name}/{split}", {})[int(row["step"])] = float(row["epoch"]), float(row[name])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def shown(curves: Curves) -> tuple[str, list[Point]]:
+    """Return the tag and the points of the accuracy that was tested most often: on test images, or where a run held
+    some out on those."""
+    choices = [(tag, curves[tag]) for tag in ("accuracy/test", "accuracy/val") if tag in curves]
+    return max(choices, key=lambda one: len(one[1]), default=("accuracy/test", []))
+
+
+def folder_name(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=-]+", "_", label).strip("._")[:100] or "arm"
+
+
+def write_tensorboard(folder: Path, curves: dict[str, Curves]) -> None:
+    """Write for each arm the runs `mean`, and where it has several runs `low` and `high`, one deviation away."""
+    names: set[str] = set()
+    for label, own in curves.items():
+        name = folder_name(label)
+        while name in names:
+            name += "_"
+        names.add(name)
+        several = any(point.n > 1 for points in own.values() for point in points)
+        for run, sign in (("mean", 0), ("low", -1), ("high", 1)) if several else (("mean", 0),):
+            if own:
+                write_run(folder / name / run, own, sign)
+
+
+def write_run(folder: Path, curves: Curves, sign: int) -> None:
+    # Takes a while to import, which nobody should wait for to read that a setting is wrong.
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    writer = EventFileWriter(str(folder))
+    try:
+        for tag, points in curves.items():
+            for point in points:
+                value = Summary.Value(tag=tag, simple_value=point.mean + sign * point.deviation)
+                writer.add_event(Event(wall_time=time.time(), step=point.step, summary=Summary(value=[value])))
+    finally:
+        writer.close()

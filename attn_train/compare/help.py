@@ -1,0 +1,26 @@
+"""What attn-compare --help prints."""
+
+HELP = """\
+attn-compare: does this attention help, by how much, at what cost? An answer from finished runs.
+
+  attn-compare PATH... [SETTING=VALUE] ...
+
+PATH                  run folders, sweeps' folders, or folders of those
+margin=0.2            percentage points: a difference that is surely smaller counts as none
+baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
+bench=FOLDER          that attn-bench wrote, for time and memory; default: what the runs noted, which is rough
+images=auto           true: resample test images too; auto: where an arm has fewer than 5 seeds
+curves=50             runs of an arm that its learning curve is made of
+output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
+
+Runs are paired by seed; they must differ in nothing but the arm (mechanism, its settings, its place, control) and the
+seed. An arm helps or hurts where its difference is not chance (95 %, corrected for the number of arms), is equivalent
+where it surely lies within the margin, and is undecided otherwise: then the table says how many more seeds it wants.
+
+It leaves report.html, to look at in a browser, report.md, compare.csv, compare.json, and learning curves, mean and
+deviation over the runs of an arm, for TensorBoard.
+
+Examples
+  attn-train -m dataset=cifar10 model=none,gated,se seed=0,1,2,3,4 sweep=try
+  attn-compare outputs/try
+  attn-compare outputs/try outputs/more margin=0.1 bench=outputs/2026-01-31/12-00-00_bench_a1b2c3"""

@@ -1,0 +1,112 @@
+"""report.html: one page that opens from a file, with no network, no script and nothing in it that was not escaped."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from attn_train.compare import chart, statistics, tables
+from attn_train.compare.analysis import Comparison
+from attn_train.compare.arms import Arm, show
+from attn_train.compare.curves import shown
+from attn_train.compare.report import SHOWN_RUNS
+from attn_train.compare.summary import COSTS, Summary
+
+TEMPLATE = Path(__file__).with_name("page.html")
+# Arms in one picture: with more, lines cannot be told apart, and a forest has no end.
+MOST_CURVES = 7
+MOST_EFFECTS = 200
+
+
+def html(summary: Summary) -> str:
+    """Return the page."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    first = summary.baseline.first.result
+    rows = tables.run_rows(summary)
+    controls = tables.control_verdicts(summary) if summary.against_controls else []
+    resampled = tables.resampled(summary)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        summary=summary,
+        about=f"{first.get('dataset')}, backbone {first.get('backbone')}, {first.get('epochs')} epochs, "
+        f"{summary.total:,} test images, {len(rows) - 1} runs",
+        lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
+        forest=forest(summary.comparisons, summary.margin, f"Difference from {summary.baseline.label}"),
+        control_forest=forest(summary.against_controls, summary.margin, "Difference from a network of the same cost"),
+        verdicts=tables.verdicts(summary),
+        controls=controls,
+        costs=tables.costs(summary),
+        cost_charts=cost_charts(summary),
+        curve_charts=curve_charts(summary),
+        legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
+        resampled=resampled if len(resampled) > 1 else [],
+        notes=tables.notes(summary),
+        runs=rows[: SHOWN_RUNS + 1],
+        runs_left=max(0, len(rows) - 1 - SHOWN_RUNS),
+        recipe=[(key, show(value)) for key, value in summary.recipe.items()],
+        arms=[(arm.label, settings(arm)) for arm in summary.arms],
+        commands=[command for command in summary.commands.values() if command],
+    )
+
+
+def settings(arm: Arm) -> str:
+    return ", ".join(f"{key}={show(value)}" for key, value in arm.first.arm.items())
+
+
+def colour(summary: Summary, arm: Arm) -> int:
+    """Return the number of an arm's colour: 0 for the baseline, and none of the others that stand in one picture have
+    the same."""
+    place = summary.arms.index(arm)
+    return 0 if place == 0 else 1 + (place - 1) % MOST_CURVES
+
+
+def forest(comparisons: list[Comparison], margin: float, title: str) -> Markup:
+    """Draw comparisons; those beyond MOST_EFFECTS are in the table only."""
+    effects = []
+    for one in comparisons[:MOST_EFFECTS]:
+        found = one.difference
+        label = one.arm.label if one.reference.is_plain else f"{one.arm.label} against {one.reference.label}"
+        words = f"{tables.signed(found.mean)} {tables.interval(found.low, found.high)}, {one.words.split(':')[0]}"
+        effects.append(chart.Effect(label, found.mean, found.low, found.high, one.corrected.verdict, words))
+    return chart.forest(effects, margin, title) if effects else Markup("")
+
+
+def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
+    """Draw accuracy against each cost that is known of several arms and differs."""
+    found = []
+    titles = tables.cost_titles(summary)
+    units = {"parameters": 1e6, "macs": 1e6, "seconds": 1e-3 if summary.benched else 1.0, "bytes": 1e6}
+    names = {"parameters": "parameters, millions", "macs": "multiply-adds an image, millions"}
+    for kind in COSTS:
+        spots = []
+        for arm in summary.arms:
+            cost = getattr(summary.costs[arm.label], kind)
+            if cost is not None:
+                own = statistics.paired(arm.accuracies)
+                error = own.high - own.mean if own.n > 1 else 0.0
+                on_front = arm.label in summary.fronts[kind]
+                spots.append(chart.Spot(arm.label, colour(summary, arm), cost / units[kind], own.mean, error, on_front))
+        if len({spot.cost for spot in spots}) > 1:
+            title = f"Accuracy against {titles[kind]}"
+            drawn = chart.scatter(spots, names.get(kind, titles[kind]), lambda tick: f"{tick:g}", title)
+            found.append((title, drawn))
+    return found
+
+
+def curve_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, int]]]]:
+    """Draw learning curves, so many arms in a picture as can be told apart, each time with the baseline."""
+    others = summary.arms[1:]
+    found = []
+    for start in range(0, min(len(others), MOST_EFFECTS), MOST_CURVES):
+        series: list[Any] = []
+        tags = set()
+        for arm in [summary.baseline, *others[start : start + MOST_CURVES]]:
+            tag, points = shown(summary.curves[arm.label])
+            if points:
+                series.append((arm.label, colour(summary, arm), points))
+                tags.add(tag)
+        if series:
+            what = "validation" if tags == {"accuracy/val"} else "test"
+            title = f"Accuracy on {what} images, per cent, at the end of an epoch"
+            found.append((title, chart.curves(series, title), [(label, number) for label, number, _ in series]))
+    return found

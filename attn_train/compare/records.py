@@ -1,0 +1,115 @@
+"""The comparison for machines: compare.csv, a row an arm, and compare.json, with every run."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from attn_train.compare.analysis import Comparison
+from attn_train.compare.arms import Arm
+from attn_train.compare.summary import Summary
+
+
+def finite(value: Any) -> Any:
+    """Return nested values with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def plain(one: Comparison) -> dict[str, Any]:
+    """Return a comparison flat, but for what resampling found."""
+    return {
+        "arm": one.arm.label,
+        "reference": one.reference.label,
+        **asdict(one.difference),
+        "verdict": one.corrected.verdict,
+        "words": one.words,
+        "margin": one.margin,
+        "holm_p_value": one.corrected.p_value,
+        "holm_equivalence_p_value": one.corrected.equivalence_p_value,
+        "detectable": one.detectable,
+        "chance": one.chance,
+        "seeds_needed": None if one.needed is None else one.needed.n,
+        "seeds_needed_for": None if one.needed is None else one.needed.shows,
+    }
+
+
+def nested(one: Comparison) -> dict[str, Any]:
+    resampled = {"over_seeds": one.over_seeds, "over_images": one.over_images, "mcnemar": one.mcnemar}
+    return {
+        **plain(one),
+        "seeds": [list(seeds) for seeds in one.seeds],
+        "differences": one.values,
+        **{name: None if found is None else asdict(found) for name, found in resampled.items()},
+    }
+
+
+def arm_row(summary: Summary, arm: Arm) -> dict[str, Any]:
+    mean = math.fsum(arm.accuracies) / len(arm.runs)
+    squares = math.fsum((one - mean) ** 2 for one in arm.accuracies)
+    return {
+        "arm": arm.label,
+        "runs": len(arm.runs),
+        "accuracy": mean,
+        "accuracy_deviation": math.sqrt(squares / (len(arm.runs) - 1)) if len(arm.runs) > 1 else None,
+        **asdict(summary.costs[arm.label]),
+        "pareto": " ".join(summary.on_front(arm)),
+    }
+
+
+def to_json(summary: Summary) -> str:
+    """Return compare.json."""
+    arms = [
+        {
+            **arm_row(summary, arm),
+            "settings": arm.first.arm,
+            "command": summary.commands[arm.label],
+            "runs": [
+                {"folder": str(run.folder), "seeds": list(run.seeds), "accuracy": run.accuracy}
+                for run in arm.runs.values()
+            ],
+            "curves": {tag: [asdict(one) for one in points] for tag, points in summary.curves[arm.label].items()},
+        }
+        for arm in summary.arms
+    ]
+    found = {
+        "command": summary.command,
+        "version": summary.version,
+        "date": summary.date,
+        "margin": summary.margin,
+        "test_images": summary.total,
+        "baseline": summary.baseline.label,
+        "cost_from": "attn-bench" if summary.benched else "runs",
+        "recipe": summary.recipe,
+        "arms": arms,
+        "comparisons": [nested(one) for one in summary.comparisons],
+        "against_controls": [nested(one) for one in summary.against_controls],
+        "pareto": summary.fronts,
+        "left_out": [{"folder": str(one.folder), "reason": one.reason} for one in summary.left_out],
+        "warnings": summary.warnings,
+    }
+    return json.dumps(finite(found), indent=1, allow_nan=False, default=str) + "\n"
+
+
+def cell(value: Any) -> Any:
+    """Return a value for CSV; a text that a spreadsheet would compute gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def to_csv(summary: Summary) -> str:
+    """Return compare.csv: the baseline, then each arm with what it is compared with, then mechanisms against their
+    controls."""
+    rows = [arm_row(summary, summary.baseline)]
+    for one in [*summary.comparisons, *summary.against_controls]:
+        rows.append({**arm_row(summary, one.arm), **plain(one)})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: cell(value) for name, value in finite(row).items()} for row in rows)
+    return text.getvalue()

@@ -1,0 +1,88 @@
+"""The report as text: what a terminal shows, and report.md."""
+
+from collections.abc import Sequence
+
+from attn_train.compare.summary import Summary
+from attn_train.compare.tables import Table, control_verdicts, costs, lists, notes, resampled, run_rows, verdicts
+
+# Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.
+SHOWN = 20
+SHOWN_RUNS = 2000
+
+
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def aligned(rows: Table, left: Sequence[int]) -> str:
+    """Lay out rows in columns, those in `left` and the last flush left, the others right."""
+    rows = [[printable(word) for word in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    last = len(widths) - 1
+    return "\n".join(
+        "  ".join(
+            word.ljust(width) if place in left or place == last else word.rjust(width)
+            for place, (word, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def terminal(summary: Summary) -> str:
+    """Return what is printed."""
+    parts = [aligned(verdicts(summary), left=(0,))]
+    if summary.against_controls:
+        parts.append(
+            "Against a plain network of the same cost\n" + aligned(control_verdicts(summary), left=(0, 1)),
+        )
+    parts.append(aligned(costs(summary), left=(0,)))
+    if len(table := resampled(summary)) > 1:
+        parts.append(aligned(table, left=(0, 1, 2)))
+    for title, lines in lists(summary):
+        if lines:
+            shown = [f"  {printable(line)}" for line in lines[:SHOWN]]
+            rest = [f"  and {len(lines) - SHOWN} more, in report.md"] if len(lines) > SHOWN else []
+            parts.append("\n".join([title, *shown, *rest]))
+    return "\n\n".join(parts)
+
+
+def escaped(text: str) -> str:
+    """Return a text that is no markup in a Markdown table."""
+    text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{one}" if one in "\\`*_[]|#~$" else one for one in text)
+
+
+def code(text: str) -> str:
+    """Return a block of code that its text cannot leave."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{chr(10).join(printable(line) for line in text.splitlines())}\n{fence}"
+
+
+def markdown_table(rows: Table) -> str:
+    lines = [f"| {' | '.join(map(escaped, row))} |" for row in rows]
+    return "\n".join([lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]])
+
+
+def markdown(summary: Summary) -> str:
+    """Return report.md."""
+    parts = ["# Does it help, by how much, at what cost?", markdown_table(verdicts(summary))]
+    if summary.against_controls:
+        parts += ["## Against a plain network of the same cost", markdown_table(control_verdicts(summary))]
+    parts += ["## Cost", markdown_table(costs(summary))]
+    if len(table := resampled(summary)) > 1:
+        parts += ["## Resampled", markdown_table(table)]
+    for title, lines in lists(summary):
+        if lines:
+            parts += [f"## {title}", "\n".join(f"- {escaped(line)}" for line in lines)]
+    parts += ["## How to read it", "\n".join(f"- {line}" for line in notes(summary))]
+    parts += ["## Runs", markdown_table(run_rows(summary)[: SHOWN_RUNS + 1])]
+    if summary.recipe:
+        settings = "\n".join(f"{key}: {value}" for key, value in summary.recipe.items())
+        parts += ["## What all runs share", code(settings)]
+    commands = "\n".join(command for command in summary.commands.values() if command)
+    parts += ["## Again", code(f"{commands}\n{summary.command}".strip())]
+    parts.append(f"attn-compare {summary.version}, {summary.date}")
+    return "\n\n".join(parts) + "\n"

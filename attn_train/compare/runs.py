@@ -1,0 +1,156 @@
+"""Find run folders and read what they left; say of each that cannot be used why. No run is changed, and none believed
+without a look: a folder may be damaged, or a stranger's."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_train import identity
+from attn_train.errors import ConfigError
+
+# What a run folder has one of, from its first moment on.
+MARKS = ("result.json", "config.yaml", "metrics.jsonl")
+NUMBERS = ("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes")
+
+# C reads the same YAML ten times as fast, where it was compiled in.
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, what its result.json says, and its identity."""
+
+    folder: Path
+    result: dict[str, Any]
+    arm: dict[str, Any]
+    arm_digest: str
+    recipe_digest: str
+    seeds: tuple[int, ...]  # of initialisation, order and augmentation: what runs of two arms are paired by
+
+    @property
+    def accuracy(self) -> float:
+        """Test accuracy at the final epoch, in per cent."""
+        return 100 * float(self.result["test_accuracy"])
+
+    @property
+    def name(self) -> str:
+        """The model, and what it is a control of."""
+        model, control = self.arm.get("model.name", "?"), self.arm.get("control", "none")
+        return str(model) if control == "none" else f"{model}-control-{control}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run folder that was not used, and why."""
+
+    folder: Path
+    reason: str
+
+
+def find(paths: Sequence[str]) -> list[Path]:
+    """Return every run folder at or below `paths`, each once, in order of name; links to folders are not followed.
+
+    Raises ConfigError for a path that is no folder, or where there is no run at all.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not os.path.isdir(path):
+            raise ConfigError(f"{path} is no folder; name run folders, sweeps' folders or a folder of those")
+        for folder in below(path):
+            found.setdefault(os.path.realpath(folder), Path(folder))
+    if not found:
+        raise ConfigError(f"no run in {', '.join(paths)}; name folders that attn-train wrote, like outputs/SWEEP")
+    return sorted(found.values())
+
+
+def below(top: str) -> Iterator[str]:
+    """Return the run folders at or below `top`; a run has no runs in it."""
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        names = {entry.name for entry in entries}
+        if names.intersection(MARKS) or (".hydra" in names and "multirun.yaml" not in names):
+            yield folder
+        else:
+            folders += [one.path for one in entries if one.is_dir(follow_symlinks=False) and one.name[0] != "."]
+
+
+def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
+    """Read the results of run folders; return the finished runs, and what is left out."""
+    runs, left_out = [], []
+    for folder in folders:
+        try:
+            runs.append(read(folder))
+        except (ValueError, TypeError, KeyError, OSError, yaml.YAMLError, RecursionError) as error:
+            left_out.append(LeftOut(folder, " ".join(str(error).split()) or type(error).__name__))
+    return runs, left_out
+
+
+def read(folder: Path) -> Run:
+    """Read the result of one run; raise ValueError where it has not finished, or what it says cannot be."""
+    path = folder / "result.json"
+    try:
+        result = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ValueError(unfinished(folder)) from None
+    except ValueError as error:
+        raise ValueError(f"damaged: result.json is no JSON ({error})") from error
+    check(result)
+    if not {"arm", "arm_digest", "recipe_digest", "seeds"} <= result.keys():
+        # A run of before results said what they are of.
+        try:
+            result = result | identity.summary(read_config(folder), result["precision"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"damaged: its config.yaml does not say what it is ({type(error).__name__})") from error
+    if not isinstance(result["arm"], dict):
+        raise ValueError("damaged: result.json has an arm that is no list of settings")
+    seeds = tuple(int(seed) for seed in result["seeds"])
+    return Run(folder, result, result["arm"], str(result["arm_digest"]), str(result["recipe_digest"]), seeds)
+
+
+def check(result: Any) -> None:
+    """Raise ValueError for a result whose numbers cannot be those of a finished run."""
+    if not isinstance(result, dict):
+        raise ValueError("damaged: result.json is no dict")
+    lacking = [
+        key for key in ("test_accuracy", "correct", "total", "seed", "precision", "data_digest") if key not in result
+    ]
+    if lacking:
+        raise ValueError(f"damaged: result.json lacks {', '.join(lacking)}")
+    accuracy, correct, total = (result[key] for key in ("test_accuracy", "correct", "total"))
+    counts = all(type(one) is int for one in (correct, total, result["seed"]))
+    if not counts or type(accuracy) not in (int, float) or total < 1 or not 0 <= correct <= total:
+        raise ValueError(f"damaged: {correct} of {total} images with an accuracy of {accuracy} cannot be")
+    if not abs(accuracy - correct / total) < 1e-6:
+        raise ValueError(f"damaged: {correct} of {total} images are not an accuracy of {accuracy}")
+    for key in NUMBERS:
+        value = result.get(key)
+        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise ValueError(f"damaged: {key} is {value}")
+
+
+def unfinished(folder: Path) -> str:
+    """Say why a run has no result: by its record of a failure, or that it has not finished."""
+    try:
+        reason = json.loads((folder / "failure.json").read_bytes())["reason"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"not finished; go on with: attn-train resume={folder}"
+    return f"failed: {reason}"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run's config.yaml, nested, as plain values; nothing in it is made or resolved."""
+    values = yaml.load((folder / "config.yaml").read_bytes(), Loader=Loader)
+    if not isinstance(values, dict):
+        raise ValueError(f"{folder / 'config.yaml'} holds no settings")
+    return values

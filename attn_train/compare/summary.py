@@ -1,0 +1,129 @@
+"""Everything that a report says, gathered from the run folders before a word of it is written."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_train import identity
+from attn_train.compare import analysis, arms as sorting, cost, runs as reading
+from attn_train.compare.analysis import Comparison
+from attn_train.compare.arms import Arm
+from attn_train.compare.cost import Cost
+from attn_train.compare.curves import Curves, read_curves
+from attn_train.compare.runs import LeftOut
+from attn_train.compare.settings import CompareConfig
+from attn_train.errors import ConfigError
+
+COSTS = ("parameters", "macs", "seconds", "bytes")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is compared, what was found, and what was not used."""
+
+    arms: list[Arm]
+    baseline: Arm
+    comparisons: list[Comparison]  # each other arm against the baseline
+    against_controls: list[Comparison]  # each mechanism against its own controls
+    costs: dict[str, Cost]
+    fronts: dict[str, list[str]]  # for each kind of cost the labels of the arms on the Pareto front
+    curves: dict[str, Curves]
+    left_out: list[LeftOut]
+    warnings: list[str]
+    margin: float
+    benched: bool  # time and memory are attn-bench's
+    recipe: dict[str, Any]
+    commands: dict[str, str]  # that train each arm again
+    command: str  # that makes this report again
+    date: str
+    version: str
+
+    @property
+    def total(self) -> int:
+        """How many test images there are."""
+        return int(self.baseline.first.result["total"])
+
+    def of(self, arm: Arm) -> Comparison | None:
+        """Return the comparison of an arm with the baseline."""
+        return next((one for one in self.comparisons if one.arm is arm), None)
+
+    def on_front(self, arm: Arm) -> list[str]:
+        return [kind for kind, labels in self.fronts.items() if arm.label in labels]
+
+
+def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summary:
+    """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
+    runs, left_out = reading.read_all(reading.find(paths))
+    if not runs:
+        raise ConfigError(
+            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
+        )
+    warnings = sorting.check_recipe(runs)
+    arms, repeated = sorting.sort(runs)
+    if len(arms) < 2:
+        raise ConfigError(
+            f"all {len(runs)} runs are of one arm, {arms[0].label}; a comparison needs another, like model=none"
+        )
+    baseline = sorting.choose_baseline(arms, config.baseline)
+    arms = [baseline, *(arm for arm in arms if arm is not baseline)]
+    images = None if config.images == "auto" else bool(config.images)
+    comparisons, problems = analysis.compare([(arm, baseline) for arm in arms[1:]], config.margin, images)
+    against_controls, more = analysis.compare(analysis.controls(arms), config.margin, images)
+    if config.bench is None:
+        costs, lacking = {arm.label: cost.of_runs(arm) for arm in arms}, [cost.DRIFT]
+    else:
+        costs, lacking = cost.with_bench(arms, cost.read_bench(Path(config.bench)))
+    accuracies = {arm.label: math.fsum(arm.accuracies) / len(arm.runs) for arm in arms}
+    fronts = {
+        kind: cost.front({label: getattr(one, kind) for label, one in costs.items()}, accuracies) for kind in COSTS
+    }
+    return Summary(
+        arms=arms,
+        baseline=baseline,
+        comparisons=comparisons,
+        against_controls=against_controls,
+        costs=costs,
+        fronts=fronts,
+        curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
+        left_out=left_out + repeated,
+        warnings=list(dict.fromkeys(warnings + problems + more + lacking)),
+        margin=config.margin,
+        benched=config.bench is not None,
+        recipe=recipe_of(baseline),
+        commands={arm.label: training_command(arm) for arm in arms},
+        command=command,
+        date=datetime.now().astimezone().isoformat(timespec="seconds"),
+        version=metadata.version("attn-train"),
+    )
+
+
+def recipe_of(arm: Arm) -> dict[str, Any]:
+    """Return the settings that all runs share, or nothing where no configuration is left."""
+    try:
+        return identity.recipe(reading.read_config(arm.first.folder), arm.first.result["precision"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return {}
+
+
+def training_command(arm: Arm) -> str:
+    """Return the command that trains an arm's runs again, from the words that the first of them was started with."""
+    try:
+        words = yaml.load((arm.first.folder / ".hydra" / "overrides.yaml").read_bytes(), Loader=reading.Loader) or []
+    except (OSError, yaml.YAMLError, ValueError):
+        return ""
+    if not isinstance(words, list) or any(len(set(seeds)) > 1 for seeds in arm.runs):
+        return ""
+    kept = [str(word) for word in words if str(word).split("=")[0] not in ("seed", "sweep", "resume")]
+    width = arm.first.arm.get("control_width")
+    if width is not None:
+        kept = [word for word in kept if not word.startswith("control_width=")]
+        kept.append(f"control_width={sorting.show(width)}")
+    seeds = ",".join(str(seeds[0]) for seeds in arm.runs)
+    return shlex.join(["attn-train", "-m", *kept, f"seed={seeds}", "sweep=again"])

@@ -1,0 +1,164 @@
+"""The tables of a comparison, cell by cell as words, and the notes under them: the same in every form of the report."""
+
+import math
+
+from attn_train.compare.analysis import Comparison
+from attn_train.compare.arms import Arm
+from attn_train.compare.cost import Cost
+from attn_train.compare.resampling import LEAST_SEEDS
+from attn_train.compare.runs import Run
+from attn_train.compare.summary import Summary
+
+Table = list[list[str]]
+
+
+def signed(value: float) -> str:
+    return "-" if not math.isfinite(value) else f"{value:+.2f}"
+
+
+def short(value: float | None, unit: float = 1.0) -> str:
+    """Return `value` in units of `unit` with three digits that count."""
+    if value is None:
+        return "-"
+    scaled = value / unit
+    if scaled == 0 or abs(scaled) >= 100:
+        return f"{scaled:,.0f}"
+    return f"{scaled:.3g}"
+
+
+def accuracy(arm: Arm) -> str:
+    """Return the mean over an arm's runs and the standard deviation of one, in per cent."""
+    values = arm.accuracies
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return f"{mean:.2f}"
+    return f"{mean:.2f} ± {math.sqrt(math.fsum((one - mean) ** 2 for one in values) / (len(values) - 1)):.2f}"
+
+
+def interval(low: float, high: float) -> str:
+    return f"[{signed(low)}, {signed(high)}]" if math.isfinite(low) else "[not known]"
+
+
+def p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdict_row(one: Comparison) -> list[str]:
+    found = one.difference
+    return [
+        str(found.n),
+        accuracy(one.arm),
+        f"{signed(found.mean)} {interval(found.low, found.high)}",
+        p_value(one.corrected.p_value),
+        "-" if math.isinf(one.detectable) else short(one.detectable),
+        f"{100 * one.chance:.0f} %",
+        one.words,
+    ]
+
+
+HEAD = ["seeds", "accuracy", "difference [95 %]", "p (Holm)", "detects", "beats it", "verdict"]
+
+
+def verdicts(summary: Summary) -> Table:
+    """Return the table of the arms against the baseline."""
+    base = summary.baseline
+    rows = [
+        ["arm", *HEAD],
+        [base.label, str(len(base.runs)), accuracy(base), "", "", "", "", "what others are held against"],
+    ]
+    return rows + [[one.arm.label, *verdict_row(one)] for one in summary.comparisons]
+
+
+def control_verdicts(summary: Summary) -> Table:
+    """Return the table of mechanisms against the plain networks that were made as expensive."""
+    rows = [[one.arm.label, one.reference.label, *verdict_row(one)] for one in summary.against_controls]
+    return [["mechanism", "its control", *HEAD], *rows]
+
+
+def cost_titles(summary: Summary) -> dict[str, str]:
+    attention = "attention " if summary.benched else ""
+    return {
+        "parameters": "parameters",
+        "macs": "multiply-adds",
+        "seconds": f"{attention}ms a step" if summary.benched else "training s",
+        "bytes": f"{attention}MB" if summary.benched else "peak MB",
+    }
+
+
+def cost_row(cost: Cost, benched: bool) -> list[str]:
+    return [
+        "-" if cost.parameters is None else f"{cost.parameters:,}",
+        "-" if cost.macs is None else f"{cost.macs:,}",
+        short(cost.seconds, 1e-3 if benched else 1.0),
+        short(cost.bytes, 1e6),
+    ]
+
+
+def costs(summary: Summary) -> Table:
+    titles = cost_titles(summary)
+    rows = [["arm", *titles.values(), "on the Pareto front of accuracy and"]]
+    for arm in summary.arms:
+        on = ", ".join(titles[kind] for kind in summary.on_front(arm))
+        rows.append([arm.label, *cost_row(summary.costs[arm.label], summary.benched), on or "-"])
+    return rows
+
+
+def resampled(summary: Summary) -> Table:
+    """Return what bootstraps and McNemar's test add, or a head without rows."""
+    rows = [["arm", "against", "what", "result"]]
+    for one in [*summary.comparisons, *summary.against_controls]:
+        names = [one.arm.label, one.reference.label]
+        for what, found in (("seeds", one.over_seeds), ("test images, these runs", one.over_images)):
+            if found is not None:
+                covers = f"{interval(found.low, found.high)}, covers {100 * found.coverage:.0f} % in simulation"
+                rows.append([*names, f"bootstrap over {what}", covers])
+        if (test := one.mcnemar) is not None:
+            counts = f"{test.only_ours} images right only here, {test.only_theirs} only there"
+            rows.append([*names, "McNemar's test of two single runs", f"{counts}: p {p_value(test.p_value)}"])
+    return rows
+
+
+def notes(summary: Summary) -> list[str]:
+    """Return how the figures came about, a sentence or two each."""
+    arms = len(summary.comparisons)
+    found = [
+        f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.total:,} test "
+        "images. Differences are in percentage points, paired by seed, with Student's t interval at 95 %, each alone.",
+        f"Verdict: helps or hurts where Holm's p-value over the {arms} arms is at most 0.05; else equivalent where "
+        f"the two one-sided tests against the margin of {summary.margin:g} points, corrected likewise, are at most "
+        "0.025 (for one arm: the interval is within the margin); else undecided.",
+        "Detects: the smallest true difference that so many seeds find with 80 % power, at the strictest step of the "
+        "correction. How many seeds more is solved likewise, for the deviation that was seen: a rough guide. Beats it: "
+        "the chance that one run has a higher accuracy than one of the other arm, over all pairs; a tie is half.",
+        f"An interval over seeds is for these test images; one over images is for these runs. From {LEAST_SEEDS} seeds "
+        "on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
+        "A Pareto front is of means: arms that are equivalent may stand on either side of it by chance.",
+    ]
+    if summary.benched:
+        found.append(
+            "Time and memory are of the mechanism alone, as attn-bench measured it: a training step, summed over the "
+            "maps on which all arms were measured, and the largest peak."
+        )
+    return found
+
+
+def lists(summary: Summary) -> list[tuple[str, list[str]]]:
+    """Return what a reader must not overlook: what was left out, and warnings, each with its title."""
+    everything = len(summary.left_out) + sum(len(arm.runs) for arm in summary.arms)
+    out = [f"{one.folder}: {one.reason}" for one in summary.left_out]
+    return [(f"LEFT OUT: {len(out)} of {everything} runs", out), ("Warnings", summary.warnings)]
+
+
+def run_rows(summary: Summary) -> Table:
+    """Return the list of all runs that were used."""
+    rows = [["arm", "seed", "accuracy", "test loss", "training s", "device", "folder"]]
+    for arm in summary.arms:
+        rows += [[arm.label, *run_words(run)] for run in arm.runs.values()]
+    return rows
+
+
+def run_words(run: Run) -> list[str]:
+    seeds = [str(run.seeds[0])] if len(set(run.seeds)) == 1 else list(map(str, run.seeds))
+    loss, seconds = run.result.get("test_loss"), run.result.get("train_seconds")
+    found = [" ".join(seeds), f"{run.accuracy:.2f}", "-" if loss is None else f"{loss:.4f}", short(seconds)]
+    return [*found, f"{run.result.get('device')}, {run.result['precision']}", str(run.folder)]

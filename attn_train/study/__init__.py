@@ -1,0 +1,1 @@
+"""attn-study: arms and seeds, trained until the answer is in or the budget is spent."""

@@ -1,0 +1,173 @@
+"""What a study compares: arms, each a few words of attn-train, and the recipe that all share.
+
+On a command line and in a YAML file an arm is the name of a mechanism, or a section of attn-train's settings:
+`none`, `{model: se, model.reduction: 8}`, `{model: {name: se, reduction: 8}, control: parameters}`.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_train.control.widths import label
+from attn_train.errors import ConfigError
+
+# What an arm may set; all else is the recipe.
+OWN = r"(model|model\..+|backbone\.placement\..+|control|control_width)"
+# What a recipe may not: the study decides these.
+TAKEN = r"(seed|sweep|resume|model|model\..+|control|control_width|hydra)([./].*)?"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm: what it is called, and its words for attn-train."""
+
+    label: str
+    words: tuple[str, ...]
+
+
+def make_arms(value: Any, baseline: str) -> list[Arm]:
+    """Return the arms that the setting `arms` names, the baseline first; raise ConfigError for anything wrong."""
+    sections = value if isinstance(value, list) else [value]
+    arms = [make_arm(one) for one in sections]
+    labels = [arm.label for arm in arms]
+    for name in labels:
+        if labels.count(name) > 1:
+            raise ConfigError(f"arms names '{name}' twice; leave one out")
+    if baseline not in labels:
+        raise ConfigError(f"baseline={baseline} is none of the arms; choose from {', '.join(labels) or 'nothing'}")
+    if len(arms) < 2:
+        raise ConfigError(f"arms names only {baseline}, the baseline; name at least one more, like arms=[none,gated]")
+    return sorted(arms, key=lambda arm: arm.label != baseline)
+
+
+def make_arm(section: Any) -> Arm:
+    """Return the arm of one name or section."""
+    if isinstance(section, str):
+        section = {"model": section}
+    if not isinstance(section, dict) or not section:
+        raise ConfigError(
+            f"arms holds {section}, neither a name, like gated, nor a section, like {{model:se,control:parameters}}"
+        )
+    flat = flat_section(section)
+    for key in flat:
+        if not re.fullmatch(OWN, key):
+            raise ConfigError(
+                f"arms sets {key}, which belongs to the recipe, the same for all arms; an arm may set model, its "
+                "settings (model.NAME), backbone.placement.NAME and control"
+            )
+    if not isinstance(flat.get("model"), str):
+        raise ConfigError(f"arms holds {word_of(section)} without a model; give it one, like {{model:gated}}")
+    words = tuple(f"{key}={text(value)}" for key, value in flat.items())
+    short = {key: value for key, value in flat.items() if key not in ("model", "control")}
+    name = label(flat["model"], str(flat.get("control", "none")))
+    return Arm(" ".join([name, *(f"{key}={word_of(one)}" for key, one in short.items())]), words)
+
+
+def flat_section(section: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings with dotted names, the model first; the `name` in a group's section chooses the group."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if not isinstance(value, dict):
+            flat[prefix + str(key)] = value
+        elif f"{prefix}{key}" == "model" and "name" in value:
+            flat["model"] = value["name"]
+            flat |= flat_section({name: one for name, one in value.items() if name != "name"}, "model.")
+        else:
+            flat |= flat_section(value, f"{prefix}{key}.")
+    return dict(sorted(flat.items(), key=lambda item: item[0] != "model"))
+
+
+def check_recipe(value: Any) -> list[str]:
+    """Return the words of the recipe; raise ConfigError for what is no list of words, or sets what the study sets."""
+    words = value if isinstance(value, list) else [value] if value is not None else []
+    for word in words:
+        if not isinstance(word, str) or "=" not in word:
+            raise ConfigError(
+                f"recipe holds {word_of(word)}, which is no word of attn-train; write NAME=VALUE, like "
+                "recipe=[+experiment=quick,train.epochs=4]"
+            )
+        key = word.lstrip("+~").partition("=")[0]
+        if re.fullmatch(TAKEN, key):
+            raise ConfigError(f"recipe sets {key}, which the study decides; name models in arms, seeds by first_seed")
+    return list(words)
+
+
+def text(value: Any) -> str:
+    """Write a value so that a command line gives it back."""
+    if isinstance(value, list):
+        return f"[{','.join(map(text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{text(one)}' for key, one in value.items())}}}"
+    if isinstance(value, str):
+        # Quoted where a bare one would be read as something else.
+        bare = re.fullmatch(r"[A-Za-z_/.][A-Za-z0-9_/.-]*", value) and value.lower() not in ("null", "true", "false")
+        bare = bare and value.lower() not in ("nan", "inf")
+        return value if bare else quoted(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)
+
+
+def quoted(word: str) -> str:
+    """Put a text in quotes, as the grammar of a command line reads them."""
+    escaped = re.sub(r"(\\*)'", lambda found: 2 * found.group(1) + r"\'", word)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{trailing * chr(92)}'"
+
+
+def word_of(value: Any) -> str:
+    """Write a value for a person: lists and sections as on a command line, texts bare."""
+    return value if isinstance(value, str) else text(value)
+
+
+def words_of(arguments: list[str]) -> list[str]:
+    """Return a command line with each YAML file that it names replaced by that file's settings."""
+    words = []
+    for one in arguments:
+        if one.startswith("-"):
+            raise ConfigError(f"attn-study has no option {one}; attn-study --help shows its settings")
+        if "=" in one or not one.endswith((".yaml", ".yml")):
+            words.append(readable(one))
+            continue
+        try:
+            settings = yaml.safe_load(Path(one).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read {one}: {' '.join(str(error).split())}") from error
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{one} holds no settings; write lines like 'arms: [none, gated]'")
+        words += [f"{key}={text(value)}" for key, value in settings.items()]
+    return words
+
+
+def readable(argument: str) -> str:
+    """Return a word of attn-study's own command line with the words in recipe=[...] quoted: `=` and `+` within a list
+    are not in the grammar of a command line, and nobody wants to type the quotes."""
+    name, equals, value = argument.partition("=")
+    if name != "recipe" or not equals or value in ("", "null"):
+        return argument
+    listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    words = [one.strip() for one in split(listed) if one.strip()]
+    return f"recipe=[{','.join(one if one[0] in QUOTES else quoted(one) for one in words)}]"
+
+
+QUOTES = "'\""
+
+
+def split(listed: str) -> list[str]:
+    """Split at the commas that stand in no quotes and no brackets."""
+    parts, depth, quote = [""], 0, ""
+    for letter in listed:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in QUOTES:
+            quote = letter
+        else:
+            depth += (letter in "[{(") - (letter in "]})")
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts

@@ -1,0 +1,106 @@
+"""attn-study: round by round, a seed of every arm that waits for its verdict, until none does or the budget is
+spent."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from attn_train.errors import ConfigError, Interrupted
+from attn_train.interrupt import stop_on_signals
+from attn_train.lock import locked
+from attn_train.study import page, report
+from attn_train.study.plan import RULE, make_plan
+from attn_train.study.rounds import Study
+from attn_train.study.settings import FIRST_LOOK, StudyConfig
+
+
+def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:
+    """Run the study that `config` describes, its ranges checked; `claim` makes its folder or raises.
+
+    Stopped by a signal it raises Interrupted; the same settings again go on. Where runs failed it exits, at the end,
+    with the exit code of the first one.
+    """
+    plan = make_plan(config)
+    claim(plan.folder)
+    with locked(plan.folder), stop_on_signals() as stop:
+        study = Study(plan, lambda: stop.signal is not None)
+        save(study)
+        introduce(study)
+        why = go_on(study)
+        save(study)
+        print(f"\n{report.table(study)}\n{report.note(len(study.others))}")
+        if stop.signal is not None:
+            raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
+        print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
+        try:
+            print(f"look at it in a browser: {page.write_report(study)}", flush=True)
+        except ConfigError as error:
+            print(f"no report: {error}", flush=True)
+    finish(study)
+
+
+def introduce(study: Study) -> None:
+    """Say what the study is going to do, and how long that takes."""
+    config, others = study.config, study.others
+    print(f"study {study.plan.folder}: {', '.join(arm.label for arm in others)} against {study.baseline.label}")
+    print(
+        f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on; "
+        + report.foresight(len(others), config.max_seeds, study.deviation())
+    )
+    found = study.ledger.results
+    done = f", {len(found)} of them done" if found else ""
+    left = study.time_left(sum((study.baseline.label, seed) in found for seed in study.seeds))
+    ahead = "how long they take, the first round tells" if left is None else f"{report.time_left(left)} to go"
+    print(f"at most {config.max_seeds * len(study.plan.arms)} runs{done}; {ahead}", flush=True)
+
+
+def go_on(study: Study) -> str:
+    """Run round after round; return why there is no further one."""
+    for number, seed in enumerate(study.seeds):
+        arms = study.round(number)
+        if not study.open_arms():
+            break
+        if not arms:
+            continue
+        if over := study.over_budget(arms):
+            return over
+        print(f"seed {seed} ({number + 1} of at most {study.config.max_seeds}):", end="", flush=True)
+        for arm in arms:
+            if study.over_budget([arm]) or study.stopped():
+                break
+            report.tell_run(study.run(arm, seed), study)
+        if study.stopped():
+            print()
+            return "stopped"
+        save(study)
+        report.tell_round(study, arms, number + 1)
+    if study.open_arms():
+        return f"all {study.config.max_seeds} seeds are done"
+    undecided = [name for name, one in study.looks().items() if one.verdict == "undecided"]
+    return "every verdict is in" if not undecided else f"no arm is left: {', '.join(study.dropped)} dropped"
+
+
+def save(study: Study) -> None:
+    """Write study.json: the rule, and what is known."""
+    looks = {
+        name: {"verdict": look.verdict} | (asdict(look.difference) if look.difference else {})
+        for name, look in study.looks().items()
+    }
+    path = study.plan.folder / RULE
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def finish(study: Study) -> None:
+    """Say which runs failed, and exit with the code of the first."""
+    for name, why in study.dropped.items():
+        print(f"dropped: {name} failed twice in a row: {why}")
+    for row in study.failures:
+        print(f"failed: {row.arm} seed {row.seed}, exit code {row.exit_code}: {row.reason}")
+    if study.failures:
+        sys.stdout.flush()
+        sys.exit(study.failures[0].exit_code)

@@ -1,0 +1,111 @@
+"""What a study has done, as its folder tells: a row in runs.jsonl for each run that ended, and each run's result.json.
+
+A row that is missing (the study was killed, another command trained the run) is made up for by the run's folder, a row
+whose result is gone counts no more: so a study goes on from whatever is there.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+INTERRUPTED = (130, 143)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run that ended, however it did."""
+
+    arm: str
+    seed: int
+    job: str  # its folder within the study's
+    seconds: float  # from its start to its end, in this go
+    exit_code: int
+    reason: str
+
+
+class Ledger:
+    """The rows of a study, and the results of its finished runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[Row] = []
+        self.results: dict[tuple[str, int], dict[str, Any]] = {}
+        self._place: dict[tuple[str, int], int] = {}
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                try:
+                    self.take(Row(**json.loads(line)))
+                except (ValueError, TypeError):
+                    continue  # cut off by the end of a process
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "runs.jsonl"
+
+    def take(self, row: Row) -> None:
+        self.rows.append(row)
+        result = read_result(self.folder / row.job)
+        if row.exit_code == 0 and result is not None:
+            self.results[row.arm, row.seed] = result
+            self._place[row.arm, row.seed] = len(self.rows)
+
+    def add(self, row: Row) -> None:
+        """Take a row and write it to disk."""
+        with self.path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")  # what was cut off stays a line of its own
+            file.write(json.dumps(asdict(row)).encode() + b"\n")
+        self.take(row)
+
+    def find(self, arm: str, seed: int, job: str) -> None:
+        """Add a row for a run that finished without one."""
+        result = None if (arm, seed) in self.results else read_result(self.folder / job)
+        if result is not None:
+            self.add(Row(arm, seed, job, result["train_seconds"], 0, ""))
+
+    def accuracies(self, arm: str) -> list[float]:
+        """Return the test accuracies of an arm's runs in per cent, by seed."""
+        found = sorted((seed, one) for (name, seed), one in self.results.items() if name == arm)
+        return [100 * one["correct"] / one["total"] for _, one in found]
+
+    def differences(self, arm: str, baseline: str, seeds: Iterable[int]) -> tuple[list[float], float]:
+        """Return arm minus baseline in percentage points for each seed that both have finished, in the order in which
+        the second of the two did, the order in which they were looked at; and what one test image counts."""
+        both = [seed for seed in seeds if (arm, seed) in self.results and (baseline, seed) in self.results]
+        both.sort(key=lambda seed: max(self._place[arm, seed], self._place[baseline, seed]))
+        pairs = [(self.results[arm, seed], self.results[baseline, seed]) for seed in both]
+        steps = [100 / ours["total"] for ours, _ in pairs]
+        found = [
+            step * (ours["correct"] - theirs["correct"]) for (ours, theirs), step in zip(pairs, steps, strict=True)
+        ]
+        return found, max(steps, default=0.0)
+
+    def seconds(self, arm: str) -> float | None:
+        """Return what a run of `arm` takes: the median of its finished runs, else of all, or None before the first."""
+        finished = [row for row in self.rows if row.exit_code == 0]
+        found = [row.seconds for row in finished if row.arm == arm] or [row.seconds for row in finished]
+        return median(found) if found else None
+
+    @property
+    def minutes_spent(self) -> float:
+        return sum(row.seconds for row in self.rows) / 60
+
+    @property
+    def runs_spent(self) -> int:
+        """Count the runs that ended by themselves, well or not."""
+        return sum(row.exit_code not in INTERRUPTED for row in self.rows)
+
+
+def read_result(run: Path) -> dict[str, Any] | None:
+    """Return the result of the run in the folder `run`; None if it has not finished, or its result is damaged."""
+    try:
+        found = json.loads((run / "result.json").read_text())
+        return found if {"correct", "total", "train_seconds"} <= set(found) else None
+    except (OSError, ValueError, TypeError):
+        return None

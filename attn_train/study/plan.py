@@ -1,0 +1,128 @@
+"""A study before it runs: its arms composed and checked, its rule fixed, its runs named."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from attn_train import build, compose
+from attn_train.config import flatten, identity
+from attn_train.control import matching
+from attn_train.errors import ConfigError
+from attn_train.study.arms import Arm, check_recipe, make_arms
+from attn_train.study.settings import FIRST_LOOK, StudyConfig
+
+RULE = "study.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked study: nothing has run yet, nothing is written."""
+
+    config: StudyConfig
+    arms: list[Arm]  # the baseline first
+    recipe: list[str]
+    sweep: str
+    composed: dict[str, DictConfig]  # by arm, with the first seed
+
+    @property
+    def folder(self) -> Path:
+        return Path(str(self.composed[self.arms[0].label].hydra.sweep.dir))
+
+    @property
+    def seeds(self) -> range:
+        return range(self.config.first_seed, self.config.first_seed + self.config.max_seeds)
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """What must not change once runs have been looked at: the budget may."""
+        arms = {arm.label: list(arm.words) for arm in self.arms}
+        names = ("baseline", "margin", "max_seeds", "first_seed")
+        return {"arms": arms, "recipe": self.recipe} | {name: getattr(self.config, name) for name in names}
+
+    def words(self, arm: Arm, seed: int) -> list[str]:
+        """Return the words of attn-train for a run; a sweep of one job, for what a sweep does: skip, resume, record."""
+        return ["-m", *self.recipe, *arm.words, *self.solved(arm, seed), f"seed={seed}", f"sweep={self.sweep}"]
+
+    def solved(self, arm: Arm, seed: int) -> list[str]:
+        """Return the width that the first run of a control found, for its other runs: measured anew, a time could give
+        each seed another."""
+        composed = self.composed[arm.label]
+        if composed.control == "none" or composed.control_width is not None or seed == self.seeds[0]:
+            return []
+        try:
+            saved = yaml.safe_load((self.folder / self.job(arm, self.seeds[0]) / "config.yaml").read_text())
+            widths = saved["control_width"]
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return []
+        return [] if widths is None else [f"control_width={json.dumps(widths, separators=(',', ':'))}"]
+
+    def job(self, arm: Arm, seed: int) -> str:
+        """Name the folder of a run, as attn-train will."""
+        one = self.composed[arm.label].copy()
+        OmegaConf.update(one, "seed", seed)
+        for word in self.solved(arm, seed):
+            OmegaConf.update(one, "control_width", json.loads(word.partition("=")[2]))
+        return compose.job_name(_root_=one)
+
+
+def make_plan(config: StudyConfig) -> Plan:
+    """Check a study as far as that goes before anything runs; raise ConfigError for the first thing wrong."""
+    arms, recipe = make_arms(config.arms, config.baseline), check_recipe(config.recipe)
+    runs = config.budget.runs
+    if runs is not None and runs < FIRST_LOOK * len(arms):
+        raise ConfigError(
+            f"budget.runs={runs} allows {runs // len(arms)} seeds for {len(arms)} arms, but no verdict comes before "
+            f"{FIRST_LOOK}; give at least {FIRST_LOOK * len(arms)}"
+        )
+    plan = Plan(config, arms, recipe, "", {})
+    sweep = config.sweep or "study_" + hashlib.sha256(json.dumps(plan.rule, sort_keys=True).encode()).hexdigest()[:8]
+    options = compose.parse([])
+    for arm in arms:
+        words = [*recipe, *arm.words, f"seed={config.first_seed}", f"sweep={sweep}"]
+        try:
+            plan.composed[arm.label] = compose.compose(words, options)
+            checked = compose.to_config(plan.composed[arm.label])
+            checked = build.decide_resolution(checked)
+            build.check(checked)
+            matching.check_control(checked)
+        except ConfigError as error:
+            raise ConfigError(f"arm {arm.label}: {error}") from error
+    refuse_twins(plan)
+    plan = Plan(config, arms, recipe, sweep, plan.composed)
+    refuse_another_rule(plan)
+    return plan
+
+
+def refuse_twins(plan: Plan) -> None:
+    """Raise ConfigError where two arms are the same configuration, or differ in what an arm may not set."""
+    seen: dict[str, str] = {}
+    for name, composed in plan.composed.items():
+        settings = json.dumps(identity(compose.plain(composed)), sort_keys=True)
+        if settings in seen:
+            raise ConfigError(f"arms {seen[settings]} and {name} are the same configuration; leave one out")
+        seen[settings] = name
+
+
+def refuse_another_rule(plan: Plan) -> None:
+    """Raise ConfigError where the folder holds a study with another rule: changed after a look at the runs, its error
+    rates would no longer be kept."""
+    path = plan.folder / RULE
+    if not path.exists():
+        return
+    try:
+        before = flatten(json.loads(path.read_text())["rule"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is damaged; remove it, or name another study with sweep=NAME") from error
+    now = flatten(plan.rule)
+    for key in {**before, **now}:
+        if before.get(key) != now.get(key):
+            raise ConfigError(
+                f"{plan.folder} holds a study with {key}={before.get(key)}, not {now.get(key)}; that cannot change "
+                "once runs were looked at: name another study with sweep=NAME (to go on past the seeds of this one, "
+                f"with first_seed={plan.seeds.stop})"
+            )

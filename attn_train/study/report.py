@@ -1,0 +1,110 @@
+"""What a study says: lines while it runs, the table of verdicts at its end."""
+
+import statistics
+import sys
+
+from attn_train.compare.statistics import Difference
+from attn_train.study.arms import Arm
+from attn_train.study.ledger import Row
+from attn_train.study.rounds import Study
+from attn_train.study.sequential import ALPHA, Look, detectable, seeds_needed
+from attn_train.study.settings import FIRST_LOOK
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person says it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def interval(difference: Difference) -> str:
+    return f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+
+
+def words_of(look: Look, study: Study) -> str:
+    """Write a verdict out: what it says of the margin; of one that is not in, how many seeds more it takes."""
+    margin, found = study.config.margin, look.difference
+    if look.verdict == "equivalent":
+        return f"equivalent within {margin:g} points"
+    if found is None or look.verdict == "undecided":
+        return f"undecided: {missing(found, study)}"
+    small = max(abs(found.low), abs(found.high)) < margin
+    return f"{look.verdict}, but by less than {margin:g} points" if small else look.verdict
+
+
+def missing(found: Difference | None, study: Study) -> str:
+    if found is None or found.n < FIRST_LOOK:
+        return f"no verdict comes before {FIRST_LOOK} seeds"
+    most = study.config.max_seeds
+    needed = seeds_needed(found, len(study.others), most, study.config.margin)
+    return f"it takes more than {most} seeds" if needed is None else f"about {needed - found.n} more seeds"
+
+
+def table(study: Study) -> str:
+    """Return the table of verdicts, the baseline first."""
+    rows = [("arm", "seeds", "accuracy", "difference [interval]", "verdict")]
+    looks = study.looks()
+    for name in study.labels:
+        accuracies = study.ledger.accuracies(name)
+        accuracy = f"{statistics.mean(accuracies):.2f} %" if accuracies else "-"
+        if name not in looks:
+            rows.append((name, str(len(accuracies)), accuracy, "", "the baseline"))
+            continue
+        found = looks[name].difference
+        word = words_of(looks[name], study) + ("; dropped" if name in study.dropped else "")
+        rows.append((name, str(found.n if found else 0), accuracy, interval(found) if found else "-", word))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = []
+    for arm, seeds, accuracy, shown, word in rows:
+        left = f"{arm:{widths[0]}}  {seeds:>{widths[1]}}  {accuracy:>{widths[2]}}"
+        lines.append(f"{left}  {shown:{widths[3]}}  {word}".rstrip())
+    return "\n".join(lines)
+
+
+def note(arms: int) -> str:
+    """Say what the table's intervals promise."""
+    together = "its verdict is right and its interval holds"
+    if arms > 1:
+        together = f"all {arms} verdicts are right and all intervals hold"
+    return (
+        f"Differences in percentage points, paired by seed. With {100 * (1 - ALPHA):g} % confidence {together},\n"
+        "although the runs were looked at after every seed."
+    )
+
+
+def foresight(arms: int, max_seeds: int, deviation: float | None) -> str:
+    """Say what difference the study finds with 80 % power: in points where the deviation is known."""
+    units = detectable(arms, max_seeds)
+    if deviation is None:
+        return f"{max_seeds} find a true difference of {units:.2f} deviations of the differences in 80 % of studies"
+    return (
+        f"{max_seeds} find a true difference of {units * deviation:.2f} points in 80 % of studies (the differences' "
+        f"deviation is {deviation:.2f})"
+    )
+
+
+def time_left(seconds: tuple[float, float] | None) -> str:
+    """Say how long the rest takes; nothing where that is not known."""
+    if seconds is None:
+        return ""
+    expected, most = map(duration, seconds)
+    return f"at most {most}" if expected == most else f"{expected} expected, at most {most}"
+
+
+def tell_run(row: Row, study: Study) -> None:
+    """Say within the line of a round how a run ended."""
+    result = study.ledger.results.get((row.arm, row.seed))
+    ended = f"{100 * result['correct'] / result['total']:.2f} %" if result else f"failed ({row.exit_code})"
+    print(f" {row.arm} {ended}", end="", flush=True)
+
+
+def tell_round(study: Study, arms: list[Arm], rounds_done: int) -> None:
+    """Say what is known after a round: of each of its arms, and of the time that is left."""
+    left = study.time_left(rounds_done)
+    print(f"; {time_left(left)} to go" if left is not None and left[1] > 0 else "")
+    for name, look in study.looks().items():
+        if look.difference is not None and name in [arm.label for arm in arms]:
+            print(f"  {name}: {interval(look.difference)} {words_of(look, study)}")
+    sys.stdout.flush()

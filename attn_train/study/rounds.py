@@ -1,0 +1,123 @@
+"""A study as it goes: what is known, which runs come next, how long they take."""
+
+import re
+from collections.abc import Callable
+from statistics import median
+
+from attn_train.study import process
+from attn_train.study.arms import Arm
+from attn_train.study.ledger import INTERRUPTED, Ledger, Row
+from attn_train.study.plan import Plan
+from attn_train.study.sequential import Look, look, seeds_needed
+from attn_train.study.settings import FIRST_LOOK
+
+
+class Study:
+    """The runs of a plan so far, and what follows from them."""
+
+    def __init__(self, plan: Plan, stopped: Callable[[], bool]) -> None:
+        self.plan, self.stopped = plan, stopped
+        self.config, self.seeds = plan.config, plan.seeds
+        self.baseline, *self.others = plan.arms
+        self.ledger = Ledger(plan.folder)
+        for arm in plan.arms:
+            for seed in self.seeds:
+                self.ledger.find(arm.label, seed, plan.job(arm, seed))
+        # Of this command: the next one tries again.
+        self.failures: list[Row] = []
+        self.dropped: dict[str, str] = {}  # by arm, why
+        self._last_reason: dict[str, str] = {}
+
+    @property
+    def labels(self) -> list[str]:
+        return [arm.label for arm in self.plan.arms]
+
+    def looks(self) -> dict[str, Look]:
+        """Return the first look with a verdict, else the last one, of each arm but the baseline."""
+        found = {}
+        for arm in self.others:
+            differences, step = self.ledger.differences(arm.label, self.baseline.label, self.seeds)
+            found[arm.label] = look(differences, len(self.others), self.config.max_seeds, self.config.margin, step)
+        return found
+
+    def open_arms(self) -> list[Arm]:
+        """Return the arms that still wait for their verdict; none where the baseline was dropped."""
+        if self.baseline.label in self.dropped:
+            return []
+        looks = self.looks()
+        return [one for one in self.others if one.label not in self.dropped and looks[one.label].verdict == "undecided"]
+
+    def round(self, number: int) -> list[Arm]:
+        """Return the arms to run in a round, counted from 0, in an order that rotates: a machine that changes meets
+        all arms alike."""
+        waiting = self.open_arms()
+        arms = [self.baseline, *waiting] if waiting else []
+        turn = number % max(1, len(arms))
+        return [arm for arm in arms[turn:] + arms[:turn] if (arm.label, self.seeds[number]) not in self.ledger.results]
+
+    def run(self, arm: Arm, seed: int) -> Row:
+        """Train one run, record how it ended, and drop an arm that failed twice in a row for the same reason."""
+        job = self.plan.job(arm, seed)
+        ended = process.run(self.plan.words(arm, seed), self.plan.folder / job, self.stopped)
+        row = Row(arm.label, seed, job, round(ended.seconds, 3), ended.exit_code, ended.reason)
+        if self.stopped() and row.exit_code:
+            row = Row(arm.label, seed, job, row.seconds, INTERRUPTED[1], "stopped with the study")
+        self.ledger.add(row)
+        if row.exit_code and not self.stopped():
+            self.failures.append(row)
+            same = self._last_reason.get(arm.label) == gist(row.reason)
+            if same:
+                self.dropped[arm.label] = row.reason
+            self._last_reason[arm.label] = gist(row.reason)
+        else:
+            self._last_reason.pop(arm.label, None)
+        return row
+
+    def over_budget(self, arms: list[Arm]) -> str | None:
+        """Say which budget does not hold so many runs more, or None."""
+        minutes, runs = self.config.budget.minutes, self.config.budget.runs
+        spent, ahead = self.ledger.minutes_spent, self.seconds(arms) / 60
+        if runs is not None and self.ledger.runs_spent + len(arms) > runs:
+            return f"budget.runs={runs} holds no further round: {self.ledger.runs_spent} are done"
+        if minutes is not None and (spent >= minutes or spent + ahead > minutes):
+            return f"budget.minutes={minutes:g} holds no further round: {spent:.1f} are gone, one takes {ahead:.1f}"
+        return None
+
+    def seconds(self, arms: list[Arm]) -> float:
+        """Return what one run of each of `arms` takes; 0 before any has finished."""
+        return sum(self.ledger.seconds(arm.label) or 0.0 for arm in arms)
+
+    def time_left(self, rounds_done: int) -> tuple[float, float] | None:
+        """Return the seconds that the rest is expected to take, if the arms go on as they have, and at most takes; None
+        before any run has finished."""
+        waiting = self.open_arms()
+        if self.ledger.seconds(self.baseline.label) is None:
+            return None
+        looks, rest = self.looks(), self.config.max_seeds - rounds_done
+        ahead = {arm.label: min(rest, self.rounds_ahead(looks[arm.label])) for arm in waiting}
+        expected = sum(ahead[arm.label] * self.seconds([arm]) for arm in waiting)
+        expected += max(ahead.values(), default=0) * self.seconds([self.baseline])
+        most = rest * self.seconds([self.baseline, *waiting]) if waiting else 0.0
+        if self.config.budget.minutes is not None:
+            room = max(0.0, 60 * (self.config.budget.minutes - self.ledger.minutes_spent))
+            expected, most = min(expected, room), min(most, room)
+        return expected, most
+
+    def rounds_ahead(self, now: Look) -> int:
+        """Return how many seeds more an arm is expected to need."""
+        found, most = now.difference, self.config.max_seeds
+        if found is None:
+            return most
+        needed = seeds_needed(found, len(self.others), most, self.config.margin)
+        return (most if needed is None else needed) - found.n
+
+    def deviation(self) -> float | None:
+        """Return the median over arms of their differences' deviation, None before it means something."""
+        found = [one.difference for one in self.looks().values() if one.difference is not None]
+        known = [one.deviation for one in found if one.n >= FIRST_LOOK]
+        return median(known) if known else None
+
+
+def gist(reason: str) -> str:
+    """Return a reason without its numbers: the loss that is not finite at another step is the same failure."""
+    return re.sub(r"\d+", "0", reason)

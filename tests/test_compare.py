@@ -1,0 +1,362 @@
+"""attn-compare on run folders: made up ones whose figures are known, real ones, damaged ones and hostile ones."""
+
+import csv
+import json
+import math
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from attn_train import identity
+from attn_train.compare import arms, cost, runs
+from attn_train.compare.report import aligned, escaped
+from tests.conftest import TINY, Outcome, run_here
+
+TOTAL = 10_000
+ACCURACIES = {
+    "none": [9310, 9325, 9301, 9333, 9318],
+    "gated": [9371, 9380, 9362, 9399, 9377],
+    "se": [9312, 9324, 9303, 9331, 9320],
+}
+
+
+def write_run(folder: Path, model: str, seed: int, correct: int, **changes: Any) -> Path:
+    """Write what attn-compare reads of a run; `changes` are of its result."""
+    folder.mkdir(parents=True)
+    found = {
+        "model": model,
+        "backbone": "fast",
+        "dataset": "cifar10",
+        "seed": seed,
+        "epochs": 2,
+        "test_accuracy": correct / TOTAL,
+        "correct": correct,
+        "total": TOTAL,
+        "test_loss": 0.25,
+        "parameters": {"none": 1000, "gated": 1500, "se": 1100}.get(model, 1200),
+        "macs": {"none": 10_000, "gated": 15_000, "se": 10_100}.get(model, 12_000),
+        "train_seconds": 100.0 + seed,
+        "peak_memory_bytes": 2_000_000_000,
+        "device": "cpu",
+        "precision": "bfloat16",
+        "versions": {"torch": "2.14.1"},
+        "commit": None,
+        "data_digest": "d" * 64,
+        "arm": {"model.name": model, "control": "none", "control_width": None},
+        "arm_digest": identity.digest({"model": model}),
+        "recipe_digest": "r" * 16,
+        "seeds": [seed] * 3,
+    }
+    (folder / "result.json").write_text(json.dumps(found | changes))
+    rows = [
+        {"kind": "evaluation", "step": 10 * epoch, "split": "test", "epoch": epoch, "loss": 1.0 / epoch, "accuracy": at}
+        for epoch, at in ((1, 0.5 + seed / 100), (2, correct / TOTAL))
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    for model, found in ACCURACIES.items():
+        for seed, correct in enumerate(found):
+            write_run(tmp_path / "sweep" / f"{model}_{seed}", model, seed, correct)
+    return tmp_path / "sweep"
+
+
+def compare(folder: Path, *words: str) -> Outcome:
+    return run_here(folder, *words, command="compare")
+
+
+def record(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "compare.json").read_text())
+    return found
+
+
+def test_answers_what_scipy_finds(tmp_path: Path, sweep: Path) -> None:
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    found = {one["arm"]: one for one in record(tmp_path / "out")["comparisons"]}
+    assert {arm: one["verdict"] for arm, one in found.items()} == {"gated": "helps", "se": "equivalent"}
+    raw = {arm: stats.ttest_rel(ACCURACIES[arm], ACCURACIES["none"]) for arm in found}
+    for arm, one in found.items():
+        interval = raw[arm].confidence_interval()
+        assert (one["low"], one["high"]) == pytest.approx((interval.low / 100, interval.high / 100))
+        assert one["p_value"] == pytest.approx(raw[arm].pvalue)
+        u = stats.mannwhitneyu(ACCURACIES[arm], ACCURACIES["none"]).statistic
+        assert one["chance"] == pytest.approx(u / 25)
+    assert found["gated"]["holm_p_value"] == pytest.approx(2 * raw["gated"].pvalue)
+    assert "gated" in ended.out
+    assert "helps" in ended.out
+    rows = list(csv.DictReader((tmp_path / "out" / "compare.csv").read_text().splitlines()))
+    assert [row["arm"] for row in rows] == ["none", "gated", "se"]
+    assert float(rows[1]["mean"]) == pytest.approx(found["gated"]["mean"])
+    assert "helps" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_only_the_front_is_marked(tmp_path: Path, sweep: Path) -> None:
+    write_run(sweep / "eca_0", "eca", 0, 9000)  # costs more than se and is worse
+    assert compare(tmp_path, "sweep", "output=out").code == 0
+    assert sorted(record(tmp_path / "out")["pareto"]["macs"]) == ["gated", "none", "se"]
+
+
+def test_front_by_its_definition() -> None:
+    generator = np.random.default_rng(0)
+    costs = {str(n): float(one) for n, one in enumerate(generator.integers(0, 9, 40))}
+    accuracies = {str(n): float(one) for n, one in enumerate(generator.integers(0, 9, 40))}
+    found = cost.front(costs, accuracies)
+    best = -math.inf
+    expected = []
+    for price in sorted(set(costs.values())):
+        top = max(accuracies[one] for one in costs if costs[one] == price)
+        if top > best:
+            expected += [one for one in costs if costs[one] == price and accuracies[one] == top]
+            best = top
+    assert sorted(found) == sorted(expected)
+
+
+def test_time_and_memory_of_a_bench(tmp_path: Path, sweep: Path) -> None:
+    cells = [
+        {"model": model, "status": "ok", "channels": 64, "size": size, "training_seconds": at, "training_bytes": 5e6}
+        for model, at in (("gated", 0.002), ("se", 0.001))
+        for size in (32, 8)
+    ]
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "bench.json").write_text(json.dumps({"cells": cells}))
+    ended = compare(tmp_path, "sweep", "output=out", "bench=bench")
+    assert ended.code == 0, ended.err
+    found = {one["arm"]: one for one in record(tmp_path / "out")["arms"]}
+    assert {arm: one["seconds"] for arm, one in found.items()} == {"none": 0.0, "gated": 0.004, "se": 0.002}
+    assert "drift" not in ended.out
+    without = compare(tmp_path, "sweep", "output=out2")
+    assert "drift" in without.out
+    wrong = compare(tmp_path, "sweep", "bench=sweep")
+    assert wrong.code == 2
+    assert "bench.json" in wrong.err
+
+
+def test_what_cannot_be_used_is_listed_and_left_out(tmp_path: Path, sweep: Path) -> None:
+    (sweep / "unfinished").mkdir()
+    (sweep / "unfinished" / "config.yaml").write_text("model: {name: gated}\n")
+    (sweep / "failed").mkdir()
+    (sweep / "failed" / "config.yaml").write_text("")
+    (sweep / "failed" / "failure.json").write_text('{"reason": "loss is nan"}')
+    for number, text in enumerate(("", "{", "[]", "{}", '{"test_accuracy": NaN}', "\0\0\0")):
+        (sweep / f"torn{number}").mkdir()
+        (sweep / f"torn{number}" / "result.json").write_text(text)
+    write_run(sweep / "wrong", "gated", 9, 9000, test_accuracy=0.95)
+    write_run(sweep / "nan", "gated", 9, 9000, test_accuracy=math.nan)
+    write_run(sweep / "zz_again", "gated", 0, 9999)
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    left_out = {Path(one["folder"]).name: one["reason"] for one in record(tmp_path / "out")["left_out"]}
+    torn = {f"torn{number}" for number in range(6)}
+    assert left_out.keys() == {"unfinished", "failed", "wrong", "nan", "zz_again"} | torn
+    assert "loss is nan" in left_out["failed"]
+    assert "resume=" in left_out["unfinished"]
+    assert "repeats" in left_out["zz_again"]
+    assert "LEFT OUT: 11 of 26 runs" in ended.out
+    for name in left_out:
+        assert name in ended.out
+        assert name in (tmp_path / "out" / "report.html").read_text()
+    gated = next(one for one in record(tmp_path / "out")["arms"] if one["arm"] == "gated")
+    assert gated["accuracy"] == pytest.approx(np.mean(ACCURACIES["gated"]) / 100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"data_digest": "e" * 64}, "data"), ({"recipe_digest": "s" * 16}, "more than arm and seed")],
+)
+def test_refuses_other_data_and_recipes(tmp_path: Path, sweep: Path, changes: dict[str, str], named: str) -> None:
+    write_run(sweep / "other", "gated", 7, 9100, **changes)
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 2
+    assert named in ended.err
+    assert "other" in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_versions_and_devices_are_a_warning(tmp_path: Path, sweep: Path) -> None:
+    write_run(sweep / "other", "gated", 7, 9100, versions={"torch": "2.15.0"}, device="cuda")
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0
+    assert "different versions" in ended.out
+    assert "different devices" in ended.out
+    assert "1 runs of gated have no run of none" in ended.out
+
+
+def test_arms_of_one_mechanism_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"none{seed}", "none", seed, 9000 + seed)
+        for branches in (1, 2):
+            settings = {"model.name": "gated", "model.per": "element", "model.branches": branches, "control": "none"}
+            changes = {"arm": settings, "arm_digest": f"g{branches}"}
+            write_run(tmp_path / f"gated{branches}{seed}", "gated", seed, 9100 + seed, **changes)
+    found, _ = arms.sort(runs.read_all(runs.find([str(tmp_path)]))[0])
+    assert [arm.label for arm in found] == ["none", "gated branches=1", "gated branches=2"]
+    ended = compare(tmp_path, ".", "output=out", "baseline=gated branches=2")
+    assert ended.code == 0, ended.err
+    assert record(tmp_path / "out")["baseline"] == "gated branches=2"
+
+
+def test_a_mechanism_is_held_against_its_own_control(tmp_path: Path, sweep: Path) -> None:
+    for seed in range(5):
+        settings = {"model.name": "gated", "control": "parameters", "control_width": [70, 260]}
+        changes = {"arm": settings, "arm_digest": "control"}
+        write_run(sweep / f"control{seed}", "gated", seed, 9374 + seed, **changes)
+    assert compare(tmp_path, "sweep", "output=out").code == 0
+    found = record(tmp_path / "out")["against_controls"]
+    assert [(one["arm"], one["reference"]) for one in found] == [("gated", "gated-control-parameters")]
+
+
+def test_single_runs_by_mcnemar(tmp_path: Path) -> None:
+    labels = np.arange(TOTAL) % 10
+    generator = np.random.default_rng(0)
+    right = {"none": generator.random(TOTAL) < 0.90, "gated": generator.random(TOTAL) < 0.92}
+    for model, found in right.items():
+        folder = write_run(tmp_path / model, model, 0, int(found.sum()))
+        logits = np.eye(10, dtype=np.float32)[np.where(found, labels, (labels + 1) % 10)]
+        np.savez_compressed(folder / "predictions.npz", logits=logits, labels=labels, index=np.arange(TOTAL))
+    ended = compare(tmp_path, ".", "output=out")
+    assert ended.code == 0, ended.err
+    (found,) = record(tmp_path / "out")["comparisons"]
+    ours, theirs = (right["gated"] & ~right["none"]).sum(), (right["none"] & ~right["gated"]).sum()
+    expected = stats.binomtest(int(ours), int(ours + theirs)).pvalue
+    assert found["mcnemar"]["p_value"] == pytest.approx(expected)
+    assert found["verdict"] == "undecided"
+    assert found["low"] is None
+    (tmp_path / "gated" / "predictions.npz").write_bytes(b"PK\x03\x04 no archive")
+    again = compare(tmp_path, ".", "output=out2")
+    assert again.code == 0, again.err
+    assert "predictions" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["nowhere"], "nowhere"),
+        (["sweep", "margin=0"], "margin"),
+        (["sweep", "margin=x"], "margin"),
+        (["sweep", "margn=1"], "margn"),
+        (["sweep", "images=maybe"], "images"),
+        (["sweep", "--quick"], "--quick"),
+        (["margin=1"], "nothing to compare"),
+        (["sweep", "baseline=cbam"], "choose from none, gated, se"),
+        (["sweep/se_0", "sweep/se_1"], "one arm"),
+        (["sweep/se_0", "sweep/gated_0"], "baseline="),
+        (["empty"], "no run in empty"),
+    ],
+)
+def test_bad_usage_is_one_line_and_2(tmp_path: Path, sweep: Path, words: list[str], named: str) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = compare(tmp_path, *words)
+    assert ended.code == 2
+    assert named in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+class Tags(HTMLParser):
+    """Collects the elements of a page, and what they load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_page_is_self_contained_and_escapes_hostile_names(tmp_path: Path, sweep: Path) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
+    for seed in range(5):
+        changes = {"arm": {"model.name": evil, "control": "none"}, "dataset": evil, "arm_digest": "evil"}
+        write_run(sweep / f"a<b onclick=x>{seed}", "gated", seed, 9100 + seed, **changes)
+    write_run(sweep / "z<svg onload=alert(1)>", "gated", 3, 9100, arm_digest="evil", arm={"model.name": evil})
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    text = (tmp_path / "out" / "report.html").read_text()
+    tags = Tags()
+    tags.feed(text)
+    assert not tags.names & {"script", "img", "iframe", "link", "object", "embed", "a", "base", "form"}
+    assert not {name for name in tags.attributes if name.startswith("on") or name in ("src", "href")}
+    assert "&lt;script&gt;" in text
+    assert {"svg", "circle", "table"} <= tags.names
+    assert "http" not in text.replace("http-equiv", "")
+    assert "default-src 'none'" in text
+    assert "<script" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_names_cannot_steer_a_terminal_or_leave_a_table() -> None:
+    assert "\x1b" not in aligned([["a\x1b[2Jb", "c"]], left=(0,))
+    assert escaped("a|b<i>\n`c`") == "a\\|b&lt;i&gt;?\\`c\\`"
+
+
+def test_curves_are_runs_of_tensorboard(tmp_path: Path, sweep: Path) -> None:
+    assert compare(tmp_path, "sweep", "output=out").code == 0
+    found = {}
+    for name in ("mean", "low", "high"):
+        reader = EventAccumulator(str(tmp_path / "out" / "tensorboard" / "gated" / name))
+        reader.Reload()
+        found[name] = {one.step: one.value for one in reader.Scalars("accuracy/test")}
+    shares = np.array(ACCURACIES["gated"]) / TOTAL
+    assert found["mean"] == pytest.approx({10: 0.52, 20: shares.mean()})
+    assert found["low"][20] == pytest.approx(shares.mean() - shares.std(ddof=1))
+    assert found["high"][20] == pytest.approx(shares.mean() + shares.std(ddof=1))
+
+
+@pytest.mark.slow
+def test_30000_runs_each_are_used(tmp_path: Path) -> None:
+    """How long it takes is measured, not tested."""
+    generator = np.random.default_rng(0)
+    models = ["none", *(f"m{number}" for number in range(29))]
+    for model in models:
+        for seed in range(1000):
+            folder = tmp_path / "many" / model / str(seed)
+            write_run(folder, model, seed, int(9300 + generator.integers(-30, 30)))
+    ended = compare(tmp_path, "many", "output=out")
+    assert ended.code == 0, ended.err
+    found = record(tmp_path / "out")
+    assert sum(len(arm["runs"]) for arm in found["arms"]) == 30_000
+    assert not found["left_out"]
+
+
+@pytest.mark.slow
+def test_real_runs_of_now_and_of_before_results_said_what_they_are_of(tmp_path: Path) -> None:
+    for model in ("none", "gated"):
+        for seed in (0, 1):
+            ended = run_here(tmp_path, *TINY, f"model={model}", f"seed={seed}", f"hydra.run.dir=runs/{model}{seed}")
+            assert ended.code == 0, ended.err
+    ended = compare(tmp_path, "runs", "output=out")
+    assert ended.code == 0, ended.err
+    now = record(tmp_path / "out")
+    assert [arm["arm"] for arm in now["arms"]] == ["none", "gated"]
+    assert "attn-train -m" in (tmp_path / "out" / "report.html").read_text()
+
+    for path in (tmp_path / "runs").glob("gated*/result.json"):
+        found = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({k: v for k, v in found.items() if k not in ("arm", "arm_digest", "recipe_digest", "seeds")})
+        )
+    assert compare(tmp_path, "runs", "output=before").code == 0
+    assert record(tmp_path / "before")["comparisons"] == now["comparisons"]
+
+    changed = tmp_path / "changed"
+    shutil.copytree(tmp_path / "runs", changed)
+    config = changed / "gated0" / "config.yaml"
+    values = yaml.safe_load(config.read_text())
+    values["train"]["label_smoothing"] = 0.3
+    config.write_text(yaml.safe_dump(values))
+    refused = compare(tmp_path, "changed")
+    assert refused.code == 2
+    assert "train.label_smoothing=0.1 and 0.3" in refused.err.replace("0.3 and 0.1", "0.1 and 0.3")

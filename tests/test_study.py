@@ -1,0 +1,555 @@
+"""attn-study: rounds, budgets, failures and going on, with runs that end at once in the place of training; then with
+processes that are really killed, and once with attn-train itself."""
+
+import json
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import LONG, Command, Outcome, run_here
+from scipy import stats
+
+from attn_train import compose
+from attn_train.lock import locked
+from attn_train.study import process
+from attn_train.study.arms import words_of
+from attn_train.study.help import HELP
+from attn_train.study.process import Ended
+from attn_train.study.sequential import critical_values
+
+TOTAL = 10_000
+WORDS = ("arms=[none,gated]", "recipe=[dataset=synthetic,device=cpu]", "margin=0.2", "max_seeds=8", "sweep=mine")
+
+
+def settings(words: list[str]) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+class Trainer:
+    """Stands in for training: what a run ends with follows from its arm and seed."""
+
+    def __init__(self) -> None:
+        self.effects: dict[str, float] = {"none": 0.0, "gated": 1.0, "se": 0.0, "eca": -1.0}
+        self.deviation = 0.1
+        self.fails: Callable[[str, int], Ended | None] = lambda model, seed: None
+        self.seconds = 30.0
+        self.runs: list[tuple[str, int]] = []
+        self.words: list[list[str]] = []
+
+    def __call__(self, words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+        found = settings(words)
+        model, seed = found["model"], int(found["seed"])
+        self.runs.append((model, seed))
+        self.words.append(list(words))
+        folder.mkdir(parents=True, exist_ok=True)
+        if (ended := self.fails(model, seed)) is not None:
+            return ended
+        generator = np.random.default_rng([seed, len(model), ord(model[0])])
+        correct = round(TOTAL * (90 + self.effects[model] + self.deviation * generator.normal()) / 100)
+        result = {"correct": correct, "total": TOTAL, "train_seconds": self.seconds}
+        (folder / "result.json").write_text(json.dumps(result))
+        return Ended(self.seconds, 0, "")
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    one = Trainer()
+    monkeypatch.setattr(process, "run", one)
+    return one
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Command:
+    """attn-study in this process, in tmp_path."""
+    return lambda *words: run_here(tmp_path, *words, command="study")
+
+
+def results(sweep: Path) -> dict[tuple[str, int], int]:
+    rows = [json.loads(line) for line in (sweep / "runs.jsonl").read_text().splitlines()]
+    found = [row for row in rows if not row["exit_code"]]
+    return {
+        (row["arm"], row["seed"]): json.loads((sweep / row["job"] / "result.json").read_text())["correct"]
+        for row in found
+    }
+
+
+def state(sweep: Path) -> dict[str, Any]:
+    return json.loads((sweep / "study.json").read_text())
+
+
+def row(out: str, label: str) -> list[str]:
+    """The cells of an arm in the closing table."""
+    table = out[out.rindex("\narm ") :]
+    (line,) = [line for line in table.splitlines() if re.match(rf"{re.escape(label)}  ", line)]
+    return re.split(r"  +", line)
+
+
+# Rounds
+
+
+def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    trainer.deviation = 0.07
+    ended = study("arms=[none,gated,se]", *WORDS[1:])
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    # gated has its verdict first; its runs end there, those of the baseline go on with the other arm's.
+    by_arm = {arm: [seed for one, seed in trainer.runs if one == arm] for arm in ("none", "gated", "se")}
+    assert by_arm["gated"] == list(range(5))
+    assert by_arm["se"] == by_arm["none"]
+    assert 5 < len(by_arm["se"]) <= 8
+    # Each of the three was first in a round.
+    assert [trainer.runs[3 * number][0] for number in range(3)] == ["none", "gated", "se"]
+    assert trainer.runs == sorted(trainer.runs, key=lambda run: run[1])
+    # The table is what scipy makes of the runs.
+    sweep = tmp_path / "outputs" / "mine"
+    correct = results(sweep)
+    for arm, verdict in (("gated", "helps"), ("se", "equivalent within 0.2 points")):
+        differences = [(correct[arm, seed] - correct["none", seed]) * 100 / TOTAL for seed in by_arm[arm]]
+        n = len(differences)
+        half = critical_values(2, 8)[n - 5] * statistics.stdev(differences) / n**0.5
+        mean = statistics.mean(differences)
+        assert row(ended.out, arm)[1:] == [
+            str(n),
+            f"{90 + statistics.mean(correct[arm, seed] / 100 - 90 for seed in by_arm[arm]):.2f} %",
+            f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]",
+            verdict,
+        ]
+        told = state(sweep)["arms"][arm]
+        assert (told["low"], told["high"]) == pytest.approx((mean - half, mean + half))
+    assert "every verdict is in" in ended.out
+
+
+def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
+    arms = "arms=[none,{model:{name:gated,per:pixel},backbone.placement.stages:[1,3]}]"
+    ended = study(arms, "recipe=[+experiment=smoke,device=cpu]", "max_seeds=5", "first_seed=7", "sweep=mine")
+    assert ended.code == 0, ended.err
+    assert trainer.words[1] == [
+        "-m", "+experiment=smoke", "device=cpu", "model=gated", "model.per=pixel", "backbone.placement.stages=[1,3]",
+        "seed=7", "sweep=mine",
+    ]  # fmt: skip
+    assert {seed for _, seed in trainer.runs} == {7, 8, 9, 10, 11}
+    assert "gated model.per=pixel backbone.placement.stages=[1,3]" in ended.out
+
+
+def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
+    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    ended = study(*WORDS)
+    assert "how long they take, the first round tells" in ended.out
+    assert "seed 0 (1 of at most 8): none 8" in ended.out or "seed 0 (1 of at most 8): none 9" in ended.out
+    assert "; at most 7 min to go" in ended.out  # seven rounds of two runs of 30 s
+    trainer.runs.clear()
+    study(*WORDS[:-1], "sweep=other", "budget.runs=10")
+    ended = study(*WORDS[:-1], "sweep=other", "budget.runs=10")
+    assert len(trainer.runs) == 10
+    assert ended.out.startswith("study outputs/other: gated against none\n")
+    assert "at most 16 runs, 10 of them done; at most 3 min to go\n" in ended.out
+
+
+def test_a_control_is_solved_once(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    """The width that the first seed's run found is given to the others."""
+    train = trainer.__call__
+
+    def solving(words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+        ended = train(words, folder, stopped)
+        (folder / "config.yaml").write_text(yaml.safe_dump({"control_width": [9, 10, 11]}))
+        return ended
+
+    process.run = solving  # the fixture puts it back
+    ended = study("arms=[none,{model:gated,control:time}]", *WORDS[1:])
+    assert ended.code == 0, ended.err
+    widths = [settings(words).get("control_width") for words in trainer.words if "control=time" in words]
+    assert widths == [None, *["[9,10,11]"] * (len(widths) - 1)]
+    assert "gated-control-time" in ended.out
+    # Again: the runs are found, though their words were not those of the first.
+    before = len(trainer.runs)
+    assert study("arms=[none,{model:gated,control:time}]", *WORDS[1:]).code == 0
+    assert len(trainer.runs) == before
+
+
+# Going on
+
+
+def test_again_runs_nothing_and_what_is_missing_is_run(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    first = study(*WORDS)
+    count = len(trainer.runs)
+    again = study(*WORDS)
+    assert again.code == 0, again.err
+    assert len(trainer.runs) == count
+    assert row(again.out, "gated") == row(first.out, "gated")
+    sweep = tmp_path / "outputs" / "mine"
+    (path,) = sweep.glob("gated_*_seed3_*/result.json")
+    path.unlink()
+    third = study(*WORDS)
+    assert trainer.runs[count:] == [("gated", 3)]
+    assert row(third.out, "gated") == row(first.out, "gated")
+    # Without the rows the runs are found by their folders; a row that was cut off is no row.
+    (sweep / "runs.jsonl").write_text('{"arm": "gat')
+    fourth = study(*WORDS)
+    assert len(trainer.runs) == count + 1
+    assert row(fourth.out, "gated") == row(first.out, "gated")
+
+
+def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> None:
+    assert study(*WORDS, "budget.runs=10").code == 0
+    count = len(trainer.runs)
+    for word, said in (
+        ("max_seeds=9", "max_seeds=8, not 9.*sweep=NAME.*first_seed=9"),
+        ("margin=0.5", "margin=0.2, not 0.5"),
+        ("first_seed=1", "first_seed=0, not 1"),
+        ("arms=[none,gated,se]", "arms.se=None, not"),
+    ):
+        ended = study(*WORDS, word)
+        assert ended.code == 2
+        assert re.search(said, ended.err), ended.err
+    assert len(trainer.runs) == count
+    assert study(*WORDS, "budget.runs=12").code == 0
+
+
+def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    words = (*WORDS[:-1], "max_seeds=5")
+    for extra in ([], ["budget.runs=30"], ["first_seed=5"]):
+        assert study(*words, *extra).code == 0
+    names = sorted(path.name for path in (tmp_path / "outputs").iterdir())
+    assert len(names) == 2
+    assert all(re.fullmatch(r"study_[0-9a-f]{8}", name) for name in names)
+
+
+def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "arms:\n  - none\n  - model: {name: gated, per: pixel}\n"
+        "recipe: [dataset=synthetic, 'dataset.root=a b']\nmax_seeds: 9\nbudget: {runs: 12}\nsweep: mine\n"
+    )
+    assert words_of([str(tmp_path / "mine.yaml")])[1:3] == [
+        "recipe=['dataset=synthetic','dataset.root=a b']",
+        "max_seeds=9",
+    ]
+    ended = study("mine.yaml", "max_seeds=6")
+    assert ended.code == 0, ended.err
+    rule = state(tmp_path / "outputs" / "mine")["rule"]
+    assert rule["max_seeds"] == 6
+    assert rule["recipe"] == ["dataset=synthetic", "dataset.root=a b"]
+    assert rule["arms"]["gated model.per=pixel"] == ["model=gated", "model.per=pixel"]
+
+
+# Failures
+
+
+def test_a_failed_run_ends_nothing(study: Command, trainer: Trainer) -> None:
+    trainer.fails = lambda model, seed: (
+        Ended(1.0, 4, f"nan at {seed}") if (model, seed) in (("gated", 1), ("gated", 3)) else None
+    )
+    ended = study(*WORDS)
+    assert ended.code == 4
+    assert "gated failed (4)" in ended.out
+    assert "failed: gated seed 1, exit code 4: nan at 1" in ended.out
+    assert "failed: gated seed 3, exit code 4: nan at 3" in ended.out
+    assert "dropped" not in ended.out
+    # Five pairs need seven seeds now.
+    assert row(ended.out, "gated")[1] == "5"
+    assert max(seed for _, seed in trainer.runs) == 6
+    # The same command tries the failed runs again only where the arm still waits.
+    count = len(trainer.runs)
+    assert study(*WORDS).code == 0
+    assert len(trainer.runs) == count
+
+
+def test_an_arm_that_fails_twice_in_a_row_is_dropped(study: Command, trainer: Trainer) -> None:
+    trainer.fails = lambda model, seed: (
+        Ended(1.0, 6, f"out of memory at {seed}") if model == "se" and seed > 0 else None
+    )
+    ended = study("arms=[none,gated,se]", *WORDS[1:])
+    assert ended.code == 6
+    assert [seed for model, seed in trainer.runs if model == "se"] == [0, 1, 2]
+    assert "dropped: se failed twice in a row: out of memory at 2" in ended.out
+    assert row(ended.out, "gated")[-1] == "helps"
+    assert row(ended.out, "se")[-1].endswith("dropped")
+    # Other reasons in turn are no reason.
+    trainer.fails = lambda model, seed: Ended(1.0, 1, "odd" if seed % 2 else "even") if model == "se" else None
+    trainer.runs.clear()
+    ended = study("arms=[none,gated,se]", *WORDS[1:-1], "sweep=other")
+    assert "dropped" not in ended.out
+    assert [seed for model, seed in trainer.runs if model == "se"] == list(range(8))
+
+
+def test_without_its_baseline_a_study_ends(study: Command, trainer: Trainer) -> None:
+    trainer.fails = lambda model, seed: Ended(1.0, 3, "no data") if model == "none" else None
+    ended = study(*WORDS)
+    assert ended.code == 3
+    assert "dropped: none failed twice in a row: no data" in ended.out
+    assert max(seed for _, seed in trainer.runs) == 1
+
+
+# Budget
+
+
+def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    ended = study(*WORDS, "budget.runs=13")
+    assert ended.code == 0, ended.err
+    assert len(trainer.runs) == 12
+    assert "budget.runs=13 holds no further round: 12 are done" in ended.out
+    assert row(ended.out, "gated")[-1].startswith("undecided")
+    study(*WORDS, "budget.runs=14")
+    assert len(trainer.runs) == 14
+
+
+def test_budget_of_minutes(study: Command, trainer: Trainer) -> None:
+    """A run takes half a minute: eleven rounds of a minute do not fit into three and a half."""
+    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    ended = study(*WORDS, "budget.minutes=3.5")
+    assert len(trainer.runs) == 6
+    assert "budget.minutes=3.5 holds no further round: 3.0 are gone, one takes 1.0" in ended.out
+    study(*WORDS, "budget.minutes=3.5")
+    assert len(trainer.runs) == 6
+    study(*WORDS, "budget.minutes=5")
+    assert len(trainer.runs) == 10
+
+
+# Processes
+
+
+FAKE = """
+import json, pathlib, sys, time
+folder = pathlib.Path(FOLDER)
+words = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+folder.mkdir(parents=True, exist_ok=True)
+time.sleep(0.3)
+correct = 9000 + 37 * int(words["seed"]) % 50 + 40 * (words["model"] == "gated") * (int(words["seed"]) % 3)
+(folder / "result.json").write_text(json.dumps({"correct": correct, "total": 10000, "train_seconds": 0.1}))
+"""
+DRIVER = f"""
+import sys
+from attn_train.study import process
+run = process.run
+def run_fake(words, folder, stopped):
+    process.PROGRAM = f"FOLDER={{str(folder)!r}}" + {FAKE!r}
+    return run(words, folder, stopped)
+process.run = run_fake
+from attn_train.cli import study
+study()
+"""
+
+
+def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start a study in a process of its own, whose runs are processes that sleep a little."""
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_rows(sweep: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while not (sweep / "runs.jsonl").exists() or (sweep / "runs.jsonl").read_text().count("\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C, SIGTERM and SIGKILL in turn; the end is that of a study that was never stopped."""
+    sweep = tmp_path / "outputs" / "mine"
+    for count, (number, code) in enumerate(
+        [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], start=1
+    ):
+        stopped = start(tmp_path, *WORDS)
+        wait_for_rows(sweep, 3 * count, stopped)
+        stopped.send_signal(number)
+        out, err = stopped.communicate(timeout=60)
+        assert stopped.returncode == code, err
+        assert "Traceback" not in err
+        if code > 0:
+            assert err == "attn-study: stopped; the same command again goes on in outputs/mine\n"
+            assert "no verdict comes before 5 seeds" in out
+    time.sleep(0.5)  # the run that the kill left alone ends by itself
+    last = start(tmp_path, *WORDS)
+    out, err = last.communicate(timeout=120)
+    assert last.returncode == 0, err
+    rows = [json.loads(line) for line in (sweep / "runs.jsonl").read_text().splitlines()]
+    finished = [(one["arm"], one["seed"]) for one in rows if not one["exit_code"]]
+    assert len(finished) == len(set(finished))
+    other = start(tmp_path, *WORDS[:-1], "sweep=other")
+    told, err = other.communicate(timeout=120)
+    assert other.returncode == 0, err
+    assert state(sweep)["arms"] == state(tmp_path / "outputs" / "other")["arms"]
+    assert row(out, "gated") == row(told, "gated")
+
+
+def test_how_a_run_can_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(program: str, stopped: Callable[[], bool] = lambda: False) -> Ended:
+        monkeypatch.setattr(process, "PROGRAM", program)
+        return process.run(["word"], tmp_path, stopped)
+
+    assert (end("import sys; assert sys.argv[1:] == ['word']").exit_code, end("pass").reason) == (0, "")
+    failed = end("import sys; sys.exit('warning\\nattn-train: no such thing')")
+    assert (failed.exit_code, failed.reason) == (1, "no such thing")
+    silent = end("import sys; sys.exit(3)")
+    assert (silent.exit_code, silent.reason) == (3, "ended with exit code 3")
+    killed = end("import os; os.kill(os.getpid(), 9)")
+    assert (killed.exit_code, killed.reason) == (137, "killed by signal 9")
+    asked = end("import time; time.sleep(60)", lambda: True)
+    assert asked.exit_code == 143
+    assert asked.seconds < 30
+    left = f"import json, sys, time; open({str(tmp_path / 'failure.json')!r}, 'w').write(json.dumps("
+    recorded = end(left + "{'reason': 'it was so', 'exit_code': 4, 'time': time.time()})); sys.exit(4)")
+    assert (recorded.exit_code, recorded.reason) == (4, "it was so")
+    # What an earlier run left there is no reason of this one's.
+    assert end("import sys; sys.exit(3)").reason == "ended with exit code 3"
+
+
+def test_a_run_that_a_killed_study_left_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold = (
+        "import sys, time; from pathlib import Path; from attn_train.lock import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(0.7)"
+    )
+    monkeypatch.setattr(process, "PROGRAM", "pass")
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert process.run([], tmp_path, lambda: False).exit_code == 0
+        assert other.wait() == 0
+    out = capsys.readouterr().out
+    assert f"waiting: {tmp_path} is being trained by process {other.pid}" in out
+    assert out.count("waiting") == 1
+
+
+def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    sweep = tmp_path / "outputs" / "mine"
+    sweep.mkdir(parents=True)
+    with locked(sweep):
+        ended = study(*WORDS)
+    assert ended.code == 2
+    assert "outputs/mine" in ended.err
+    assert trainer.runs == []
+
+
+@pytest.mark.slow
+def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
+    """A study that is stopped within a run: that run goes on at its step; every run is one of attn-train."""
+    recipe = ",".join([*LONG, "dataset.val_size=0"])
+    words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=50")
+    program = "from attn_train.cli import study; study()"
+    sweep = tmp_path / "outputs" / "mine"
+    stopped = subprocess.Popen(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 200
+    while not any(path.read_text().count('"train"') >= 3 for path in sweep.glob("se_*_seed0_*/metrics.jsonl")):
+        assert stopped.poll() is None, stopped.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    stopped.send_signal(signal.SIGTERM)
+    _, err = stopped.communicate(timeout=120)
+    assert stopped.returncode == 143, err
+    (log,) = sweep.glob("se_*_seed0_*/attn-train.log")
+    ended = study(*words)
+    assert ended.code == 0, ended.err
+    assert re.search(r"going on at step \d+", log.read_text())
+    found = {
+        (path.parent.name.split("_")[0], json.loads(path.read_text())["seed"]) for path in sweep.glob("*/result.json")
+    }
+    assert found == {(arm, seed) for arm in ("none", "se") for seed in range(5)}
+    accuracies = {
+        arm: [
+            json.loads(next(sweep.glob(f"{arm}_*_seed{seed}_*/result.json")).read_text())["test_accuracy"]
+            for seed in range(5)
+        ]
+        for arm in ("none", "se")
+    }
+    interval = stats.ttest_rel(accuracies["se"], accuracies["none"]).confidence_interval(0.95)
+    told = state(sweep)["arms"]["se"]
+    assert (told["low"], told["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["arms=[none,nome]"], "arm nome: unknown model 'nome'; choose from .*gated"),
+        (["arms=[none]"], "arms names only none"),
+        (["arms=[gated,se]"], "baseline=none is none of the arms; choose from gated, se"),
+        (["arms=[none,gated,gated]"], "arms names 'gated' twice"),
+        (["arms=[none,gated,{model:gated,model.per:element}]"], "the same configuration"),
+        (["arms=[none,3]"], "arms holds 3"),
+        (["arms=[none,{control:time}]"], "without a model"),
+        (["arms=[none,{model:se,train.epochs:3}]"], "train.epochs, which belongs to the recipe"),
+        (["arms=[none,{model:se,model.heads:3}]"], "arm se model.heads=3: .*model.heads"),
+        (["recipe=[seed=3]"], "recipe sets seed"),
+        (["recipe=[model=se]"], "recipe sets model"),
+        (["recipe=[hydra/launcher=basic]"], "recipe sets hydra/launcher"),
+        (["recipe=[nothing]"], "recipe holds nothing, which is no word"),
+        (["recipe=[train.epochs=abc]"], "train.epochs=abc does not fit"),
+        (["recipe=[train.epoch=1]"], "unknown setting 'train.epoch'"),
+        (["recipe=[+experiment=quickk]"], "unknown experiment 'quickk'"),
+        (["margin=0"], "margin=0.* above 0"),
+        (["max_seeds=4"], "max_seeds=4 .* 5 .* 200"),
+        (["max_seeds=many"], "max_seeds=many does not fit"),
+        (["first_seed=-1"], "first_seed=-1 .* at least 0"),
+        (["budget.minutes=0"], "budget.minutes=0.* above 0"),
+        (["budget.runs=9"], "budget.runs=9 allows 4 seeds for 2 arms.* at least 10"),
+        (["budget.hours=1"], "unknown setting 'budget.hours'.*minutes"),
+        (["sweep=a/b"], "sweep=a/b is no name"),
+        (["seed=1"], "unknown setting 'seed'"),
+        (["-m"], "no option -m"),
+        (["none.yaml"], "cannot read none.yaml"),
+        (["file.yaml"], "file.yaml holds no settings"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_bad_input(study: Command, trainer: Trainer, tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "file.yaml").write_text("just words\n")
+    before = [one for one in WORDS[:-1] if one.split("=")[0] not in {word.split("=")[0] for word in words}]
+    ended = study(*before, *words)
+    assert ended.code == 2, ended.err
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert re.match(f"attn-study: .*{said}", ended.err), ended.err
+    assert trainer.runs == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file.yaml"]
+
+
+def test_settings_of_the_file_and_of_the_help() -> None:
+    compose.register()
+    written = yaml.safe_load((compose.CONF / "study.yaml").read_text())
+    plain = compose.study([])
+    for key, value in written.items():
+        if key == "defaults":
+            continue
+        for name in [f"budget.{one}" for one in value] if isinstance(value, dict) else [key]:
+            assert re.search(rf"^{name}=", HELP, re.MULTILINE), name
+        if not isinstance(value, dict):
+            assert getattr(plain, key) == value
+
+
+def test_the_demonstration_is_a_study(study: Command, trainer: Trainer) -> None:
+    """Without any word: the settings of conf/study.yaml fit attn-train as it is."""
+    trainer.effects |= {"self_attention": 0.0}
+    ended: Outcome = study()
+    assert ended.code == 0, ended.err
+    assert {"dataset=digits", "train.epochs=3"} <= set(trainer.words[0])
+
+
+def test_references_to_the_environment_are_left_to_the_runs(
+    study: Command, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_ROOT", "hushhush")
+    ended = study("arms=[none,gated]", "recipe=[dataset=synthetic,dataset.root=${oc.env:SECRET_ROOT}]", *WORDS[2:])
+    assert ended.code == 0, ended.err
+    assert "dataset.root=${oc.env:SECRET_ROOT}" in trainer.words[0]
+    assert not any("hushhush" in path.read_text() for path in (tmp_path / "outputs" / "mine").glob("*.json*"))
