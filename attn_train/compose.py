@@ -135,7 +135,8 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
             return composed
     except (AttributeError, TypeError, KeyError, IndexError) as error:  # Hydra's own words for a value of a wrong form
         given = " ".join(overrides)
-        raise ConfigError(f"a value has not the form that its setting takes ({error}), in: {given}") from error
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"a value has not the form that its setting takes ({reason}), in: {given}") from error
     except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         if options.config_name in OTHER_GROUPS:
             groups = OTHER_GROUPS[options.config_name]

@@ -39,6 +39,12 @@ RESULT_KEYS = {
     "commit",
     "data_digest",
     "config_digest",
+    # Which arm of a comparison it is, and by what recipe.
+    "control",
+    "arm",
+    "arm_digest",
+    "recipe_digest",
+    "seeds",
 }
 
 
