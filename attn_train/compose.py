@@ -5,11 +5,12 @@ import hashlib
 import re
 import secrets
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import hydra
 import yaml
@@ -206,34 +207,35 @@ def settings(name: str = "config") -> list[str]:
     return list(configuration.flatten(plain(compose([], parse(["--config-name", name])))))
 
 
+Settings = TypeVar("Settings")
+
+
+def to_settings(composed: DictConfig, kind: type[Settings], check: Callable[[Settings], None]) -> Settings:
+    """Return a composed configuration as an object of the schema `kind`, its ranges checked."""
+    found = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
+    assert isinstance(found, kind)
+    check(found)
+    return found
+
+
 def bench(overrides: list[str]) -> BenchConfig:
-    """Return the settings of attn-bench, their ranges checked."""
-    values = plain(compose(overrides, parse(["--config-name", "bench"])))
-    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BenchConfig), values))
-    assert isinstance(checked, BenchConfig)
-    check_bench(checked)
-    return checked
+    """Return the settings of attn-bench."""
+    return to_settings(compose(overrides, parse(["--config-name", "bench"])), BenchConfig, check_bench)
 
 
 def compare(overrides: list[str]) -> CompareConfig:
-    """Return the settings of attn-compare, their ranges checked."""
-    values = plain(compose(overrides, parse(["--config-name", "compare"])))
-    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CompareConfig), values))
-    assert isinstance(checked, CompareConfig)
-    check_compare(checked)
-    return checked
+    """Return the settings of attn-compare."""
+    return to_settings(compose(overrides, parse(["--config-name", "compare"])), CompareConfig, check_compare)
 
 
 def study(overrides: list[str]) -> StudyConfig:
-    """Return the settings of attn-study, their ranges checked."""
+    """Return the settings of attn-study."""
     composed = compose(overrides, parse(["--config-name", "study"]))
-    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(StudyConfig), plain(composed)))
-    assert isinstance(checked, StudyConfig)
-    check_study(checked)
+    found = to_settings(composed, StudyConfig, check_study)
     # Unresolved: a reference to the environment among a run's words is for that run to look up.
     words = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
     assert isinstance(words, dict)
-    return replace(checked, arms=words["arms"], recipe=words["recipe"])
+    return replace(found, arms=words["arms"], recipe=words["recipe"])
 
 
 def read_saved(folder: Path) -> DictConfig:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,17 @@ def report_thread(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
+def wait_for_another_second(folder: Path) -> None:
+    """Wait, less than a second, until a new event file's name comes after those in `folder`.
+
+    TensorBoard reads them in the order of their names, which begin with the second they were made in.
+    """
+    made = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+    now = time.time()
+    if f"{int(now):010d}" in made:
+        time.sleep(int(now) + 1 - now)
+
+
 class Tracker:
     """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes
     on."""
@@ -57,6 +69,7 @@ class Tracker:
         self.writer: SummaryWriter | None = None
         if threading.excepthook is threading.__excepthook__:
             threading.excepthook = report_thread
+        wait_for_another_second(folder)
         with self.events():
             self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 

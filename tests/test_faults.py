@@ -25,6 +25,7 @@ from PIL import Image
 from test_resume import STEPS, assert_same_run
 
 from attn_train import checkpoint, loop
+from attn_train.tracking import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -538,6 +539,16 @@ def test_row_24_damaged_event_file(train: Command, tmp_path: Path, reference: Pa
     steps = [one.step for one in seen.Scalars("loss/train")]
     assert steps == sorted(set(steps))
     assert steps[-1] == STEPS
+
+
+def test_row_24_a_run_that_goes_on_within_a_second(tmp_path: Path) -> None:
+    """TensorBoard reads the files of a run by name, where the second stands before the computer and the process."""
+    for _ in range(3):
+        (tmp_path / f"events.out.tfevents.{int(time.time()):010d}.zzzz.99999999.0").touch()
+        tracker = Tracker(tmp_path, 3)
+        tracker.close()
+        names = sorted(path.name for path in tmp_path.glob("events.*"))
+        assert "zzzz" not in names[-1]
 
 
 def make_pictures(root: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.self_attention import head_channels
 
 
 class LinearAttention(Attention):
@@ -16,9 +17,7 @@ class LinearAttention(Attention):
 
     def __init__(self, channels: int, size: tuple[int, int], *, heads: int = 1, residual: bool = True) -> None:
         super().__init__()
-        if heads < 1 or channels % heads:
-            fitting = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
-            raise ValueError(f"heads={heads} does not divide the {channels} channels of the map; choose from {fitting}")
+        head_channels(channels, heads)
         self.heads = heads
         self.residual = residual
         self.query = nn.Linear(channels, channels)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.self_attention import head_channels
 
 
 class PooledAttention(Attention):
@@ -22,9 +23,7 @@ class PooledAttention(Attention):
         super().__init__()
         if pooled < 1:
             raise ValueError(f"pooled={pooled} must be at least 1")
-        if heads < 1 or channels % heads:
-            fitting = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
-            raise ValueError(f"heads={heads} does not divide the {channels} channels of the map; choose from {fitting}")
+        head_channels(channels, heads)
         self.pooled = pooled
         self.heads = heads
         self.residual = residual

@@ -91,7 +91,7 @@ def refusal(name: str, values: dict[str, Any], cell: Cell) -> str | None:
             build(name, values, cell.channels, cell.side)
     except (ValueError, ConfigError) as error:
         return str(error)
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:
         return None  # it computes while it is made, which the meta device cannot: its own process will tell
     return None
 

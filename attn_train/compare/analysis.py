@@ -57,7 +57,8 @@ class Comparison:
             return "one seed says nothing of the deviation; 5 are a start"
         if self.needed is None:
             return f"more than {statistics.MOST_SEEDS:,} seeds"
-        more = f"about {self.needed.n - found.n} more seeds"
+        missing = self.needed.n - found.n
+        more = f"about {missing} more seed{'s' if missing > 1 else ''}"
         if self.needed.shows == "effect":
             return f"{more}, if the difference is the {found.mean:+.2f} seen"
         return f"{more} to show it within {self.margin:g}, if it is the {found.mean:+.2f} seen"

@@ -39,7 +39,9 @@ def missing(found: Difference | None, study: Study) -> str:
         return f"no verdict comes before {FIRST_LOOK} seeds"
     most = study.config.max_seeds
     needed = seeds_needed(found, len(study.others), most, study.config.margin)
-    return f"it takes more than {most} seeds" if needed is None else f"about {needed - found.n} more seeds"
+    if needed is None:
+        return f"it takes more than {most} seeds"
+    return f"about {needed - found.n} more seed{'s' if needed - found.n > 1 else ''}"
 
 
 def table(study: Study) -> str:
