@@ -153,12 +153,12 @@ def job(composed: DictConfig) -> float:
     config = build.decide_resolution(configuration_of(composed, list(hydra_config.overrides.task)))
     config = compose.continued(folder, config)
     references = compose.from_environment(composed if composed.resume is None else compose.read_saved(folder))
-    keep_hydra_files(folder, composed, hydra_config)
+    snapshot = snapshot_of(composed, hydra_config)
     if hydra_config.mode != RunMode.MULTIRUN:
-        return result.objective(run.train(config, folder, references))
+        return result.objective(run.train(config, folder, references, snapshot))
     if "BasicSweeper" not in str(hydra_config.sweeper.get("_target_")) and not config.dataset.val_size:
         log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
-    return sweep.run_job(config, folder, references)
+    return sweep.run_job(config, folder, references, snapshot)
 
 
 def shortest(path: Path) -> Path:
@@ -166,17 +166,14 @@ def shortest(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def keep_hydra_files(folder: Path, composed: DictConfig, hydra_config: Any) -> None:
-    """Write Hydra's usual .hydra/ folder; a run that goes on keeps its first."""
-    target, unfinished = folder / ".hydra", folder / ".hydra.tmp"
-    if target.exists():
-        return
-    unfinished.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(composed, unfinished / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": hydra_config}), unfinished / "hydra.yaml")
-    OmegaConf.save(hydra_config.overrides.task, unfinished / "overrides.yaml")
-    with suppress(OSError):  # another process was faster
-        unfinished.rename(target)
+def snapshot_of(composed: DictConfig, hydra_config: Any) -> dict[str, str]:
+    """Return the texts of Hydra's usual .hydra/ folder by file name."""
+    files = {
+        "config.yaml": composed,
+        "hydra.yaml": OmegaConf.create({"hydra": hydra_config}),
+        "overrides.yaml": hydra_config.overrides.task,
+    }
+    return {name: OmegaConf.to_yaml(content) for name, content in files.items()}
 
 
 def train() -> None:

@@ -181,14 +181,30 @@ class Run:
         self.best_accuracy = state["best_accuracy"]
 
 
-def train(config: Config, folder: Path, references: dict[str, str] | None = None) -> dict[str, Any]:
+def train(
+    config: Config, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result.
 
-    `references` are the settings that came from the environment (see config.write).
+    `references` are the settings that came from the environment (see config.write); `snapshot` are the files, by
+    name, of .hydra/.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
+        if snapshot is not None:
+            keep_snapshot(folder, snapshot)
         return train_alone(config, folder, references)
+
+
+def keep_snapshot(folder: Path, files: dict[str, str]) -> None:
+    """Write .hydra/, whole or not at all; a run that goes on keeps its first."""
+    target, unfinished = folder / ".hydra", folder / ".hydra.tmp"
+    if target.exists():
+        return
+    unfinished.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (unfinished / name).write_text(text, encoding="utf-8")
+    unfinished.rename(target)
 
 
 def train_alone(config: Config, folder: Path, references: dict[str, str] | None) -> dict[str, Any]:

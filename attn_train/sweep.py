@@ -20,19 +20,19 @@ FAILURE = "failure.json"
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, folder: Path, references: dict[str, str] | None = None) -> float:
+def run_job(config: Config, folder: Path, references: dict[str, str], snapshot: dict[str, str]) -> float:
     """Run one job; return its accuracy, or NaN for a job that failed, after leaving in its folder why."""
     failure = folder / FAILURE
     failure.unlink(missing_ok=True)
     try:
-        return result.objective(run.train(config, folder, references))
+        return result.objective(run.train(config, folder, references, snapshot))
     # SystemExit too: Hydra would end the whole sweep by it.
     except (Exception, SystemExit) as error:
         expected = errors.expected(error)
         if expected is None:
             log.error("%s", "".join(traceback.format_exception(error)))
         reason = str(expected or f"unexpected {type(error).__name__}: {error}")
-        if config.dataset.url and "dataset.url" in (references or {}):
+        if config.dataset.url and "dataset.url" in references:
             reason = reason.replace(config.dataset.url, "dataset.url")  # which may hold a secret
         log.error("job %s failed: %s", folder.name, reason)
         left = {"reason": reason, "exit_code": expected.exit_code if expected else 1, "time": time.time()}

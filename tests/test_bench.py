@@ -197,7 +197,9 @@ def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
     whole = 16 * 64 * 32 * 32 * 4
     gate = found["gated", 32]
     # In training both scores, their product and the gate wait for the way back, beside the result and its gradient.
-    assert 4 * whole <= gate["training_bytes"] <= 12 * whole
+    # At most every map there ever was, had none been let go: both scores, product, gate, result; the result's gradient;
+    # the gradients of input and gate, of the product, of both scores, of the input by both, and their two sums.
+    assert 4 * whole <= gate["training_bytes"] <= (5 + 1 + 9) * whole
     assert 2 * whole <= gate["forward_bytes"] < gate["training_bytes"]
     check_files_agree(ended.out, tmp_path / "out")
 
