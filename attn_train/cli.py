@@ -1,18 +1,14 @@
-"""The commands: from the words of a command line to a run, and from what goes wrong to one line and an exit code.
+"""The commands: from the words of a command line to what they stand for.
 
 Nothing here imports torch until a run is certain, so that --help, --cfg and completion answer at once.
 """
 
-import getpass
 import logging
-import os
 import shutil
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +18,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from attn_train import compose, errors
+from attn_train import compose, errors, saved
 from attn_train.bench.help import HELP
 from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.config import Config
-from attn_train.interrupt import end_on_sigterm
+from attn_train.exit_codes import exit_codes
 from attn_train.lock import locked
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP as STUDY_HELP
@@ -34,45 +30,11 @@ from attn_train.study.help import HELP as STUDY_HELP
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def exit_codes(command: str) -> Iterator[None]:
-    """Turn what goes wrong inside into one line on stderr and an exit code; a traceback only for the unexpected."""
-    wants_traceback = bool(os.environ.get("HYDRA_FULL_ERROR"))
-    # Hydra would print and exit by itself; asked for the full error, it hands the exception over.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Matplotlib would write its list of fonts into the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"attn-train_{getpass.getuser()}"))
-    # Whoever closes our output (| head) does not want to hear that a line could not be written.
-    logging.raiseExceptions = False
-    try:
-        end_on_sigterm()
-        yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except errors.Interrupted as stopped:
-        print(f"{command}: {stopped}", file=sys.stderr)
-        sys.exit(stopped.exit_code)
-    except KeyboardInterrupt:
-        print(f"{command}: stopped", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        expected = errors.expected(error)
-        if expected is None or wants_traceback:
-            traceback.print_exception(error)
-        if expected is None:
-            print(f"{command}: unexpected {type(error).__name__}: {error}", file=sys.stderr)
-            sys.exit(1)
-        print(f"{command}: {expected}", file=sys.stderr)
-        sys.exit(expected.exit_code)
-
-
 def configuration_of(composed: DictConfig, overrides: list[str]) -> Config:
     """Return the configuration of a job: a resumed run's own, or the one composed."""
     if composed.resume is None:
         return compose.to_config(composed)
-    return compose.resumed(Path(composed.resume), overrides, compose.parse([]))
+    return saved.resumed(Path(composed.resume), overrides, compose.parse([]))
 
 
 @dataclass(frozen=True)
@@ -109,7 +71,7 @@ def plan(arguments: list[str]) -> Plan:
     configs = [build.decide_resolution(config) for config in configs]
     folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
     if not multirun:
-        configs = [compose.continued(folder, configs[0])]
+        configs = [saved.continued(folder, configs[0])]
     for config in configs:
         build.check(config)
         matching.check_control(config)
@@ -151,8 +113,8 @@ def job(composed: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     folder = shortest(Path(hydra_config.runtime.output_dir))
     config = build.decide_resolution(configuration_of(composed, list(hydra_config.overrides.task)))
-    config = compose.continued(folder, config)
-    references = compose.from_environment(composed if composed.resume is None else compose.read_saved(folder))
+    config = saved.continued(folder, config)
+    references = compose.from_environment(composed if composed.resume is None else saved.read(folder))
     snapshot = snapshot_of(composed, hydra_config)
     if hydra_config.mode != RunMode.MULTIRUN:
         return result.objective(run.train(config, folder, references, snapshot))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from attn_train import build, checkpoint, compose, device as devices, export, pictures, result
+from attn_train import build, checkpoint, compose, device as devices, export, pictures, result, saved
 from attn_train.config import Config
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
@@ -71,12 +71,12 @@ def main(arguments: list[str]) -> None:
     """Do what the command line asks; raise for anything wrong with it."""
     own, overrides = split_arguments(arguments)
     folder = Path(own["run"])
-    saved = compose.to_config(compose.read_saved(folder))
-    config = compose.override_saved(compose.read_saved(folder), overrides, Namespace(**vars(compose.parse([]))))
+    was = compose.to_config(saved.read(folder))
+    config = saved.override(saved.read(folder), overrides, Namespace(**vars(compose.parse([]))))
     # Other data is seen as the model has learnt to see: at its size, normalised by its figures.
     given = {one.partition("=")[0] for one in overrides}
     kept: dict[str, Any] = {
-        key: getattr(saved.dataset, key) for key in ("image_size", "mean", "deviation") if f"dataset.{key}" not in given
+        key: getattr(was.dataset, key) for key in ("image_size", "mean", "deviation") if f"dataset.{key}" not in given
     }
     config = replace(config, dataset=replace(config.dataset, **kept))
     if "export" in own:

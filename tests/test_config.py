@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from attn_train import build, compose, config as configuration
+from attn_train import build, compose, config as configuration, saved
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.config import Config
@@ -173,7 +173,7 @@ def test_flatten_gives_dotted_names() -> None:
 def test_the_written_configuration_reads_back_the_same(tmp_path: Path) -> None:
     config = composed("model=self_attention", "backbone=resnet", "seed=3", "train.clip_norm=1")
     configuration.write(tmp_path, config)
-    assert compose.to_config(compose.read_saved(tmp_path)) == config
+    assert compose.to_config(saved.read(tmp_path)) == config
     assert asdict(config) == yaml.safe_load((tmp_path / "config.yaml").read_text())
 
 

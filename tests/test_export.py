@@ -12,7 +12,7 @@ import torch
 from conftest import TINY, Command, run_here
 from safetensors import safe_open
 
-from attn_train import build, checkpoint, compose, export
+from attn_train import build, checkpoint, compose, export, saved
 from attn_train.errors import CheckpointError
 from attn_train.evaluation import Trained
 
@@ -27,7 +27,7 @@ def test_a_reload_gives_the_same_logits(
     assert {path.name for path in tmp_path.iterdir()} == {"net.safetensors"}
     exported = export.load(tmp_path / "net.safetensors")
 
-    config = compose.to_config(compose.read_saved(run))
+    config = compose.to_config(saved.read(run))
     trained = Trained(run, "last", config)
     splits, dataset = build.load_splits(config.dataset)
     images = splits["test"].images

@@ -1,0 +1,48 @@
+"""How every command ends: one line on stderr for what is expected to go wrong, and its exit code."""
+
+import getpass
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attn_train import errors
+from attn_train.interrupt import end_on_sigterm
+
+
+@contextmanager
+def exit_codes(command: str) -> Iterator[None]:
+    """Turn what goes wrong inside into one line on stderr and an exit code; a traceback only for the unexpected."""
+    wants_traceback = bool(os.environ.get("HYDRA_FULL_ERROR"))
+    # Hydra would print and exit by itself; asked for the full error, it hands the exception over.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # Matplotlib would write its list of fonts into the user's home.
+    os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"attn-train_{getpass.getuser()}"))
+    # Whoever closes our output (| head) does not want to hear that a line could not be written.
+    logging.raiseExceptions = False
+    try:
+        end_on_sigterm()
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except errors.Interrupted as stopped:
+        print(f"{command}: {stopped}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        print(f"{command}: stopped", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        expected = errors.expected(error)
+        if expected is None or wants_traceback:
+            traceback.print_exception(error)
+        if expected is None:
+            print(f"{command}: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(1)
+        print(f"{command}: {expected}", file=sys.stderr)
+        sys.exit(expected.exit_code)
