@@ -25,9 +25,6 @@ from attn_train.errors import ConfigError
 
 Say = Callable[..., None]
 
-# Of the map that every kernel is loaded with before memory is measured.
-SMALL = 8
-
 
 def timings(step: Callable[[], object], device: Device, repetitions: int, least: float) -> list[float]:
     """Return seconds a call, `repetitions` times, each over as many calls as take `least` seconds."""
@@ -83,15 +80,6 @@ class Work:
         self.gradient = None
 
 
-def warm_up(module: nn.Module, channels: int, device: Device) -> None:
-    """Load the code of every kernel with a small map, so that it does not count as memory of the large one."""
-    with suppress(RuntimeError, ValueError):  # a mechanism for maps of its own size only
-        small = Work(module, (1, channels, SMALL, SMALL), device)
-        small.forward()
-        small.training_step()
-    module.zero_grad(set_to_none=True)
-
-
 class RefusedError(Exception):
     """A mechanism that cannot be made for a map of this size."""
 
@@ -128,15 +116,12 @@ def measure(order: dict[str, Any], say: Say) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, order["memory_limit"] / whole))
     module = make(order)
     module = module.to(device.place, memory_format=device.memory_format)  # type: ignore[call-overload]
-    warm_up(module, order["channels"], device)
     work = Work(module, (order["batch"], order["channels"], order["side"], order["side"]), device)
-    if device.compile:
-        # Else the compiler's own memory would count.
-        work.forward()
-        work.training_step()
     for name, step in (("forward", work.forward), ("training", work.training_step)):
-        work.let_go()
         say(stage=name)
+        # Once unmeasured: the code of kernels, their threads and work space, and a compiler do not grow with the map.
+        step()
+        work.let_go()
         peak = memory.Peak(device)
         step()
         devices.synchronize(device)
