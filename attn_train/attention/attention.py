@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from attn_train.pooling import scaled
+
 
 class Attention(nn.Module):
     """A module that maps (batch, channels, height, width) to the same shape and can say where it looks.
@@ -31,7 +33,9 @@ class Gate(Attention):
         """Return the factors; where they are the same for all channels, rows or columns, that dimension may be one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
+        # A factor that is a parameter stays float32 under autocast, and would turn the whole map into float32.
+        gate = self.gate(x).to(x.dtype)
+        return scaled(x, gate) if gate.shape == (*x.shape[:2], 1, 1) else x * gate
 
     def attention_map(self, x: Tensor) -> Tensor | None:
         """Average the factors over the channels: (batch, height, width); None where all positions have the same."""

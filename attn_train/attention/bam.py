@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import MapMean
 
 
 class BAM(Gate):
@@ -23,7 +24,7 @@ class BAM(Gate):
                 raise ValueError(f"{name}={value} must be at least 1")
         middle = max(1, channels // reduction)
         self.channel = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
+            MapMean(),
             nn.Conv2d(channels, middle, kernel_size=1),
             nn.ReLU(),
             nn.Conv2d(middle, channels, kernel_size=1, bias=False),

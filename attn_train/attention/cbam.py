@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import largest, mean
 
 
 class CBAM(Gate):
@@ -31,8 +32,7 @@ class CBAM(Gate):
         return self.expand(torch.relu(self.reduce(pooled)))  # (batch, channels, 1, 1)
 
     def gate(self, x: Tensor) -> Tensor:
-        mean, largest = x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
-        channel = torch.sigmoid(self.mlp(mean) + self.mlp(largest))  # (batch, channels, 1, 1)
+        channel = torch.sigmoid(self.mlp(mean(x, 2, 3)) + self.mlp(largest(x, 2, 3)))  # (batch, channels, 1, 1)
         gated = x * channel
-        pooled = torch.cat([gated.mean(dim=1, keepdim=True), gated.amax(dim=1, keepdim=True)], dim=1)
+        pooled = torch.cat([mean(gated, 1), largest(gated, 1)], dim=1)
         return channel * torch.sigmoid(self.spatial(pooled))  # (batch, channels, height, width)

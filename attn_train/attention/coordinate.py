@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class CoordinateAttention(Gate):
@@ -26,8 +27,8 @@ class CoordinateAttention(Gate):
         self.expand_columns = nn.Conv2d(middle, channels, kernel_size=1)
 
     def gate(self, x: Tensor) -> Tensor:
-        rows = x.mean(dim=3, keepdim=True)  # (batch, channels, height, 1)
-        columns = x.mean(dim=2, keepdim=True).transpose(2, 3)  # (batch, channels, width, 1)
+        rows = mean(x, 3)  # (batch, channels, height, 1)
+        columns = mean(x, 2).transpose(2, 3)  # (batch, channels, width, 1)
         reduced = F.hardswish(self.norm(self.reduce(torch.cat([rows, columns], dim=2))))
         rows, columns = reduced.split([x.shape[2], x.shape[3]], dim=2)  # (batch, middle, height or width, 1)
         return torch.sigmoid(self.expand_rows(rows)) * torch.sigmoid(self.expand_columns(columns.transpose(2, 3)))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class EfficientChannelAttention(Gate):
@@ -25,5 +26,5 @@ class EfficientChannelAttention(Gate):
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def gate(self, x: Tensor) -> Tensor:
-        score = self.conv(x.mean(dim=(2, 3)).unsqueeze(1))  # (batch, 1, channels)
+        score = self.conv(mean(x, 2, 3).flatten(1).unsqueeze(1))  # (batch, 1, channels)
         return torch.sigmoid(score).transpose(1, 2).unsqueeze(3)  # (batch, channels, 1, 1)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class EffectiveSqueezeExcitation(Gate):
@@ -18,4 +19,4 @@ class EffectiveSqueezeExcitation(Gate):
         self.conv = nn.Conv2d(channels, channels, kernel_size=1)
 
     def gate(self, x: Tensor) -> Tensor:
-        return F.hardsigmoid(self.conv(x.mean(dim=(2, 3), keepdim=True)))  # (batch, channels, 1, 1)
+        return F.hardsigmoid(self.conv(mean(x, 2, 3)))  # (batch, channels, 1, 1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class GatedConv(Gate):
@@ -34,6 +35,6 @@ class GatedConv(Gate):
     def gate(self, x: Tensor) -> Tensor:
         """Return (batch, channels, height, width) in (0, 1), or one for all channels, or for all positions."""
         if self.per == "channel":
-            x = x.mean(dim=(2, 3), keepdim=True)
+            x = mean(x, 2, 3)
         score = self.conv1(x)
         return torch.sigmoid(score if self.conv2 is None else score * self.conv2(x))

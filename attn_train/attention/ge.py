@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import MapMean
 
 
 class GatherExcite(Gate):
@@ -36,7 +37,7 @@ class GatherExcite(Gate):
         self.extent = extent
         self.gather: nn.Module
         if gather == "pool" and extent == 0:
-            self.gather = nn.AdaptiveAvgPool2d(1)
+            self.gather = MapMean()
         elif gather == "pool":
             self.gather = nn.AvgPool2d(2 * extent - 1, stride=extent, padding=extent - 1, count_include_pad=False)
         elif extent == 0:

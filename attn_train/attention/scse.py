@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class ConcurrentSqueezeExcitation(Gate):
@@ -30,7 +31,7 @@ class ConcurrentSqueezeExcitation(Gate):
         self.spatial = nn.Conv2d(channels, 1, kernel_size=1)
 
     def gate(self, x: Tensor) -> Tensor:
-        squeezed = x.mean(dim=(2, 3), keepdim=True)
+        squeezed = mean(x, 2, 3)
         channel = torch.sigmoid(self.expand(torch.relu(self.reduce(squeezed))))  # (batch, channels, 1, 1)
         spatial = torch.sigmoid(self.spatial(x))  # (batch, 1, height, width)
         if self.combine == "add":

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class SqueezeExcitation(Gate):
@@ -22,5 +23,5 @@ class SqueezeExcitation(Gate):
         self.expand = nn.Conv2d(middle, channels, kernel_size=1)
 
     def gate(self, x: Tensor) -> Tensor:
-        squeezed = x.mean(dim=(2, 3), keepdim=True)  # (batch, channels, 1, 1)
+        squeezed = mean(x, 2, 3)  # (batch, channels, 1, 1)
         return torch.sigmoid(self.expand(torch.relu(self.reduce(squeezed))))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class SimAM(Gate):
@@ -21,6 +22,6 @@ class SimAM(Gate):
         self.energy_lambda = energy_lambda
 
     def gate(self, x: Tensor) -> Tensor:
-        squares = (x - x.mean(dim=(2, 3), keepdim=True)).square()  # (batch, channels, height, width)
-        variance = squares.mean(dim=(2, 3), keepdim=True)  # (batch, channels, 1, 1)
+        squares = (x - mean(x, 2, 3)).square()  # (batch, channels, height, width)
+        variance = mean(squares, 2, 3)  # (batch, channels, 1, 1)
         return torch.sigmoid(squares / (4 * (variance + self.energy_lambda)) + 0.5)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class StyleRecalibration(Gate):
@@ -22,6 +23,7 @@ class StyleRecalibration(Gate):
         self.norm = nn.BatchNorm2d(channels)
 
     def gate(self, x: Tensor) -> Tensor:
-        mean = x.mean(dim=(2, 3), keepdim=True)
-        std = torch.sqrt(x.var(dim=(2, 3), correction=0, keepdim=True) + 1e-5)
-        return torch.sigmoid(self.norm(self.style(torch.cat([mean, std], dim=3))))  # (batch, channels, 1, 1)
+        centre = mean(x, 2, 3)
+        # The variance has no gradient by way of the mean: it is least there.
+        std = torch.sqrt(mean((x - centre.detach()).square(), 2, 3) + 1e-5)
+        return torch.sigmoid(self.norm(self.style(torch.cat([centre, std], dim=3))))  # (batch, channels, 1, 1)

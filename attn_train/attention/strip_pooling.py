@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import mean
 
 
 class StripPooling(Gate):
@@ -23,6 +24,6 @@ class StripPooling(Gate):
         self.fuse = nn.Conv2d(channels, channels, kernel_size=1)
 
     def gate(self, x: Tensor) -> Tensor:
-        rows = self.norm_rows(self.conv_rows(x.mean(dim=3, keepdim=True)))  # (batch, channels, height, 1)
-        columns = self.norm_columns(self.conv_columns(x.mean(dim=2, keepdim=True)))  # (batch, channels, 1, width)
+        rows = self.norm_rows(self.conv_rows(mean(x, 3)))  # (batch, channels, height, 1)
+        columns = self.norm_columns(self.conv_columns(mean(x, 2)))  # (batch, channels, 1, width)
         return torch.sigmoid(self.fuse(torch.relu(rows + columns)))  # (batch, channels, height, width)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.pooling import largest, mean
 
 
 class TripletAttention(Gate):
@@ -26,7 +27,7 @@ class TripletAttention(Gate):
     def gate(self, x: Tensor) -> Tensor:
         gates = []
         for dim, branch in enumerate(self.branches, start=1):
-            pooled = torch.cat([x.amax(dim=dim, keepdim=True), x.mean(dim=dim, keepdim=True)], dim=dim)
+            pooled = torch.cat([largest(x, dim), mean(x, dim)], dim=dim)
             # The rotation: what was pooled becomes the convolution's channels, and turns back after it.
             gates.append(torch.sigmoid(branch(pooled.transpose(1, dim))).transpose(1, dim))
         # (batch, 1, height, width) + (batch, channels, 1, width) + (batch, channels, height, 1)

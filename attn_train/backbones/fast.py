@@ -11,6 +11,7 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+from attn_train.pooling import largest
 
 WHITENING_KERNEL = 2
 WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
@@ -150,4 +151,4 @@ class FastNet(Backbone):
         assert self.whiten.bias is not None
         x = F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
         x = self.stages(x)  # (batch, channels, height, width)
-        return self.head_unit * self.head(x.amax(dim=(2, 3)))
+        return self.head_unit * self.head(largest(x, 2, 3).flatten(1))

@@ -9,6 +9,7 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+from attn_train.pooling import mean
 
 # Blocks in each stage, and the channels of the first; every further stage halves the map and doubles the channels.
 STAGES = {18: ((2, 2, 2, 2), 64), 20: ((3, 3, 3), 16), 56: ((9, 9, 9), 16)}
@@ -113,4 +114,4 @@ class ResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(F.relu(self.norm(self.stem(x))))  # (batch, channels, height, width)
-        return self.head(x.mean(dim=(2, 3)))
+        return self.head(mean(x, 2, 3).flatten(1))

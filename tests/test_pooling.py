@@ -1,0 +1,51 @@
+"""Means, maxima and products by pooling are those of the general reductions, and so are their gradients."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from attn_train import pooling
+
+FORMATS = [torch.contiguous_format, torch.channels_last]
+SIZES = [(2, 3, 5, 4), (1, 4, 1, 1), (3, 1, 2, 7)]
+CASES = list(itertools.product(FORMATS, SIZES))
+
+
+def drawn(size: tuple[int, ...], memory_format: torch.memory_format) -> Tensor:
+    generator = torch.Generator().manual_seed(len(size) + sum(size))
+    x = torch.randn(size, generator=generator, dtype=torch.float64)
+    return x.contiguous(memory_format=memory_format).requires_grad_()
+
+
+@pytest.mark.parametrize("dims", [(1,), (2,), (3,), (2, 3)])
+@pytest.mark.parametrize(("memory_format", "size"), CASES)
+def test_reductions(memory_format: torch.memory_format, size: tuple[int, ...], dims: tuple[int, ...]) -> None:
+    x = drawn(size, memory_format)
+    for found, expected in (
+        (pooling.mean(x, *dims), x.mean(dim=dims, keepdim=True)),
+        (pooling.largest(x, *dims), x.amax(dim=dims, keepdim=True)),
+    ):
+        torch.testing.assert_close(found, expected)
+        weight = torch.arange(1.0, expected.numel() + 1).reshape(expected.shape)
+        gradients = [torch.autograd.grad((one * weight).sum(), x)[0] for one in (found, expected)]
+        torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(("memory_format", "size"), CASES)
+def test_scaled(memory_format: torch.memory_format, size: tuple[int, ...]) -> None:
+    x = drawn(size, memory_format)
+    factor = drawn((*size[:2], 1, 1), torch.contiguous_format)
+    torch.testing.assert_close(pooling.scaled(x, factor), x * factor)
+    assert torch.autograd.gradcheck(pooling.scaled, (x, factor))
+
+
+def test_maps_in_bfloat16_are_summed_in_more() -> None:
+    """4,096 pixels of one would stop at 256, were they summed in eight bits."""
+    x = torch.ones(2, 8, 64, 64, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last).requires_grad_()
+    factor = torch.ones(2, 8, 1, 1, dtype=torch.bfloat16, requires_grad=True)
+    assert pooling.mean(x, 2, 3).unique().tolist() == [1]
+    pooling.scaled(x, factor).sum().backward()
+    assert factor.grad is not None
+    assert factor.grad.unique().tolist() == [4096]
