@@ -280,7 +280,9 @@ def check_dataset(dataset: DatasetConfig, flat: dict[str, Any]) -> None:
     for key in ("dataset.augment.mixup", "dataset.augment.cutmix"):
         if not 0 <= flat[key] < math.inf:
             raise ConfigError(f"{key}={flat[key]} must be a finite number of at least 0 (0: off)")
-    if not all(math.isfinite(mean) for mean in dataset.mean):
-        raise ConfigError(f"dataset.mean={dataset.mean} must hold finite numbers")
+    for name, numbers in (("mean", dataset.mean), ("deviation", dataset.deviation)):
+        # The schema's list[float] lets lists of lists through.
+        if not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+            raise ConfigError(f"dataset.{name}={numbers} must hold finite numbers")
     if any(not deviation > 0 for deviation in dataset.deviation):
         raise ConfigError(f"dataset.deviation={dataset.deviation} must hold numbers above 0")

@@ -252,6 +252,8 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: 
         (["dataset.augment.mixup=nan"], r"dataset.augment.mixup=nan must be a finite number of at least 0"),
         (["dataset.augment.cutmix=inf"], r"dataset.augment.cutmix=inf must be a finite number of at least 0"),
         (["dataset.augment.cutmix=on"], r"dataset.augment.cutmix=on does not fit; it takes a number"),
+        (["dataset.deviation=[[1],[2]]"], r"dataset.deviation=\[\[1\], \[2\]\] must hold finite numbers"),
+        (["dataset.mean=[[1],[2]]"], r"dataset.mean=\[\[1\], \[2\]\] must hold finite numbers"),
         (["dataset.deviation=[0]"], r"dataset.deviation=\[0.0\] must hold numbers above 0"),
         (["dataset.deviation=[-1,1,1]"], r"dataset.deviation=\[-1.0, 1.0, 1.0\] must"),
         (["dataset.mean=[nan]"], r"dataset.mean=\[nan\] must"),
