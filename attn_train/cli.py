@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.core_plugins import basic_launcher
+from hydra.core import utils
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, run_job
 from hydra.types import RunMode
@@ -161,7 +161,7 @@ def train() -> None:
             failed.append(error)
             return float("nan")
 
-    basic_launcher.run_job = forgetful  # type: ignore[attr-defined]
+    utils.run_job = forgetful  # before Hydra loads its launchers, which take it from there
     run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(quietly)
     with exit_codes("attn-train"):
         # Hydra takes -m only before or after all overrides; people put it anywhere.

@@ -4,6 +4,8 @@ import json
 import re
 import signal
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -145,3 +147,26 @@ def test_stopped_sweep_goes_on(train: Command, tmp_path: Path) -> None:
     assert sorted(one["seed"] for one in results(sweep).values()) == [0, 1, 2]
     assert (sweep / first / "result.json").stat().st_mtime_ns == before
     assert "3 runs finished, 0 failed" in ended.out
+
+
+def test_a_sweep_keeps_no_configuration_of_earlier_jobs(tmp_path: Path) -> None:
+    """Hydra would keep two copies of each, a quarter of a megabyte, until the sweep ends."""
+    program = """
+import gc
+from omegaconf import DictConfig
+from attn_train import cli, sweep
+before = sweep.run_job
+def run_job(*arguments):
+    done = before(*arguments)
+    gc.collect()
+    print("alive:", sum(isinstance(one, DictConfig) for one in gc.get_objects()))
+    return done
+sweep.run_job = run_job
+cli.train()
+"""
+    words = ["-m", *TINY, "sweep=many", "seed=range(4)"]
+    ended = subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    alive = [int(line.split()[1]) for line in ended.stdout.splitlines() if line.startswith("alive:")]
+    assert len(alive) == 4
+    assert len(set(alive[1:])) == 1
