@@ -1,6 +1,7 @@
 """The commands as a user types them: in this process, where most tests run them, or in one of their own."""
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
@@ -11,6 +12,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -37,6 +39,16 @@ LONG = (
     "train.prune_from=2",
     "optimizer=adam",  # whose state has two tensors for each parameter, and a count
 )
+
+
+def imported(script: Path) -> ModuleType:
+    """Import a file that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)

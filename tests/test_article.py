@@ -1,6 +1,5 @@
 """The article's recipe in its exact form gives the losses of the article's own script, step by step."""
 
-import importlib.util
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -8,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from conftest import imported
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
@@ -25,12 +25,7 @@ STEPS, BATCH = 20, 128
 def script() -> ModuleType:
     if not SCRIPT.exists() or not IMAGES.exists():
         pytest.skip("needs the article's script and the CIFAR-10 images of ../shared")
-    spec = importlib.util.spec_from_file_location("article_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported(SCRIPT)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ HOSTILE_WORDS = {
 }
 
 
-def is_refused(done: object, tmp_path: Path) -> None:
+def assert_refused(done: object, tmp_path: Path) -> None:
     assert done.code == 2, done  # type: ignore[attr-defined]
     lines = done.err.splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 1, lines
@@ -58,7 +58,7 @@ def test_hostile_words(train: Command, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("EVIL", "{_target_: os.mkdir, path: canary}")
     words = [word.replace("CANARY", str(tmp_path / "canary")) for word in HOSTILE_WORDS[name]]
     front = {"run": (*WORDS,), "sweep": ("-m", *WORDS, "seed=0,1"), "show": ("--cfg", "job")}[way]
-    is_refused(train(*front, *words), tmp_path)
+    assert_refused(train(*front, *words), tmp_path)
 
 
 # As a stranger's file: an experiment, found by --config-dir, and a whole configuration by --config-path.
@@ -91,7 +91,7 @@ def test_hostile_file(train: Command, tmp_path: Path, name: str, way: str, multi
         (tmp_path / "theirs" / "experiment").mkdir(parents=True)
         (tmp_path / "theirs" / "experiment" / "evil.yaml").write_text(text)
         words = ["--config-dir", str(tmp_path / "theirs"), *TINY[1:], "+experiment=[smoke,evil]"]
-    is_refused(train(*(["-m"] if multirun else []), *words, "seed=0,1" if multirun else "seed=0"), tmp_path)
+    assert_refused(train(*(["-m"] if multirun else []), *words, "seed=0,1" if multirun else "seed=0"), tmp_path)
 
 
 def test_an_honest_file_is_taken(train: Command, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_searched_package_in_a_file(train: Command, tmp_path: Path) -> None:
     shutil.copytree(Path(__file__).parent.parent / "conf", tmp_path / "theirs")
     (tmp_path / "theirs" / "evil.yaml").write_text("defaults: [config]\nhydra: {searchpath: ['pkg://antigravity']}\n")
     done = train("--config-path", str(tmp_path / "theirs"), "--config-name", "evil", *WORDS)
-    is_refused(done, tmp_path)
+    assert_refused(done, tmp_path)
     assert "searchpath" in done.err
 
 

@@ -1,6 +1,5 @@
 """scripts/pairing.py: its intervals cover what they should, and it trains what it says."""
 
-import importlib.util
 import json
 import math
 import subprocess
@@ -11,19 +10,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 import yaml
-from conftest import TINY
+from conftest import TINY, imported
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "pairing.py"
 
 
 @pytest.fixture(scope="module")
 def pairing() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pairing", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported(SCRIPT)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6, -0.3])

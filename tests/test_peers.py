@@ -1,12 +1,11 @@
 """scripts/peers.py: what the mechanisms are timed against computes the same."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from conftest import imported
 
 from attn_train.attention import ATTENTION
 
@@ -15,13 +14,7 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "peers.py"
 
 @pytest.fixture(scope="module")
 def peers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("peers", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["peers"] = module
-    spec.loader.exec_module(module)
-    return module
+    return imported(SCRIPT)
 
 
 def test_every_token_mechanism_written_out_gives_the_same(peers: ModuleType) -> None:
