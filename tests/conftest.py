@@ -1,4 +1,5 @@
-"""The commands as a user types them: in this process, where most tests run them, or in one of their own."""
+"""What many tests need. Above all the commands as a user types them: in this process, where most tests run them, or in
+one of their own."""
 
 import contextlib
 import importlib.util
@@ -13,9 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from attn_train import cli
 
@@ -49,6 +54,20 @@ def imported(script: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Largest(TorchDispatchMode):
+    """Remember the size of the largest tensor that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        self.elements = max([self.elements, *sizes])
+        return out
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,28 @@ def peers() -> ModuleType:
     return imported(SCRIPT)
 
 
-def test_every_token_mechanism_written_out_gives_the_same(peers: ModuleType) -> None:
-    """With the n x n matrix and without; each of them does ask for softmax(QK^T)V."""
+def test_the_plain_form_of_a_mechanism_gives_the_same(peers: ModuleType) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 8, 6, 5, dtype=torch.float64)
-    for name in peers.TOKENS:
-        mechanism = ATTENTION[name](8, (6, 5)).double().train()
+    told = set()
+    for name, label, mechanism, peer in peers.pairs(8, 6):
+        if label == "timm":
+            continue
+        mechanism.double()
         for parameter in mechanism.parameters():  # some begin at zero, and would hide the rest
             torch.nn.init.normal_(parameter, std=0.3)
-        torch.testing.assert_close(peers.WrittenOut(mechanism)(x), mechanism(x))
+        torch.testing.assert_close(peer(x), mechanism(x), msg=lambda text, name=name: f"{name}: {text}")
+        told.add(name)
+    assert told == {*peers.TOKENS, *peers.PLAIN}
+
+
+def test_every_token_mechanism_asks_for_the_softmax_that_is_written_out(peers: ModuleType) -> None:
+    x = torch.randn(2, 8, 6, 5)
+    for name in peers.TOKENS:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(peers, "written_out", lambda *_, **__: pytest.fail("asked"))
             with pytest.raises(pytest.fail.Exception):
-                peers.WrittenOut(mechanism)(x)
+                peers.token_mechanism(ATTENTION[name](8, (6, 5)), x)
 
 
 def test_timms_modules_are_of_the_same_size(peers: ModuleType) -> None:

@@ -4,10 +4,10 @@ self-attention with relative positions (Bello et al., 2019, arXiv 1904.09925).""
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 
 
 class AugmentedConv(Attention):
@@ -63,7 +63,7 @@ class AugmentedConv(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value, bias = self.attend(x)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
+        attended = dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
         projected = self.project(attended.transpose(1, 2).flatten(2))  # (batch, n, values)
         out = projected.transpose(1, 2).unflatten(2, x.shape[2:])
         return out if self.conv is None else torch.cat([self.conv(x), out], dim=1)

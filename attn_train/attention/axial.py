@@ -4,10 +4,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
 
 
@@ -29,7 +29,7 @@ class LineAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))
-        attended = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        attended = dot_product_attention(query, key, value, scale=self.scale)
         return attended.unflatten(1, (-1, self.heads)).transpose(2, 3).flatten(3)  # (batch, lines, length, channels)
 
     def weights(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
 
 
@@ -86,7 +87,7 @@ class Halo(Attention):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.project(x)
         bias = self.bias(query, x)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
+        attended = dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
         parts = attended.unflatten(2, (self.block, self.block))
         parts = parts.unflatten(1, (-(-x.shape[2] // self.block), -1, self.heads)).permute(0, 1, 4, 2, 5, 3, 6)
         whole = parts.flatten(5, 6).flatten(3, 4).flatten(1, 2)[:, : x.shape[2], : x.shape[3]]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 
 
 class NonLocal(Attention):
@@ -55,7 +56,7 @@ class NonLocal(Attention):
             # The fused kernels want contiguous rows, values as wide as the keys, and heads: here one.
             wide = F.pad(value, (0, key.shape[2] - value.shape[2]))
             query, key, wide = (each.contiguous().unsqueeze(1) for each in (query, key, wide))  # (batch, 1, n, d)
-            attended = F.scaled_dot_product_attention(query, key, wide, scale=1.0).squeeze(1)
+            attended = dot_product_attention(query, key, wide, scale=1.0).squeeze(1)
             attended = attended[:, :, : value.shape[2]]
         return x + self.norm(self.project(attended.transpose(1, 2).unflatten(2, x.shape[2:])))
 

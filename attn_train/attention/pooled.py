@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
 
 
@@ -43,7 +44,7 @@ class PooledAttention(Attention):
         return split(self.query(tokens)), split(self.key(cells)), split(self.value(cells))
 
     def forward(self, x: Tensor) -> Tensor:
-        attended = F.scaled_dot_product_attention(*self.attend(x))  # (batch, heads, n, d)
+        attended = dot_product_attention(*self.attend(x))  # (batch, heads, n, d)
         projected = self.project(attended.transpose(1, 2).flatten(2))  # (batch, n, channels)
         out = projected.transpose(1, 2).unflatten(2, x.shape[2:])
         return x + out if self.residual else out

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 
 
 def head_channels(channels: int, heads: int) -> int:
@@ -103,7 +104,7 @@ class SelfAttention(Attention):
             weights = torch.softmax(scores if bias is None else scores + bias, dim=-1)
             attended = weights @ value  # (batch, heads, n, d)
             return self.restore(attended, x), weights
-        return self.restore(F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale), x)
+        return self.restore(dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale), x)
 
     def restore(self, attended: Tensor, x: Tensor) -> Tensor:
         # (batch, heads, n, d) -> (batch, n, channels) -> (batch, channels, height, width), in channels_last

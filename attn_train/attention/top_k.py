@@ -3,10 +3,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
 
 
@@ -53,7 +53,7 @@ class TopK(Attention):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.project(x)
         kept = self.kept(query, key)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=kept, scale=self.scale)
+        attended = dot_product_attention(query, key, value, attn_mask=kept, scale=self.scale)
         out = attended.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(2, x.shape[2:])  # in channels_last
         return x + out if self.residual else out
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
 
 
@@ -95,7 +96,7 @@ class Window(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.project(x)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias(x)[None], scale=self.scale)
+        attended = dot_product_attention(query, key, value, attn_mask=self.bias(x)[None], scale=self.scale)
         out = self.join(attended, x).flatten(3).contiguous().permute(0, 3, 1, 2)  # in channels_last
         return x + out if self.residual else out
 
