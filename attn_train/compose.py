@@ -29,6 +29,7 @@ from attn_train.config import Config
 from attn_train.control.widths import label
 from attn_train.errors import ConfigError
 from attn_train.explain import explain
+from attn_train.ranges import check_ranges
 from attn_train.study.settings import StudyConfig, check_ranges as check_study
 
 HERE = Path(__file__).resolve().parent
@@ -81,7 +82,7 @@ def to_config(config: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error, GROUPS, settings)) from error
     assert isinstance(checked, Config)
-    configuration.check_ranges(checked)
+    check_ranges(checked)
     return checked
 
 

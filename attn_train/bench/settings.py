@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from attn_train.config import DEVICE_CHOICES, DeviceConfig, check_choices, flatten
+from attn_train.config import DeviceConfig, flatten
 from attn_train.errors import ConfigError
 from attn_train.options import convert
+from attn_train.ranges import DEVICE_CHOICES, check_choices
 
 
 @dataclass
