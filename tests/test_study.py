@@ -442,7 +442,7 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
 def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
     """A study that is stopped within a run: that run goes on at its step; every run is one of attn-train."""
     recipe = ",".join([*LONG, "dataset.val_size=0"])
-    words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=50")
+    words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=0.01")
     program = "from attn_train.cli import study; study()"
     sweep = tmp_path / "outputs" / "mine"
     stopped = subprocess.Popen(
@@ -474,6 +474,10 @@ def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
     interval = stats.ttest_rel(accuracies["se"], accuracies["none"]).confidence_interval(0.95)
     told = state(sweep)["arms"]["se"]
     assert (told["low"], told["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
+    (row,) = [line for line in ended.out.splitlines() if line.startswith("se ")]
+    in_words = row.split("  ")[-1].strip()
+    assert in_words.startswith(told["verdict"])
+    assert f"| {in_words} |" in (sweep / "report" / "report.md").read_text()
 
 
 # The command line

@@ -33,10 +33,13 @@ class Comparison:
     over_seeds: Interval | None = None
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
+    told: str | None = None  # the verdict in words, where another rule than this one reached it
 
     @property
     def words(self) -> str:
         """The verdict as a reader gets it."""
+        if self.told is not None:
+            return self.told
         found, verdict = self.difference, self.corrected.verdict
         alone = statistics.verdict(found, self.margin)
         if verdict in ("helps", "hurts"):

@@ -10,6 +10,7 @@ from attn_train import compose
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.command import leave
 from attn_train.compare.summary import Summary, summarize
+from attn_train.study.report import words_of
 from attn_train.study.rounds import Study
 
 
@@ -36,7 +37,8 @@ def with_looks(summary: Summary, names: dict[str, str], study: Study) -> Summary
         look = looks.get(names.get(one.arm.first.folder.name, ""))
         if look is None or look.difference is None:
             return one
-        return replace(one, difference=look.difference, corrected=replace(one.corrected, verdict=look.verdict))
+        corrected = replace(one.corrected, verdict=look.verdict)
+        return replace(one, difference=look.difference, corrected=corrected, told=words_of(look, study))
 
     told = (
         "The runs were looked at after every seed by attn-study: the intervals and verdicts against "
