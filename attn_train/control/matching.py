@@ -112,7 +112,10 @@ def solve_anew(config: Config) -> Match:
 
 def measure(config: Config, arm: Config, base: list[int], macs: Callable[[list[int]], int], start: int) -> Match:
     """Solve control=time; the search begins at the arm's own multiply-adds, `start`."""
-    log.info("control=time: measuring training steps of the plain network and of model=%s in turn", arm.model["name"])
+    log.info(
+        "control=time: measuring training steps of the plain network and of model=%s in turn, for a minute or more",
+        arm.model["name"],
+    )
     times = StepTimes(arm)
     timings: dict[tuple[int, ...], Timing] = {}
 
