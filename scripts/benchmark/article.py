@@ -43,6 +43,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         f"dataset.root={root}",
         "+experiment=article",
         f"train.max_steps={STEPS}",
+        "device.compile=true",  # as device=auto has it for the article's ten epochs, but not for so few steps
     ]
     for number in range(given.pairs):
         theirs = script_rate(given.article_script, root, given.batches)
