@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import joblib
 import torch
 
+from attn_train.allocator import keep_freed_memory
 from attn_train.errors import ConfigError
 
 KINDS = ("auto", "cpu", "cuda", "mps")
@@ -121,8 +122,10 @@ def decide(
 
 
 def configure(device: Device) -> None:
-    """Set torch's process-wide switches for `device`."""
+    """Set the process-wide switches for `device`: torch's, and the C library's of how memory is kept."""
     torch.set_num_threads(device.threads)
+    if device.kind == "cpu":
+        keep_freed_memory()
     # Fails loudly where torch would otherwise run on uncompiled, with a warning only.
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     if device.kind == "cuda":

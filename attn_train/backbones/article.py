@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,4 +49,8 @@ class ArticleNet(Backbone):
         x = F.relu(self.conv1(x))
         x = F.relu(self.attention_before(self.conv2(x)))
         x = self.attention_after(x)  # (batch, channels, height, width)
-        return self.head(x.flatten(1))
+        if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+            return self.head(x.flatten(1))
+        # The map's channels lie last: turning the weight is cheaper than turning the map.
+        weight = self.head.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1)
+        return F.linear(x.permute(0, 2, 3, 1).flatten(1), weight.flatten(1), self.head.bias)
