@@ -23,13 +23,15 @@ def gnu_c_library() -> Any | None:
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what it frees from now on, and give back what is free now, as an earlier run left it.
-
-    Does nothing where the C library is another one.
-    """
+    """Let the process keep what it frees from now on; do nothing where the C library is another one."""
     library = gnu_c_library()
-    if library is None:
-        return
-    library.mallopt(M_MMAP_MAX, 0)  # no allocation has pages of its own, which would go with it
-    library.mallopt(M_TRIM_THRESHOLD, -1)  # the heap does not shrink
-    library.malloc_trim(ctypes.c_size_t(0))
+    if library is not None:
+        library.mallopt(M_MMAP_MAX, 0)  # no allocation has pages of its own, which would go with it
+        library.mallopt(M_TRIM_THRESHOLD, -1)  # the heap does not shrink
+
+
+def give_back_freed_memory() -> None:
+    """Hand what is free now to the system; do nothing where the C library is another one."""
+    library = gnu_c_library()
+    if library is not None:
+        library.malloc_trim(ctypes.c_size_t(0))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import joblib
 import torch
 
-from attn_train.allocator import keep_freed_memory
+from attn_train.allocator import give_back_freed_memory, keep_freed_memory
 from attn_train.errors import ConfigError
 
 KINDS = ("auto", "cpu", "cuda", "mps")
@@ -121,11 +121,12 @@ def decide(
     return Device(kind, precision, channels_last, compile, threads or usable_cores())
 
 
-def configure(device: Device) -> None:
-    """Set the process-wide switches for `device`: torch's, and the C library's of how memory is kept."""
+def configure(device: Device, keep_memory: bool = True) -> None:
+    """Set the process-wide switches for `device`: torch's, and on the CPU, with `keep_memory`, the C library's."""
     torch.set_num_threads(device.threads)
-    if device.kind == "cpu":
+    if device.kind == "cpu" and keep_memory:
         keep_freed_memory()
+        give_back_freed_memory()  # what an earlier run in this process left
     # Fails loudly where torch would otherwise run on uncompiled, with a warning only.
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     if device.kind == "cuda":

@@ -1,6 +1,5 @@
 """Memory: what is free, a limit for this process, and the peak of one piece of work."""
 
-import ctypes
 import gc
 import sys
 from contextlib import suppress
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from attn_train.allocator import give_back_freed_memory
 from attn_train.device import Device, peak_memory_bytes
 
 STATUS = Path("/proc/self/status")
@@ -73,10 +73,7 @@ class Peak:
             self.before = torch.cuda.memory_allocated()
             return
         if sys.platform == "linux":
-            # What was freed goes back to the system first, else the work would use it unseen.
-            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-            if trim is not None:
-                trim(0)
+            give_back_freed_memory()  # else the work would use it unseen
             with suppress(OSError):  # a system that keeps the peak
                 CLEAR.write_text("5")
         self.before = self.read()
