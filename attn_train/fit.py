@@ -28,6 +28,7 @@ def fit(run: "Run", tracker: Tracker, speed: Speed, stop: Stop) -> None:
     forward = compile_model(run.model, build.architecture(run.config, run.dataset)) if run.device.compile else run.model
     while progress.step < run.total_steps:
         steps = run.batches.steps(progress.epoch)
+        run.model.begin_epoch(progress.epoch)
         bar = Bar(progress.epoch, config.epochs, steps, config.batch_size, progress.batch)
         for window in train_epoch(
             run.model,

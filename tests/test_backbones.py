@@ -22,8 +22,13 @@ BESIDE = (*AROUND, "parallel")
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
     "article": ("article", {}, (1,), AROUND),
-    "fast": ("fast", {"widths": [4, 8, 8], "depth": 2, "drop_path": 0.0}, (1, 1, 1), BESIDE),
-    "fast3": ("fast", {"widths": [4, 8, 8], "depth": 3, "drop_path": 0.2}, (1, 1, 1), ("branch", *BESIDE)),
+    "fast": ("fast", {"widths": [4, 8, 8], "depth": 2, "drop_path": 0.0, "whitening_epochs": 1}, (1, 1, 1), BESIDE),
+    "fast3": (
+        "fast",
+        {"widths": [4, 8, 8], "depth": 3, "drop_path": 0.2, "whitening_epochs": 1},
+        (1, 1, 1),
+        ("branch", *BESIDE),
+    ),
     "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
     "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
     "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *BESIDE)),
@@ -167,7 +172,9 @@ def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
     inner = F.relu(block.norm1(block.conv1(x)))
     torch.testing.assert_close(block(x), F.relu(x + block.norm2(block.conv2(inner)) - 2 * inner))
     for depth in (2, 3):
-        stage: Any = FastNet(3, (17, 17), 5, negate, widths=[4], depth=depth, **fixed).eval().stages[0]
+        stage: Any = (
+            FastNet(3, (17, 17), 5, negate, widths=[4], depth=depth, whitening_epochs=1, **fixed).eval().stages[0]
+        )
         whole = torch.randn(2, 24, 8, 8)
         first = F.gelu(stage.norm1(F.max_pool2d(stage.conv1(whole), 2)))
         second = stage.norm2(stage.conv2(first))
@@ -284,7 +291,7 @@ def test_a_position_that_the_backbone_lacks_is_refused_with_the_choices(network:
 
 def test_impossible_widths_and_sizes_are_refused() -> None:
     slot = {"placement": Placement("all", "after_activation")}
-    shape: dict[str, Any] = {"depth": 2, "drop_path": 0.0}
+    shape: dict[str, Any] = {"depth": 2, "drop_path": 0.0, "whitening_epochs": 1}
     for widths in ([], [8, 0]):
         with pytest.raises(ValueError, match="widths="):
             FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **shape, **slot)
@@ -320,6 +327,17 @@ def test_the_first_layer_and_the_scales_stay_as_they_are() -> None:
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
     scales = {f"stages.{stage}.norm{norm}.weight" for stage in range(3) for norm in (1, 2)}
     assert frozen == {"whiten.weight"} | scales
+
+
+def test_the_first_layers_bias_learns_for_some_epochs() -> None:
+    model = make("fast", "gated")
+    for epoch, learns in ((0, True), (1, False), (7, False), (0, True)):
+        model.begin_epoch(epoch)  # type: ignore[operator]
+        model.zero_grad(set_to_none=True)
+        model(torch.randn(4, 3, 32, 32)).sum().backward()
+        without = {name for name, value in model.named_parameters() if value.requires_grad and value.grad is None}
+        assert not without
+        assert (model.whiten.bias.grad is not None) == learns  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -37,7 +37,9 @@ def network() -> FastNet:
     """A network with filters, a linear layer, biases, frozen parameters, and filters inside the attention."""
     torch.manual_seed(0)
     placement = Placement("all", "after_activation")
-    return FastNet(3, (8, 8), 5, ATTENTION["gated"], widths=[4, 6], depth=2, drop_path=0.0, placement=placement)
+    return FastNet(
+        3, (8, 8), 5, ATTENTION["gated"], widths=[4, 6], depth=2, drop_path=0.0, whitening_epochs=1, placement=placement
+    )
 
 
 def names(model: nn.Module, group: dict[str, Any]) -> set[str]:

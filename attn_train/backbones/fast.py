@@ -97,6 +97,9 @@ class Stage(nn.Module):
 class FastNet(Backbone):
     """Build the network; `widths` are the channels of its stages.
 
+    The whitening layer's bias learns for `whitening_epochs`. After that no gradient is computed of the largest map,
+    which is a twentieth of a step; three epochs as in airbench, whatever the length of the run.
+
     `drop_path` (with `depth` 3) is the share of the images for which training skips the last stage's branch; it grows
     in a straight line from the first stage (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
     """
@@ -111,6 +114,7 @@ class FastNet(Backbone):
         widths: list[int],
         depth: Literal[2, 3],
         drop_path: float,
+        whitening_epochs: int,
         placement: Placement,
     ) -> None:
         super().__init__()
@@ -122,6 +126,9 @@ class FastNet(Backbone):
             raise ValueError(f"drop_path={drop_path} is a share, at least 0 and below 1, and needs depth=3")
         positions = ("before_activation", "after_activation", "parallel")
         slots = Slots(attention, placement, len(widths), ("branch", *positions) if depth == 3 else positions)
+        if whitening_epochs < 0:
+            raise ValueError(f"whitening_epochs={whitening_epochs} must be at least 0")
+        self.whitening_epochs = whitening_epochs
         patch = channels * WHITENING_KERNEL**2
         self.whiten = nn.Conv2d(channels, 2 * patch, WHITENING_KERNEL)
         self.whiten.weight.requires_grad_(False)
@@ -146,6 +153,11 @@ class FastNet(Backbone):
         whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
         # Each filter and its negative, so that the activation after it loses nothing.
         self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the whitening layer's bias learn in the first epochs (counted from 0) only."""
+        assert self.whiten.bias is not None
+        self.whiten.bias.requires_grad_(epoch < self.whitening_epochs)
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.whiten.bias is not None
