@@ -98,6 +98,7 @@ def make_batches(config: Config, split: Split, normalization: Normalization, cla
         sides(config),
         config.train.prune,
         config.train.prune_from,
+        config.train.prune_until,
         order_seed=config.seed_for("order"),
         augment_seed=config.seed_for("augment"),
     )
@@ -106,7 +107,7 @@ def make_batches(config: Config, split: Split, normalization: Normalization, cla
             f"train.batch_size={config.train.batch_size} is more than the {len(split.labels)} training images; "
             "choose a smaller one, or say train.drop_last=false"
         )
-    if not batches.steps(config.train.epochs - 1):
+    if not all(map(batches.steps, range(config.train.epochs))):
         raise ConfigError(
             f"train.prune={config.train.prune} leaves less than a batch ({config.train.batch_size}) of the "
             f"{len(split.labels)} training images; choose a smaller one"

@@ -48,6 +48,8 @@ class DatasetConfig:
     resolution: list[float]
     prune: float
     prune_from: int
+    prune_until: int | None
+    eval_every: int
 
 
 @dataclass
@@ -71,6 +73,7 @@ class TrainConfig:
     resolution: Any  # auto, or a list of numbers; once decided, one for each epoch
     prune: float
     prune_from: int
+    prune_until: int | None
     ema_decay: float
     checkpoint_every: int
     eval_every: int

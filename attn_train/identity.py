@@ -21,7 +21,7 @@ NOT_RECIPE = (
     "device.threads",
 )
 # Of these the sections train and eval have the values that count; here they are only where those come from.
-DEFAULTS = ("epochs", "batch_size", "views", "resolution", "prune", "prune_from")
+DEFAULTS = ("epochs", "batch_size", "views", "resolution", "prune", "prune_from", "prune_until", "eval_every")
 SEEDS = ("init", "order", "augment")
 
 

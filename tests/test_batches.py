@@ -29,7 +29,7 @@ def numbered(count: int) -> Split:
 
 def make(count: int = 50, batch_size: int = 8, drop_last: bool = False) -> TrainBatches:
     return TrainBatches(
-        numbered(count), batch_size, drop_last, Augmentation("none", 0, 0), UNIT, count, SIDES, 0.0, 1, 0, 0
+        numbered(count), batch_size, drop_last, Augmentation("none", 0, 0), UNIT, count, SIDES, 0.0, 1, None, 0, 0
     )
 
 
@@ -87,7 +87,7 @@ def colours(augmentation: Augmentation, device: str = "cpu") -> TrainBatches:
     normalization = Normalization(torch.tensor([0.2, 0.5, 0.9]), torch.tensor([0.1, 0.2, 0.3]))
     normalization = normalization.to(torch.device(device))
     return TrainBatches(
-        split, 7, False, augmentation, normalization, 20, (6,) * 3, 0.0, 1, order_seed=1, augment_seed=4
+        split, 7, False, augmentation, normalization, 20, (6,) * 3, 0.0, 1, None, order_seed=1, augment_seed=4
     )
 
 
@@ -203,7 +203,7 @@ def test_an_epoch_has_the_resolution_that_its_side_says() -> None:
     split = Split(images, torch.arange(6))
     plain = Augmentation("none", 0, 0)
     unit = Normalization(torch.zeros(3), torch.full((3,), 1 / 255))
-    batches = TrainBatches(split, 6, False, plain, unit, 6, (5, 8, 12), 0.0, 1, 0, 0)
+    batches = TrainBatches(split, 6, False, plain, unit, 6, (5, 8, 12), 0.0, 1, None, 0, 0)
     for epoch, side in enumerate((5, 8, 12)):
         ((shown, labels),) = batches.epoch(epoch)
         assert shown.shape == (6, 3, side, side)

@@ -101,7 +101,7 @@ def test_every_mechanism_goes_with_every_backbone(model: str, backbone: str) -> 
 
 def test_a_datasets_own_recipe_becomes_the_runs() -> None:
     config = composed("dataset=cifar10")
-    assert (config.train.epochs, config.train.batch_size, config.eval.views) == (13, 1000, 6)
+    assert (config.train.epochs, config.train.batch_size, config.eval.views) == (14, 1000, 6)
     config = composed("dataset=cifar10", "train.epochs=7")
     assert config.train.epochs == 7
 
@@ -182,6 +182,8 @@ AT_LEAST = {
     "train.max_steps": 1,
     "train.batch_size": 1,
     "train.accumulate": 1,
+    "train.prune_from": 1,
+    "train.prune_until": 1,
     "train.checkpoint_every": 1,
     "train.eval_every": 1,
     "train.log_every": 1,
@@ -284,6 +286,7 @@ def test_what_composition_refuses(overrides: list[str], message: str) -> None:
         ),
         (["train.resolution=[0.01]"], r"model=gated in backbone=fast fails on images of 1x1, .*larger shares"),
         (["backbone.drop_path=0.1"], r"backbone=fast: drop_path=0.1 is a share, .* needs depth=3"),
+        (["backbone.whitening_epochs=-1"], r"backbone=fast: whitening_epochs=-1 must be at least 0"),
         (["backbone.depth=4"], r"backbone.depth=4 does not fit; it takes one of 2, 3"),
         (["backbone=resnet", "backbone.drop_path=1"], r"backbone=resnet: drop_path=1.0 is a share"),
         (["schedule.warmup=1"], r"schedule=linear: warmup=1.0 is a share"),

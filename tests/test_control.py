@@ -108,7 +108,7 @@ def test_a_control_costs_what_it_says(backbone: str, model: str, control: str) -
     assert abs(found / target - 1) <= 0.02
     assert all(width >= own for width, own in zip(match.widths, match.base, strict=True))
     # No network whose stages are all rounded from one factor comes nearer.
-    base = {"fast": [64, 256, 256], "resnet": [16, 32, 64], "article": [64, 128]}[backbone]
+    base = {"fast": [64, 288, 288], "resnet": [16, 32, 64], "article": [64, 128]}[backbone]
     assert match.base == base
     tried = {tuple(rounded(base, 1 + step / 512)) for step in range(200)}
     near = sorted(tried, key=lambda widths: abs(widths[0] - match.widths[0]) + abs(widths[-1] - match.widths[-1]))[:12]
@@ -409,7 +409,7 @@ def test_steps_at_each_resolution(epochs: int, max_steps: int | None, expected: 
     augmentation = Augmentation("none", 0, 0, "none", 2, 9, 0.0, 0.0)
     normalization = Normalization(torch.zeros(1), torch.ones(1))
     batches = TrainBatches(
-        split, 2, True, augmentation, normalization, 2, (8, 16, 32)[:epochs], 0.4, 2, order_seed=0, augment_seed=0
+        split, 2, True, augmentation, normalization, 2, (8, 16, 32)[:epochs], 0.4, 2, None, order_seed=0, augment_seed=0
     )
     assert batches.steps_at(epochs, max_steps) == expected
 

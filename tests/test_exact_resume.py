@@ -55,6 +55,7 @@ def drawn(draw: random.Random, backbone: str) -> list[str]:
         f"train.ema_decay={draw.choice((0, 0.9))}",
         f"train.prune={draw.choice((0, 0.25))}",
         f"train.prune_from={draw.choice((1, 2))}",
+        f"train.prune_until={draw.choice(('null', '3'))}",
         f"dataset.augment.mixup={draw.choice((0, 0.4))}",
         f"dataset.augment.cutmix={draw.choice((0, 1))}",
         f"dataset.augment.policy={draw.choice(('none', 'randaugment', 'trivialaugment'))}",

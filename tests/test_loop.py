@@ -264,7 +264,9 @@ def batches(count: int = 40, batch_size: int = 6, drop_last: bool = False) -> Tr
     augmentation = Augmentation("random", 1, 1)
     data = split(count)
     sides = (data.images.shape[-1],) * 10
-    return TrainBatches(data, batch_size, drop_last, augmentation, HALF, 3, sides, 0.0, 1, order_seed=2, augment_seed=2)
+    return TrainBatches(
+        data, batch_size, drop_last, augmentation, HALF, 3, sides, 0.0, 1, None, order_seed=2, augment_seed=2
+    )
 
 
 def constant(step: int) -> float:

@@ -35,6 +35,12 @@ def test_the_weighted_mean_is_the_mean_over_all_on_average() -> None:
     assert spread > 0
 
 
+def test_the_last_epochs_are_of_all_images_again() -> None:
+    batches = replace(make(50, 8), prune=0.3, prune_from=1, prune_until=3)
+    assert [batches.steps(epoch) for epoch in range(5)] == [7, 5, 5, 7, 7]
+    assert batches.order(3, torch.arange(50.0)).weights is None
+
+
 def test_a_pruned_epoch_is_shorter_and_goes_on_where_it_was_left() -> None:
     batches = replace(make(50, 8), prune=0.3, prune_from=2)
     losses = torch.arange(50.0)

@@ -39,8 +39,9 @@ class Normalization:
 
 @dataclass(frozen=True)
 class TrainBatches:
-    """The batches of each epoch, in an order that follows from (order_seed, epoch) and, from epoch `prune_from` (from
-    0) on, the images' losses; `sides` has each epoch's resolution, `prune` the share of the images left out.
+    """The batches of each epoch, in an order that follows from (order_seed, epoch) and, in epochs `prune_from` (from
+    0) to `prune_until` (itself not), the images' losses; `sides` has each epoch's resolution, `prune` the share of the
+    images left out.
 
     With `drop_last` a last batch that is not full is left out, so that every step has the same shape.
     """
@@ -54,6 +55,7 @@ class TrainBatches:
     sides: tuple[int, ...]
     prune: float
     prune_from: int
+    prune_until: int | None
     order_seed: int
     augment_seed: int
 
@@ -79,7 +81,8 @@ class TrainBatches:
         return steps
 
     def prunes(self, epoch: int) -> bool:
-        return self.prune > 0 and epoch >= self.prune_from
+        until = len(self.sides) if self.prune_until is None else self.prune_until
+        return self.prune > 0 and self.prune_from <= epoch < until
 
     def order(self, epoch: int, losses: Tensor | None = None) -> Order:
         """Return the order of `epoch` (from 0); one that prunes needs the images' losses (n,)."""
