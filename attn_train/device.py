@@ -107,6 +107,8 @@ def decide(
         )
     if precision == "auto":
         precision = "bfloat16" if has_fast_bfloat16(kind) else "float32"
+    elif kind == "cpu" and precision == "bfloat16" and not has_fast_bfloat16(kind):
+        log.warning("device.precision=bfloat16: this CPU has no instructions for it; float32 is many times faster here")
     if channels_last is None:
         channels_last = kind != "mps"
     if compile is None:

@@ -139,6 +139,20 @@ def test_bfloat16_is_chosen_where_the_kernel_says_the_cpu_has_it() -> None:
     assert on_cpu("auto").precision == ("bfloat16" if fast else "float32")
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_that_the_cpu_would_have_to_emulate_is_kept_and_said(
+    fast: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a run that began on another machine and is resumed here: its arithmetic stays, at a price."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": fast})
+    with caplog.at_level(logging.WARNING):
+        assert on_cpu("bfloat16").precision == "bfloat16"
+    assert ("float32 is many times faster" in caplog.text) is not fast
+    caplog.clear()
+    on_cpu("float32")
+    assert not caplog.text
+
+
 def test_precision_is_that_of_the_arithmetic() -> None:
     matrix = torch.ones(2, 2)
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):

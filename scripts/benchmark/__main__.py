@@ -34,10 +34,10 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="""\
 parts
-  machine      the machine's own rate of matrix products, float32 and bfloat16
+  machine      the machine's own rate of matrix products, in float32 and, where that is faster, in bfloat16
   start        seconds of attn-train --help, and from Enter to the end of the first step, cold and warm
-  step         images a second of the fast recipe at each of its resolutions, the share of the bfloat16 matrix-product
-               rate that this is, peak memory
+  step         images a second of the fast recipe at each of its resolutions, the share that this is of the machine's
+               matrix-product rate in the same precision, peak memory
   compile      from how many steps on compilation earns its time back, for each network
   article      images a second of the article's network here and in the article's own script, in turn
   first_epoch  mean training loss of the article's first epoch, from the same initial weights, there and here
@@ -47,7 +47,7 @@ peers, which are not part of this project
   --article-script   article_script.py: the article's listing with its missing import, which prints
                      "epoch N: ... S s of training so far"
   --airbench         airbench94_muon.py of https://github.com/KellerJordan/cifar10-airbench
-                     (git clone, then name the file); run unchanged, on the CPU in bfloat16 autocast
+                     (git clone, then name the file); run unchanged, on the CPU in the precision of device=auto
 """,
     )
     parser.add_argument("--root", type=Path, help="folder with cifar10/{train,test}/CLASS/*; most parts need it")

@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 
 import command
-import torch
 from machine import matrix_product_rate
 from torch import nn
 
-from attn_train import build, compose
+from attn_train import build, compose, device
 from attn_train.cost import count_macs
 
 STEPS = 12
@@ -24,8 +23,9 @@ def network(words: list[str]) -> nn.Module:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
-    ceiling = matrix_product_rate(torch.bfloat16, "auto")
-    found: dict[str, object] = {"bfloat16_flops": ceiling}
+    settings = device.decide("auto", "auto", None, False, None, 0)
+    ceiling = matrix_product_rate(settings.precision, settings.kind)
+    found: dict[str, object] = {f"{settings.precision}_flops": ceiling}
     for model in given.models.split(","):
         for side in SIDES:
             words = [f"model={model}", "dataset=cifar10", f"dataset.root={given.root.resolve()}", "eval.views=1"]
@@ -40,6 +40,6 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
             }
             print(
                 f"  {model} at {side}x{side}: {result['images_per_second']:.0f} images/s, {100 * share:.0f} % of the "
-                f"bfloat16 matrix-product rate, {result['peak_memory_bytes'] / 1e9:.1f} GB at most"
+                f"{settings.precision} matrix-product rate, {result['peak_memory_bytes'] / 1e9:.1f} GB at most"
             )
     return found
