@@ -21,7 +21,7 @@ import torch
 from attn_train.durable import not_written, sync_folder, write_durably
 from attn_train.errors import CheckpointError, ResourceError, expected
 
-VERSION = 2
+VERSION = 3
 
 log = logging.getLogger(__name__)
 

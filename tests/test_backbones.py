@@ -322,6 +322,37 @@ def test_the_fast_networks_first_layer_whitens_the_images_it_was_given(channels:
     assert away < WHITENING_EPSILON / smallest + 1e-3
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("network", ["fast", "fast3"])
+def test_the_heads_input_begins_as_large_as_without_attention(network: str) -> None:
+    images = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def size_of_the_last_map(model: Any) -> float:
+        torch.manual_seed(0)
+        return float(model.stages.train()(model.first_map(images)).square().mean().sqrt() * model.head_scale)
+
+    for position in NETWORKS[network][3]:
+        scales, sizes = {}, {}
+        for mechanism in ("none", "gated", "placebo_constant", "self_attention"):
+            torch.manual_seed(1)
+            model: Any = make(network, mechanism, [3], position, size=(16, 16))
+            before = {name: value.clone() for name, value in model.state_dict().items()}
+            drawn = torch.get_rng_state()
+            model.initialize_from(images)
+            assert torch.equal(torch.get_rng_state(), drawn)
+            changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+            assert changed <= {"whiten.weight", "head_scale"}
+            for module in model.modules():
+                if isinstance(module, StochasticDepth):
+                    module.p = 0.0  # else other images would be skipped here than at the start
+            model.initialize_from(images)
+            scales[mechanism] = float(model.head_scale)
+            sizes[mechanism] = size_of_the_last_map(model)
+        assert scales["none"] == 1
+        assert len(set(scales.values())) == 4
+        assert sizes == pytest.approx(dict.fromkeys(sizes, sizes["none"]), rel=1e-4)
+
+
 def test_the_first_layer_and_the_scales_stay_as_they_are() -> None:
     model = make("fast", "gated")
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}

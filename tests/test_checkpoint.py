@@ -277,12 +277,12 @@ def test_a_planted_pickle_does_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [{"version": 1}, {"version": 3}, {"version": None}, {}, [1, 2], torch.zeros(2)], ids=str
+    "content", [{"version": 2}, {"version": 4}, {"version": None}, {}, [1, 2], torch.zeros(2)], ids=str
 )
 def test_another_format_is_refused_with_its_version(content: Any, tmp_path: Path) -> None:
     plant(tmp_path, content)
     with pytest.raises(
-        CheckpointError, match=r"last.pt has format version .*; this program reads version 2"
+        CheckpointError, match=r"last.pt has format version .*; this program reads version 3"
     ) as refused:
         checkpoint.load(tmp_path)
     assert refused.value.exit_code == 5

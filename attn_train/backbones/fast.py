@@ -2,6 +2,7 @@
 2404.00498): a whitening first layer, three wide stages with early pooling, batch normalisation without scale,
 GELU."""
 
+import copy
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ BATCH_NORM_MOMENTUM = 0.4
 # these units one learning rate of a usual size suits them. Their squares times 5e-5 are airbench94_muon's rates.
 BIAS_UNIT = 32.0
 HEAD_UNIT = 116.0  # divided by the channels
+
+MEASURED_ON = 500  # images whose maps tell by how much attention changes the size of the head's input
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -93,6 +96,14 @@ class Stage(nn.Module):
             branch = x + self.drop_path(branch)
         return self.attention_after(F.gelu(self.attention_before(branch)))
 
+    def without_attention(self) -> "Stage":
+        """Return a copy that leaves the attention out."""
+        plain = copy.deepcopy(self)
+        plain.attention_before, plain.attention_after, plain.attention_parallel = nn.Identity(), nn.Identity(), None
+        if plain.residual:
+            plain.attention_branch = nn.Identity()
+        return plain
+
 
 class FastNet(Backbone):
     """Build the network; `widths` are the channels of its stages.
@@ -144,23 +155,49 @@ class FastNet(Backbone):
         self.head_unit = HEAD_UNIT / channels_in
         # Small logits at the start keep the first steps of a large learning rate in bounds.
         nn.init.normal_(self.head.weight, std=1 / HEAD_UNIT)
+        self.head_scale: Tensor
+        self.register_buffer("head_scale", torch.ones(()))
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
-        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width)."""
+        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width), and the
+        head's scale to undo what attention does to the size of the last map.
+
+        Every other layer's input is normalised; the head's is not, and it learns as much faster as its input is larger,
+        squared: gates that halve the map would quarter the rate, and be blamed for what another rate does. A plain
+        network's scale is one. (Scales by the data: Mishkin and Matas, 2016, arXiv 1511.06422.)
+        """
         patches = F.unfold(images, WHITENING_KERNEL).transpose(1, 2).flatten(0, 1)  # (n * positions, patch)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
         # Each filter and its negative, so that the activation after it loses nothing.
         self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
+        self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON]))
+
+    def shrinkage(self, images: Tensor) -> Tensor:
+        """Return how many times as large the last map of `images` would be without its stage's attention, by root mean
+        square; nothing of the network changes, and no random number is taken."""
+        with torch.random.fork_rng(devices=[]):
+            x = self.first_map(images)
+            for stage in self.stages[:-1]:
+                x = copy.deepcopy(stage)(x)  # of a copy the running statistics may move
+            last: Stage = self.stages[-1]  # type: ignore[assignment]
+            squares = []
+            for stage in (last.without_attention(), copy.deepcopy(last)):
+                torch.manual_seed(0)  # stochastic depth skips the same images in both
+                squares.append(stage(x).square().mean())
+        plain, attended = squares
+        return (plain / attended).sqrt() if attended > 0 else torch.ones(())
 
     def begin_epoch(self, epoch: int) -> None:
         """Let the whitening layer's bias learn in the first epochs (counted from 0) only."""
         assert self.whiten.bias is not None
         self.whiten.bias.requires_grad_(epoch < self.whitening_epochs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def first_map(self, x: Tensor) -> Tensor:
         assert self.whiten.bias is not None
-        x = F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
-        x = self.stages(x)  # (batch, channels, height, width)
-        return self.head_unit * self.head(largest(x, 2, 3).flatten(1))
+        return F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stages(self.first_map(x))  # (batch, channels, height, width)
+        return self.head_unit * self.head(largest(x, 2, 3).flatten(1) * self.head_scale)
