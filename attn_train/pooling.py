@@ -35,9 +35,16 @@ class Mean(torch.autograd.Function):
 
 
 def largest(x: Tensor, *dims: int) -> Tensor:
-    """Return the maximum of (batch, channels, height, width) over `dims`, of 2 and 3, or 1 alone; each becomes one."""
+    """Return the maximum of (batch, channels, height, width) over `dims`, of 2 and 3, or 1 alone; each becomes one.
+
+    Of equal elements one alone has the gradient.
+    """
     if not pools_faster(x):
-        return x.amax(dim=dims, keepdim=True)
+        # Not amax, whose gradient looks for the elements that equal the maximum and divides by their number: compiled,
+        # the map is computed again without its rounding to bfloat16, none may be equal, and the gradient is NaN.
+        for dim in dims:
+            x = x.max(dim=dim, keepdim=True).values
+        return x
     if dims == (1,):
         return F.max_pool2d(x.permute(0, 2, 3, 1), (1, x.shape[1])).permute(0, 3, 1, 2)
     return F.max_pool2d(x, window(x, dims))

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attn_train import pooling
@@ -49,3 +50,20 @@ def test_maps_in_bfloat16_are_summed_in_more() -> None:
     pooling.scaled(x, factor).sum().backward()
     assert factor.grad is not None
     assert factor.grad.unique().tolist() == [4096]
+
+
+@pytest.mark.parametrize("dims", [(1,), (2, 3)])
+def test_compiled_in_bfloat16_the_maximum_keeps_its_gradient(dims: tuple[int, ...]) -> None:
+    """A compiler computes the map before the maximum again, in float32: what was rounded equals it nowhere."""
+
+    def function(x: Tensor) -> Tensor:
+        return pooling.largest(1.7 * F.gelu(x), *dims)
+
+    x = drawn((8, 16, 5, 5), torch.channels_last).detach()
+    x += 4 * (x == x.amax(dim=dims, keepdim=True))  # by far the largest, whatever is rounded
+    x = x.bfloat16().requires_grad_()
+    expected, found = (
+        torch.autograd.grad(one(x).float().square().sum(), x)[0] for one in (function, torch.compile(function))
+    )
+    assert (found != 0).sum() == x.sum(dim=dims).numel()
+    torch.testing.assert_close(found, expected)
