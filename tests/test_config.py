@@ -100,8 +100,13 @@ def test_every_mechanism_goes_with_every_backbone(model: str, backbone: str) -> 
 
 
 def test_a_datasets_own_recipe_becomes_the_runs() -> None:
+    own = yaml.safe_load((compose.CONF / "dataset" / "cifar10.yaml").read_text())
     config = composed("dataset=cifar10")
-    assert (config.train.epochs, config.train.batch_size, config.eval.views) == (14, 1000, 6)
+    assert (config.train.epochs, config.train.batch_size, config.eval.views) == (
+        own["epochs"],
+        own["batch_size"],
+        own["views"],
+    )
     config = composed("dataset=cifar10", "train.epochs=7")
     assert config.train.epochs == 7
 
