@@ -129,7 +129,8 @@ def train_step(
         correct += ((logits.detach().argmax(dim=1) == labels) * part_shares).sum()
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
+    with device.autocast():  # Muon multiplies matrices too
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     image_losses = torch.cat(losses)
     return (image_losses * shares).mean(), correct, image_losses

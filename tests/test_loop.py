@@ -246,6 +246,20 @@ def test_a_step_leaves_no_gradient_behind() -> None:
     assert all(value.grad is None for value in model.parameters())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_optimizer_steps_in_the_precision_of_the_run(precision: str) -> None:
+    seen = []
+
+    class Optimizer(torch.optim.SGD):
+        def step(self, closure: None = None) -> None:  # type: ignore[override]
+            seen.append(torch.is_autocast_enabled("cpu"))
+
+    model, (images, labels) = linear(), batch(dtype=torch.float32)
+    optimizer, device = Optimizer(model.parameters(), 1.0), replace(CPU, precision=precision)
+    train_step(model, model, optimizer, images, labels, None, device, **STEP)  # type: ignore[arg-type]
+    assert seen == [precision == "bfloat16"]
+
+
 def test_bfloat16_takes_nearly_the_same_step() -> None:
     images, labels = batch(dtype=torch.float32)
     found = []

@@ -92,6 +92,22 @@ def test_steps_are_those_of_a_hand_computation(nesterov: bool, normalize: bool, 
     np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_iteration_has_the_precision_of_autocast() -> None:
+    gradient = noise(3, 8, 4, 3, 3).float()
+    updates = {}
+    for enabled in (False, True):
+        parameter = nn.Parameter(torch.zeros_like(gradient))
+        parameter.grad = gradient.clone()
+        optimizer = Muon([muon_group([parameter], lr=1.0, momentum=0.0, nesterov=False, normalize=False)])
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            optimizer.step()
+        updates[enabled] = -parameter.detach().flatten(1)
+    for enabled, precision in ((False, torch.float32), (True, torch.bfloat16)):
+        expected = orthogonalize(gradient.flatten(1).to(precision), 3)
+        assert torch.equal(updates[enabled], expected.float())
+    assert not torch.equal(updates[False], updates[True])
+
+
 def test_the_step_is_the_same_in_either_memory_format() -> None:
     plain = nn.Parameter(noise(3, 6, 3, 2, 2))
     last = nn.Parameter(plain.detach().clone().to(memory_format=torch.channels_last))
