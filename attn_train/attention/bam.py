@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import MapMean
 
 
@@ -25,19 +26,19 @@ class BAM(Gate):
         middle = max(1, channels // reduction)
         self.channel = nn.Sequential(
             MapMean(),
-            nn.Conv2d(channels, middle, kernel_size=1),
+            Conv1x1(channels, middle),
             nn.ReLU(),
-            nn.Conv2d(middle, channels, kernel_size=1, bias=False),
+            Conv1x1(middle, channels, bias=False),
             nn.BatchNorm2d(channels),
         )
         self.spatial = nn.Sequential(
-            nn.Conv2d(channels, middle, kernel_size=1),
+            Conv1x1(channels, middle),
             nn.ReLU(),
             nn.Conv2d(middle, middle, kernel_size=3, padding=dilation, dilation=dilation),
             nn.ReLU(),
             nn.Conv2d(middle, middle, kernel_size=3, padding=dilation, dilation=dilation),
             nn.ReLU(),
-            nn.Conv2d(middle, 1, kernel_size=1, bias=False),
+            Conv1x1(middle, 1, bias=False),
             nn.BatchNorm2d(1),
         )
 

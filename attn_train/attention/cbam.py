@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import largest, mean
 
 
@@ -24,8 +25,8 @@ class CBAM(Gate):
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size} must be odd and at least 1")
         middle = max(1, channels // reduction)
-        self.reduce = nn.Conv2d(channels, middle, kernel_size=1, bias=False)
-        self.expand = nn.Conv2d(middle, channels, kernel_size=1, bias=False)
+        self.reduce = Conv1x1(channels, middle, bias=False)
+        self.expand = Conv1x1(middle, channels, bias=False)
         self.spatial = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def mlp(self, pooled: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import mean
 
 
@@ -21,10 +22,10 @@ class CoordinateAttention(Gate):
         if reduction < 1:
             raise ValueError(f"reduction={reduction} must be at least 1")
         middle = max(8, channels // reduction)
-        self.reduce = nn.Conv2d(channels, middle, kernel_size=1, bias=False)
+        self.reduce = Conv1x1(channels, middle, bias=False)
         self.norm = nn.BatchNorm2d(middle)
-        self.expand_rows = nn.Conv2d(middle, channels, kernel_size=1)
-        self.expand_columns = nn.Conv2d(middle, channels, kernel_size=1)
+        self.expand_rows = Conv1x1(middle, channels)
+        self.expand_columns = Conv1x1(middle, channels)
 
     def gate(self, x: Tensor) -> Tensor:
         rows = mean(x, 3)  # (batch, channels, height, 1)

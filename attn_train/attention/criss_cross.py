@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.convolution import Conv1x1
 
 
 class CrissCross(Attention):
@@ -25,9 +26,9 @@ class CrissCross(Attention):
             raise ValueError(f"reduction={reduction} must be at least 1")
         self.recurrence = recurrence
         reduced = max(1, channels // reduction)
-        self.query = nn.Conv2d(channels, reduced, kernel_size=1)
-        self.key = nn.Conv2d(channels, reduced, kernel_size=1)
-        self.value = nn.Conv2d(channels, channels, kernel_size=1)
+        self.query = Conv1x1(channels, reduced)
+        self.key = Conv1x1(channels, reduced)
+        self.value = Conv1x1(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def weights(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,10 @@
 (A2-Nets, Chen et al., 2018, arXiv 1810.11579)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train.attention.attention import Attention
+from attn_train.convolution import Conv1x1
 
 
 class DoubleAttention(Attention):
@@ -20,10 +21,10 @@ class DoubleAttention(Attention):
         if reduction < 1:
             raise ValueError(f"reduction={reduction} must be at least 1")
         inner = max(1, channels // reduction)
-        self.feature = nn.Conv2d(channels, inner, kernel_size=1)
-        self.gather = nn.Conv2d(channels, inner, kernel_size=1, bias=False)
-        self.distribute = nn.Conv2d(channels, inner, kernel_size=1)
-        self.project = nn.Conv2d(inner, channels, kernel_size=1)
+        self.feature = Conv1x1(channels, inner)
+        self.gather = Conv1x1(channels, inner, bias=False)
+        self.distribute = Conv1x1(channels, inner)
+        self.project = Conv1x1(inner, channels)
 
     def shares(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return B and V, each (batch, descriptors, n): the rows of B and the columns of V sum to one."""

@@ -2,9 +2,10 @@
 1911.06667)."""
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import mean
 
 
@@ -16,7 +17,7 @@ class EffectiveSqueezeExcitation(Gate):
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, kernel_size=1)
+        self.conv = Conv1x1(channels, channels)
 
     def gate(self, x: Tensor) -> Tensor:
         return F.hardsigmoid(self.conv(mean(x, 2, 3)))  # (batch, channels, 1, 1)

@@ -4,9 +4,10 @@ gate."""
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import mean
 
 
@@ -29,8 +30,8 @@ class GatedConv(Gate):
         super().__init__()
         self.per = per
         gates = 1 if per == "pixel" else channels
-        self.conv1 = nn.Conv2d(channels, gates, kernel_size=1)
-        self.conv2 = nn.Conv2d(channels, gates, kernel_size=1) if branches == 2 else None
+        self.conv1 = Conv1x1(channels, gates)
+        self.conv2 = Conv1x1(channels, gates) if branches == 2 else None
 
     def gate(self, x: Tensor) -> Tensor:
         """Return (batch, channels, height, width) in (0, 1), or one for all channels, or for all positions."""

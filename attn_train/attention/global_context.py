@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
+from attn_train.convolution import Conv1x1
 
 
 class GlobalContext(Attention):
@@ -30,7 +31,7 @@ class GlobalContext(Attention):
             raise ValueError(f"reduction={reduction} must be at least 1")
         self.fusion = fusion
         inner = max(min(4, channels), channels // reduction)
-        self.score = nn.Conv2d(channels, 1, kernel_size=1, bias=False)
+        self.score = Conv1x1(channels, 1, bias=False)
         self.reduce = nn.Linear(channels, inner)
         self.norm = nn.LayerNorm(inner)
         self.expand = nn.Linear(inner, channels)

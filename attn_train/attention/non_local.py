@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
 from attn_train.attention.dot_product import dot_product_attention
+from attn_train.convolution import Conv1x1
 
 
 class NonLocal(Attention):
@@ -40,7 +41,7 @@ class NonLocal(Attention):
         # The two halves of the paper's w.
         self.query_score = nn.Linear(inner, 1, bias=False) if pairing == "concatenation" else nn.Identity()
         self.key_score = nn.Linear(inner, 1, bias=False) if pairing == "concatenation" else nn.Identity()
-        self.project = nn.Conv2d(inner, channels, kernel_size=1, bias=False)  # the norm has a bias
+        self.project = Conv1x1(inner, channels, bias=False)  # the norm has a bias
         self.norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.norm.weight)
 

@@ -3,9 +3,10 @@
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import mean
 
 
@@ -26,9 +27,9 @@ class ConcurrentSqueezeExcitation(Gate):
             raise ValueError(f"reduction={reduction} must be at least 1")
         self.combine = combine
         middle = max(1, channels // reduction)
-        self.reduce = nn.Conv2d(channels, middle, kernel_size=1)
-        self.expand = nn.Conv2d(middle, channels, kernel_size=1)
-        self.spatial = nn.Conv2d(channels, 1, kernel_size=1)
+        self.reduce = Conv1x1(channels, middle)
+        self.expand = Conv1x1(middle, channels)
+        self.spatial = Conv1x1(channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
         squeezed = mean(x, 2, 3)

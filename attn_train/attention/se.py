@@ -1,9 +1,10 @@
 """Squeeze-and-excitation: a gate for each channel, from the means of all (Hu et al., 2017, arXiv 1709.01507)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import mean
 
 
@@ -19,8 +20,8 @@ class SqueezeExcitation(Gate):
         if reduction < 1:
             raise ValueError(f"reduction={reduction} must be at least 1")
         middle = max(1, channels // reduction)
-        self.reduce = nn.Conv2d(channels, middle, kernel_size=1)
-        self.expand = nn.Conv2d(middle, channels, kernel_size=1)
+        self.reduce = Conv1x1(channels, middle)
+        self.expand = Conv1x1(middle, channels)
 
     def gate(self, x: Tensor) -> Tensor:
         squeezed = mean(x, 2, 3)  # (batch, channels, 1, 1)

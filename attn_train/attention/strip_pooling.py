@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
+from attn_train.convolution import Conv1x1
 from attn_train.pooling import mean
 
 
@@ -21,7 +22,7 @@ class StripPooling(Gate):
         self.norm_rows = nn.BatchNorm2d(channels)
         self.conv_columns = nn.Conv2d(channels, channels, kernel_size=(1, 3), padding=(0, 1), bias=False)
         self.norm_columns = nn.BatchNorm2d(channels)
-        self.fuse = nn.Conv2d(channels, channels, kernel_size=1)
+        self.fuse = Conv1x1(channels, channels)
 
     def gate(self, x: Tensor) -> Tensor:
         rows = self.norm_rows(self.conv_rows(mean(x, 3)))  # (batch, channels, height, 1)

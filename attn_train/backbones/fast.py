@@ -12,6 +12,7 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+from attn_train.convolution import Conv3x3
 from attn_train.pooling import largest
 
 WHITENING_KERNEL = 2
@@ -42,9 +43,9 @@ class BatchNorm(nn.BatchNorm2d):
         return F.batch_norm(x, mean, variance, self.weight, shift, self.training, BATCH_NORM_MOMENTUM, self.eps)
 
 
-def identity_conv(channels_in: int, channels: int) -> nn.Conv2d:
+def identity_conv(channels_in: int, channels: int) -> Conv3x3:
     """Make a 3x3 convolution that starts by passing its input on in its first channels."""
-    conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+    conv = Conv3x3(channels_in, channels)
     nn.init.dirac_(conv.weight.data[:channels_in])
     return conv
 

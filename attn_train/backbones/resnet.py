@@ -9,6 +9,7 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+from attn_train.convolution import Conv3x3
 from attn_train.pooling import mean
 
 # Blocks in each stage, and the channels of the first; every further stage halves the map and doubles the channels.
@@ -29,9 +30,9 @@ class BasicBlock(nn.Module):
         drop_path: float,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
+        self.conv1 = Conv3x3(channels_in, channels, stride)
         self.norm1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = Conv3x3(channels, channels)
         self.norm2 = nn.BatchNorm2d(channels)
         self.attention_branch = slots.at(stage, "branch", channels, size)
         self.attention_parallel = slots.beside(stage, channels, size)
@@ -95,7 +96,7 @@ class ResNet(Backbone):
         slots = Slots(
             attention, placement, len(blocks), ("branch", "before_activation", "after_activation", "parallel")
         )
-        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
+        self.stem = Conv3x3(channels, widths[0])
         self.norm = nn.BatchNorm2d(widths[0])
         stages: list[nn.Module] = []
         channels_in = widths[0]
