@@ -26,12 +26,16 @@ def multiplies_faster(x: Tensor) -> bool:
 
 
 class Conv1x1(nn.Conv2d):
-    """Map the channels of each position of (batch, channels, height, width)."""
+    """Map the channels of each position of (batch, channels, height, width), or of every `step`-th of each side."""
 
-    def __init__(self, channels_in: int, channels: int, bias: bool = True) -> None:
+    def __init__(self, channels_in: int, channels: int, bias: bool = True, step: int = 1) -> None:
         super().__init__(channels_in, channels, 1, bias=bias)
+        self.step = step
 
     def forward(self, x: Tensor) -> Tensor:
+        # A `stride` of nn.Conv2d would do the same, but with fewer than 8 channels, on a processor that has AVX2 and
+        # no AVX-512, PyTorch's kernel for it writes past its memory (torch 2.14).
+        x = x[:, :, :: self.step, :: self.step]
         if not multiplies_faster(x):
             return super().forward(x)
         return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)

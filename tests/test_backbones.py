@@ -30,9 +30,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]
         ("branch", *BESIDE),
     ),
     "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
-    # Not of width 4: on maps of 4 channels in channels_last, which some mechanisms return, PyTorch's own convolution
-    # writes past its memory on a CPU with AVX2 alone (torch 2.14, oneDNN).
-    "resnet20": ("resnet", {"depth": 20, "width": 8, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
+    "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
     "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *BESIDE)),
 }
 

@@ -1,6 +1,9 @@
 """The convolutions that multiply matrices give what PyTorch's own convolution gives, and do so where they should."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -93,6 +96,30 @@ def test_a_stride_is_kept() -> None:
     expected = F.conv2d(x, module.weight.to(torch.bfloat16), stride=2, padding=1)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(module(x), expected)
+
+
+@pytest.mark.parametrize("size", [(5, 4), (1, 1), (6, 6)])
+def test_a_step_takes_every_nth_position(size: tuple[int, int]) -> None:
+    module, x = Conv1x1(3, 4, step=2).double(), drawn(2, 3, *size).requires_grad_()
+    expected, found = F.conv2d(x, module.weight, module.bias, stride=2), module(x)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), x), torch.autograd.grad(expected.sum(), x))
+
+
+@pytest.mark.slow
+def test_few_channels_survive_a_processor_with_avx2_alone() -> None:
+    """In a process of its own, since there PyTorch's kernel for a stride of 2 ends it (heap corruption, torch 2.14)."""
+    code = """
+import torch
+from attn_train.convolution import Conv1x1
+module = Conv1x1(4, 8, step=2).to(memory_format=torch.channels_last)
+for _ in range(60):
+    x = torch.randn(8, 4, 16, 16).to(memory_format=torch.channels_last).requires_grad_()
+    module(x).square().mean().backward()
+    junk = [torch.randn(7 * i + 1) for i in range(50)]
+"""
+    settings = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MALLOC_CHECK_": "3"}
+    subprocess.run([sys.executable, "-c", code], env=os.environ | settings, check=True)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
-from attn_train.convolution import Conv3x3
+from attn_train.convolution import Conv1x1, Conv3x3
 from attn_train.pooling import mean
 
 # Blocks in each stage, and the channels of the first; every further stage halves the map and doubles the channels.
@@ -42,7 +42,7 @@ class BasicBlock(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                Conv1x1(channels_in, channels, bias=False, step=stride), nn.BatchNorm2d(channels)
             )
 
     def forward(self, x: Tensor) -> Tensor:
