@@ -40,7 +40,9 @@ def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]
     new, new_json = folder / f"{name}.new.pt", folder / f"{name}.new.json"
     try:
         # Not its parents: where somebody deleted the run folder, a new one would hold a run without its beginning.
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
+    except FileExistsError:
+        pass  # or it did a moment ago: mkdir(exist_ok=True) would say of one that goes meanwhile that it exists
     except OSError as error:
         raise not_written(new, error) from error
     if new_json.exists() and not new.exists():
@@ -55,7 +57,10 @@ def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]
         new_json.unlink(missing_ok=True)
         new.unlink(missing_ok=True)
         raise
-    put_in_place(folder, name)
+    try:
+        put_in_place(folder, name)
+    except OSError as error:
+        raise not_written(new, error) from error
 
 
 def put_in_place(folder: Path, name: str) -> None:

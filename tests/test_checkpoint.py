@@ -322,3 +322,31 @@ def test_another_models_checkpoint_is_refused_with_the_keys_that_differ(tmp_path
     assert refused(nn.Sequential(nn.Linear(3, 2))) == f"{begin}1.bias, 1.weight differ"
     assert refused(nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2))) == f"{begin}0.weight differ"
     assert refused(nn.Sequential(*(nn.Linear(3, 2, bias=False) for _ in range(9)))).endswith(" and 5 more differ")
+
+
+@pytest.mark.parametrize("when", ["looked for", "written", "named"])
+def test_a_run_folder_that_goes_while_a_checkpoint_is_saved_is_said_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    run = tmp_path / "run"
+    folder = run / "checkpoints"
+    folder.mkdir(parents=True)
+    owner, name = {
+        "looked for": (os, "mkdir"),
+        "written": (checkpoint, "write_durably"),
+        "named": (checkpoint, "put_in_place"),
+    }[when]
+    original = getattr(owner, name)
+
+    def after_the_folder_went(*given: Any) -> None:
+        """The folder goes once mkdir has said that it is there, else just before."""
+        try:
+            if when == "looked for":
+                original(*given)
+        finally:
+            run.rename(tmp_path / "elsewhere")
+        original(*given)
+
+    monkeypatch.setattr(owner, name, after_the_folder_went)
+    with pytest.raises(ResourceError, match="the run folder was deleted or moved"):
+        checkpoint.save(folder, "last", state(1), {})
