@@ -231,6 +231,7 @@ def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.D
         section.precision,
         switch(section.channels_last),
         switch(section.compile),
+        switch(section.cuda_graphs),
         section.threads,
         steps_a_shape,
     )

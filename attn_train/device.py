@@ -33,6 +33,7 @@ class Device:
     precision: str  # float32 or bfloat16
     channels_last: bool
     compile: bool
+    cuda_graphs: bool
     threads: int
 
     @property
@@ -90,6 +91,7 @@ def decide(
     precision: str,
     channels_last: bool | None,
     compile: bool | None,
+    cuda_graphs: bool | None,
     threads: int | None,
     steps_a_shape: int,
 ) -> Device:
@@ -120,7 +122,11 @@ def decide(
         raise ConfigError(
             f"device.compile=true: no compiler for {kind} was found; install g++ or say device.compile=false"
         )
-    return Device(kind, precision, channels_last, compile, threads or usable_cores())
+    if cuda_graphs is None:
+        cuda_graphs = kind == "cuda"
+    elif cuda_graphs and kind != "cuda":
+        raise ConfigError(f"device.cuda_graphs=true: there are none on {kind}; say auto, or false")
+    return Device(kind, precision, channels_last, compile, cuda_graphs, threads or usable_cores())
 
 
 def configure(device: Device, keep_memory: bool = True) -> None:
@@ -132,7 +138,8 @@ def configure(device: Device, keep_memory: bool = True) -> None:
     # Fails loudly where torch would otherwise run on uncompiled, with a warning only.
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     if device.kind == "cuda":
-        torch.backends.cudnn.benchmark = True
+        # Trying every algorithm takes a second for each shape of images; only a run that is worth compiling earns that.
+        torch.backends.cudnn.benchmark = device.compile
         if device.precision != "float32":
             torch.set_float32_matmul_precision("high")
 

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ from attn_train import build, config as configuration, pictures
 from attn_train.compiled import compile_model
 from attn_train.errors import Interrupted
 from attn_train.interrupt import Stop
-from attn_train.loop import Evaluation, train_epoch
+from attn_train.loop import Evaluation, Window, make_step, train_epoch
+from attn_train.recorded import Step
 from attn_train.speed import Speed
 from attn_train.tracking import Bar, Tracker
 
@@ -21,36 +23,53 @@ PICTURED = 8  # test images whose attention is drawn
 log = logging.getLogger(__name__)
 
 
+def training_step(run: "Run") -> Step:
+    """Return the run's training step, compiled and recorded as its device says."""
+    config, forward = run.config.train, run.model.__call__
+    if run.device.compile:
+        forward = compile_model(run.model, build.architecture(run.config, run.dataset))
+    return make_step(
+        run.model,
+        forward,
+        run.optimizer,
+        run.device,
+        config.batch_size,
+        config.accumulate,
+        config.clip_norm,
+        config.label_smoothing,
+    )
+
+
+def train_next_epoch(run: "Run", step: Step, speed: Speed, stop: Stop) -> Iterator[Window | None]:
+    """Train to the end of the run's current epoch; see loop.train_epoch."""
+    config = run.config.train
+    run.model.begin_epoch(run.progress.epoch)
+    return train_epoch(
+        run.model,
+        step,
+        run.average,
+        run.optimizer,
+        run.batches,
+        run.image_losses,
+        run.progress,
+        run.total_steps,
+        run.lr_factor,
+        config.log_every,
+        config.checkpoint_every,
+        speed,
+        stop,
+    )
+
+
 def fit(run: "Run", tracker: Tracker, speed: Speed, stop: Stop) -> None:
     """Train to the last step, with checkpoints, evaluations and what the reader sees."""
     config, progress = run.config.train, run.progress
     before = progress.train_seconds
-    forward = compile_model(run.model, build.architecture(run.config, run.dataset)) if run.device.compile else run.model
+    step = training_step(run)
     while progress.step < run.total_steps:
         steps = run.batches.steps(progress.epoch)
-        run.model.begin_epoch(progress.epoch)
         bar = Bar(progress.epoch, config.epochs, steps, config.batch_size, progress.batch)
-        for window in train_epoch(
-            run.model,
-            forward,
-            run.average,
-            run.optimizer,
-            run.batches,
-            run.image_losses,
-            run.device,
-            progress,
-            run.total_steps,
-            run.lr_factor,
-            {
-                "accumulate": config.accumulate,
-                "clip_norm": config.clip_norm,
-                "label_smoothing": config.label_smoothing,
-            },
-            config.log_every,
-            config.checkpoint_every,
-            speed,
-            stop,
-        ):
+        for window in train_next_epoch(run, step, speed, stop):
             bar.show(progress.batch, window)
             if window is not None:
                 tracker.train(window)
@@ -98,10 +117,7 @@ def end_epoch(run: "Run", tracker: Tracker, speed: Speed) -> None:
             run.best_accuracy = outcome.accuracy
             run.save("best")
     log.info("%s  %.0f images/s  %.0f s", line, speed.steady_rate, progress.train_seconds)
-    progress.epoch += 1
-    progress.batch = 0
-    for counted in (progress.losses, progress.correct, progress.sizes):
-        counted.clear()
+    progress.begin_next_epoch()
     run.save()
     tracker.flush()
 

@@ -18,6 +18,7 @@ NOT_RECIPE = (
     "device.kind",
     "device.channels_last",
     "device.compile",
+    "device.cuda_graphs",
     "device.threads",
 )
 # Of these the sections train and eval have the values that count; here they are only where those come from.

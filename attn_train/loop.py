@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from attn_train.device import Device
 from attn_train.errors import NotFiniteError
 from attn_train.interrupt import Stop
 from attn_train.optim import set_lr
+from attn_train.recorded import RecordedStep, Step
 from attn_train.speed import Speed
 
 
@@ -136,6 +136,28 @@ def train_step(
     return (image_losses * shares).mean(), correct, image_losses
 
 
+def make_step(
+    model: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    device: Device,
+    batch_size: int,
+    accumulate: int,
+    clip_norm: float | None,
+    label_smoothing: float,
+) -> Step:
+    """Return `train_step` as a function of (images, targets, weights), recorded where `device` says so."""
+
+    def step(images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        # torch.compile specialises on shapes: a smaller last batch runs uncompiled instead of compiling again.
+        run = forward if len(targets) == batch_size else model
+        return train_step(
+            model, run, optimizer, images, targets, weights, device, accumulate, clip_norm, label_smoothing
+        )
+
+    return RecordedStep(step, model, optimizer) if device.cuda_graphs else step
+
+
 @dataclass
 class Progress:
     """How far a run has come; what a checkpoint keeps besides weights and random state."""
@@ -147,6 +169,12 @@ class Progress:
     correct: list[float] = field(default_factory=list)  # where images stand for others, an estimate
     sizes: list[int] = field(default_factory=list)
     train_seconds: float = 0.0  # compilation included, evaluation not
+
+    def begin_next_epoch(self) -> None:
+        self.epoch += 1
+        self.batch = 0
+        for counted in (self.losses, self.correct, self.sizes):
+            counted.clear()
 
 
 @dataclass(frozen=True)
@@ -185,16 +213,14 @@ def take_in(progress: Progress, pending: list[tuple[Tensor, Tensor, int]]) -> No
 
 def train_epoch(
     model: nn.Module,
-    forward: Callable[[Tensor], Tensor],
+    step: Step,
     average: WeightAverage | None,
     optimizer: torch.optim.Optimizer,
     batches: TrainBatches,
     image_losses: ImageLosses | None,
-    device: Device,
     progress: Progress,
     total_steps: int,
     lr_factor: Callable[[int], float],
-    step_options: dict[str, Any],
     log_every: int,
     pause_every: int,
     speed: Speed,
@@ -217,9 +243,7 @@ def train_epoch(
         part = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
         weights = None if order.weights is None else order.weights[part]
         lr = set_lr(optimizer, lr_factor(progress.step))
-        # torch.compile specialises on shapes: a smaller last batch runs uncompiled instead of compiling again.
-        run = forward if len(targets) == batches.batch_size else model
-        loss, correct, losses = train_step(model, run, optimizer, images, targets, weights, device, **step_options)
+        loss, correct, losses = step(images, targets, weights)
         if image_losses is not None:
             image_losses.latest[order.index[part]] = losses
         if average is not None:

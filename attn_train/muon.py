@@ -1,11 +1,14 @@
 """Muon: momentum whose update for each filter bank is replaced by the nearest orthogonal matrix
 (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon)."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 # Of the odd polynomial a x + b x^3 + c x^5 that is applied to the singular values; the values are the post's, chosen
 # for a steep slope at zero: the singular values end between about 0.7 and 1.2, not at one.
@@ -18,15 +21,17 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # so that the largest singular value is at most one
+    # A product and a sum at once: fewer kernels than by operators, and one rounding instead of three.
+    add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
     """Train each parameter group by the rule it names: `muon`, for convolution filters; `sgd`, with Nesterov momentum;
-    or `adam` (Kingma and Ba, arXiv 1412.6980).
+    or `adam` with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); the last two are torch's own.
 
     A filter bank (out, in, height, width) counts as the matrix (out, in * height * width). With `normalize` its norm
     is kept at the square root of `out`: before a batch normalisation the length of the filters means nothing, and a
@@ -40,48 +45,85 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         rules = {"muon": self.muon_step, "sgd": self.sgd_step, "adam": self.adam_step}
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    rules[group["rule"]](parameter, group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                rules[group["rule"]](parameters, [parameter.grad for parameter in parameters], group)
 
-    def muon_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        state, gradient = self.state[parameter], parameter.grad
-        assert gradient is not None
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
-        update = gradient.add(momentum, alpha=group["momentum"]) if group["nesterov"] else momentum
-        # The iteration tolerates bfloat16, which takes it from a sixteenth of a step to a sixtieth where matrices are
-        # multiplied by tiles.
-        kind = update.device.type
-        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-        matrix = update.reshape(len(update), -1).to(precision)
-        update = orthogonalize(matrix, group["newton_schulz_steps"]).to(parameter.dtype).view_as(parameter)
+    def kept(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        """Return what is kept of each parameter by this name: at first zeros of its shape."""
+        for parameter in parameters:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in parameters]
+
+    def muon_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
+        momenta = self.kept(parameters, "momentum")
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, gradients)
+        directions = torch._foreach_add(gradients, momenta, alpha=group["momentum"]) if group["nesterov"] else momenta
+        updates = orthogonal_updates(list(directions), group["newton_schulz_steps"])
         if group["normalize"]:
-            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.sub_(update * group["lr"])
+            norms = torch._foreach_norm(parameters)
+            torch._foreach_mul_(
+                parameters, [len(one) ** 0.5 / norm for one, norm in zip(parameters, norms, strict=True)]
+            )
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_sub_(parameters, torch._foreach_mul(updates, group["lr"]))
 
-    def sgd_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        state, gradient = self.state[parameter], parameter.grad
-        assert gradient is not None
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
-        parameter.sub_(group["lr"] * gradient.add(momentum, alpha=group["momentum"]))
+    def sgd_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
+        sgd(
+            parameters,
+            gradients,
+            self.kept(parameters, "momentum"),  # type: ignore[arg-type]
+            fused=True,
+            weight_decay=0.0,
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=0.0,
+            nesterov=True,
+            maximize=False,
+        )
 
-    def adam_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        state, gradient = self.state[parameter], parameter.grad
-        assert gradient is not None
-        if not state:
-            state["step"] = 0
-            state["mean"] = torch.zeros_like(parameter)
-            state["square"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        beta1, beta2 = group["betas"]
-        mean = state["mean"].lerp_(gradient, 1 - beta1)
-        square = state["square"].lerp_(gradient.square(), 1 - beta2)
-        mean_hat = mean / (1 - beta1 ** state["step"])
-        square_hat = square / (1 - beta2 ** state["step"])
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.sub_(group["lr"] * mean_hat / (square_hat.sqrt() + group["eps"]))
+    def adam_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            state = self.state[parameter]
+            # A state from a file of another device comes with its counter there.
+            state["step"] = state.get("step", torch.zeros(())).to(parameter.device)
+        adamw(
+            parameters,
+            gradients,
+            self.kept(parameters, "mean"),
+            self.kept(parameters, "square"),
+            [],
+            self.kept(parameters, "step"),
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def orthogonal_updates(directions: list[Tensor], steps: int) -> list[Tensor]:
+    """Orthogonalize each filter bank (out, in, height, width) of `directions`; off the CPU all of one shape at once,
+    because the products are short there."""
+    by_shape: dict[object, list[int]] = defaultdict(list)
+    for number, one in enumerate(directions):
+        by_shape[number if one.device.type == "cpu" else one.shape].append(number)
+    # The iteration tolerates bfloat16, which takes it from a sixteenth of a step to a sixtieth where matrices are
+    # multiplied by tiles.
+    kind = directions[0].device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    updates = list(directions)
+    for numbers in by_shape.values():
+        # The order of a matrix's columns is free; this one leaves filters in channels_last where they are.
+        banks = [directions[number].permute(0, 2, 3, 1) for number in numbers]
+        matrices = banks[0].flatten(1) if len(banks) == 1 else torch.stack(banks).flatten(2)
+        found = orthogonalize(matrices.to(precision), steps).to(directions[numbers[0]].dtype)
+        for number, bank, update in zip(numbers, banks, [found] if len(banks) == 1 else found, strict=True):
+            updates[number] = update.reshape(bank.shape).permute(0, 3, 1, 2)
+    return updates

@@ -39,15 +39,13 @@ def largest(x: Tensor, *dims: int) -> Tensor:
 
     Of equal elements one alone has the gradient.
     """
+    # Neither amax nor max outside pooling: compiled, amax's gradient is NaN, because the map is computed again without
+    # its rounding to bfloat16 and no element equals the maximum; that of max fails to compile (torch 2.11, on a CPU).
+    if dims != (1,):
+        return F.max_pool2d(x, window(x, dims))
     if not pools_faster(x):
-        # Not amax, whose gradient looks for the elements that equal the maximum and divides by their number: compiled,
-        # the map is computed again without its rounding to bfloat16, none may be equal, and the gradient is NaN.
-        for dim in dims:
-            x = x.max(dim=dim, keepdim=True).values
-        return x
-    if dims == (1,):
-        return F.max_pool2d(x.permute(0, 2, 3, 1), (1, x.shape[1])).permute(0, 3, 1, 2)
-    return F.max_pool2d(x, window(x, dims))
+        return x.max(dim=1, keepdim=True).values
+    return F.max_pool2d(x.permute(0, 2, 3, 1), (1, x.shape[1])).permute(0, 3, 1, 2)
 
 
 def scaled(x: Tensor, factor: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ DEVICE_CHOICES: dict[str, tuple[Any, ...]] = {
     "device.precision": ("auto", "float32", "bfloat16"),
     "device.channels_last": ("auto", True, False),
     "device.compile": ("auto", True, False),
+    "device.cuda_graphs": ("auto", True, False),
 }
 CHOICES: dict[str, tuple[Any, ...]] = {
     "dataset.augment.flip": ("none", "random", "alternating"),
@@ -59,7 +60,7 @@ def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
     # Sections would pass for these, which take values of more than one type.
-    for key in ("device.channels_last", "device.compile", "train.resolution", "control_width"):
+    for key in ("device.channels_last", "device.compile", "device.cuda_graphs", "train.resolution", "control_width"):
         if key not in flat:
             raise ConfigError(f"{key} takes one value, and has no settings of its own")
     for key, least in AT_LEAST.items():

@@ -54,6 +54,7 @@ class Run:
                 self.device.precision,
                 self.device.channels_last,
                 self.device.compile,
+                self.device.cuda_graphs,
                 self.device.threads,
             ),
         )
@@ -62,8 +63,10 @@ class Run:
         self.splits = {name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()}
         self.normalization: Normalization = normalization.to(place)
         self.batches = replace(self.batches, split=self.splits["train"], normalization=self.normalization)
+        self.model = self.model.to(place)
+        # Of images on the CPU: a GPU's fast products have too few digits for it.
         self.model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
-        self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
+        self.model = self.model.to(memory_format=self.device.memory_format)
         self.average: WeightAverage | None = None
         if config.train.ema_decay:
             self.average = WeightAverage(self.model, config.train.ema_decay)

@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7, help="a median is over so many")
     options = parser.parse_args()
-    device = devices.decide("auto", "auto", None, None, None, steps_a_shape=0)
+    device = devices.decide("auto", "auto", None, None, None, None, steps_a_shape=0)
     devices.configure(device)
     torch.manual_seed(0)
     shape = (options.batch, options.channels, options.side, options.side)

@@ -31,7 +31,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graphs]:
     """Tracing alone is what is counted; code for the machine is not made."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     compiled.compiled_call.cache_clear()
-    device.configure(device.decide("cpu", "float32", True, False, 1, 1))
+    device.configure(device.decide("cpu", "float32", True, False, None, 1, 1))
     yield Graphs()
     compiled.compiled_call.cache_clear()
 

@@ -23,7 +23,7 @@ def on_cpu(
     threads: int | None = 1,
     steps: int = 1,
 ) -> Device:
-    return decide("cpu", precision, channels_last, compile, threads, steps)
+    return decide("cpu", precision, channels_last, compile, None, threads, steps)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_decision_is_a_rule() -> None:
-    decided = [decide("auto", "auto", None, None, None, steps) for steps in (1, 1, 10**6, 10**6)]
+    decided = [decide("auto", "auto", None, None, None, None, steps) for steps in (1, 1, 10**6, 10**6)]
     assert decided[0] == decided[1]
     assert decided[2] == decided[3]
     first = decided[0]
@@ -50,15 +50,15 @@ def test_the_decision_is_a_rule() -> None:
 
 def test_a_decided_device_decides_for_itself_again() -> None:
     """A resumed run hands in what its first part wrote down."""
-    first = decide("auto", "auto", None, None, None, COMPILE_FROM_STEPS)
-    again = decide(first.kind, first.precision, first.channels_last, first.compile, first.threads, 1)
+    first = decide("auto", "auto", None, None, None, None, COMPILE_FROM_STEPS)
+    again = decide(first.kind, first.precision, first.channels_last, first.compile, first.cuda_graphs, first.threads, 1)
     assert again == first
 
 
 def test_what_is_said_is_kept() -> None:
     for precision in ("float32", "bfloat16"):
         for channels_last in (True, False):
-            expected = Device("cpu", precision, channels_last, False, 3)
+            expected = Device("cpu", precision, channels_last, False, False, 3)
             assert on_cpu(precision, channels_last, threads=3, steps=10**6) == expected
 
 
@@ -80,7 +80,7 @@ def test_a_process_bound_to_one_core_gets_one_thread() -> None:
 
 def test_a_quota_of_one_core_gives_one_thread() -> None:
     """A container's quota is set from outside; joblib, which reads it, takes the same from its variable."""
-    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, 1).threads)"
+    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, None, 1).threads)"
     environment = os.environ | {"LOKY_MAX_CPU_COUNT": "1"}
     done = subprocess.run([sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == 1
@@ -88,7 +88,7 @@ def test_a_quota_of_one_core_gives_one_thread() -> None:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_omp_num_threads_is_heeded(threads: str) -> None:
-    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, 1).threads)"
+    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, None, 1).threads)"
     environment = os.environ | {"OMP_NUM_THREADS": threads}
     done = subprocess.run([sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == min(
@@ -99,7 +99,7 @@ def test_omp_num_threads_is_heeded(threads: str) -> None:
 @pytest.mark.parametrize("kind", ["tpu", *MISSING])
 def test_a_device_that_is_not_there_is_refused_with_the_choices(kind: str) -> None:
     with pytest.raises(ConfigError, match=rf"device={kind}: .* choose from auto, {', '.join(devices.available())}"):
-        decide(kind, "auto", None, None, None, 1)
+        decide(kind, "auto", None, None, None, None, 1)
 
 
 @pytest.mark.usefixtures("compiler")

@@ -23,10 +23,21 @@ from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import NotFiniteError
 from attn_train.interrupt import Stop, stop_on_signals
-from attn_train.loop import Evaluation, Progress, Window, evaluate, infer, summarize, take_in, train_epoch, train_step
+from attn_train.loop import (
+    Evaluation,
+    Progress,
+    Window,
+    evaluate,
+    infer,
+    make_step,
+    summarize,
+    take_in,
+    train_epoch,
+    train_step,
+)
 from attn_train.speed import Speed
 
-CPU = Device("cpu", "float32", channels_last=False, compile=False, threads=1)
+CPU = Device("cpu", "float32", channels_last=False, compile=False, cuda_graphs=False, threads=1)
 HALF = Normalization(torch.tensor([0.5]), torch.tensor([0.25]))
 STEP = {"accumulate": 1, "clip_norm": None, "label_smoothing": 0.0}
 
@@ -302,8 +313,9 @@ def epoch(
 ) -> "itertools.chain[Window | None]":
     shown = batches() if data is None else data
     losses = ImageLosses(*torch.zeros(2, len(shown.split.labels))) if image_losses is None else image_losses
-    arguments = (losses, CPU, progress, total, lr_factor, STEP, log_every, pause_every, Speed(CPU), stop or Stop())
-    return itertools.chain(train_epoch(model, model, average, optimizer, shown, *arguments))
+    step = make_step(model, model, optimizer, CPU, shown.batch_size, **STEP)  # type: ignore[arg-type]
+    arguments = (losses, progress, total, lr_factor, log_every, pause_every, Speed(CPU), stop or Stop())
+    return itertools.chain(train_epoch(model, step, average, optimizer, shown, *arguments))
 
 
 def test_an_epoch_is_the_plain_loop() -> None:
@@ -427,8 +439,9 @@ def test_a_smaller_last_batch_does_not_run_compiled() -> None:
         seen.append(len(images))
         return model(images)
 
-    arguments = (batches(), None, CPU, Progress(), 100, constant, STEP, 3, 100, Speed(CPU), Stop())
-    list(train_epoch(model, forward, None, sgd(model), *arguments))
+    optimizer, shown = sgd(model), batches()
+    step = make_step(model, forward, optimizer, CPU, shown.batch_size, **STEP)  # type: ignore[arg-type]
+    list(train_epoch(model, step, None, optimizer, shown, None, Progress(), 100, constant, 3, 100, Speed(CPU), Stop()))
     assert seen == [6] * 6
 
 

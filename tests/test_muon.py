@@ -101,9 +101,9 @@ def test_the_iteration_has_the_precision_of_autocast() -> None:
         optimizer = Muon([muon_group([parameter], lr=1.0, momentum=0.0, nesterov=False, normalize=False)])
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             optimizer.step()
-        updates[enabled] = -parameter.detach().flatten(1)
+        updates[enabled] = -parameter.detach().permute(0, 2, 3, 1).flatten(1)
     for enabled, precision in ((False, torch.float32), (True, torch.bfloat16)):
-        expected = orthogonalize(gradient.flatten(1).to(precision), 3)
+        expected = orthogonalize(gradient.permute(0, 2, 3, 1).flatten(1).to(precision), 3)
         assert torch.equal(updates[enabled], expected.float())
     assert not torch.equal(updates[False], updates[True])
 

@@ -161,24 +161,24 @@ class FastNet(Backbone):
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
-        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width), and the
-        head's scale to undo what attention does to the size of the last map.
+        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width), on the
+        CPU, and the head's scale to undo what attention does to the size of the last map.
 
         Every other layer's input is normalised; the head's is not, and it learns as much faster as its input is larger,
         squared: gates that halve the map would quarter the rate, and be blamed for what another rate does. A plain
         network's scale is one. (Scales by the data: Mishkin and Matas, 2016, arXiv 1511.06422.)
         """
-        patches = F.unfold(images, WHITENING_KERNEL).transpose(1, 2).flatten(0, 1)  # (n * positions, patch)
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        patches = F.unfold(images, WHITENING_KERNEL)  # (n, patch, positions)
+        values, vectors = torch.linalg.eigh((patches @ patches.mT).mean(dim=0) / patches.shape[2])
         whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
         # Each filter and its negative, so that the activation after it loses nothing.
         self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
-        self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON]))
+        self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON].to(self.head_scale.device)))
 
     def shrinkage(self, images: Tensor) -> Tensor:
         """Return how many times as large the last map of `images` would be without its stage's attention, by root mean
         square; nothing of the network changes, and no random number is taken."""
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             x = self.first_map(images)
             for stage in self.stages[:-1]:
                 x = copy.deepcopy(stage)(x)  # of a copy the running statistics may move

@@ -15,7 +15,7 @@ from attn_train.compiled import compile_model
 from attn_train.config import Config
 from attn_train.data.dataset import Dataset
 from attn_train.device import Device
-from attn_train.loop import train_step
+from attn_train.loop import make_step
 from attn_train.optim import set_lr
 
 
@@ -46,27 +46,26 @@ class Steps:
         self.model = model.to(device.place, memory_format=device.memory_format)  # type: ignore[call-overload]
         self.model.train()
         architecture = build.architecture(config, dataset)
-        self.forward = compile_model(self.model, architecture) if device.compile else self.model
+        forward = compile_model(self.model, architecture) if device.compile else self.model
         self.optimizer = build.make_optimizer_for(config, self.model)
         # At a rate of zero a step costs the same, and the loss stays finite however often it is taken.
         set_lr(self.optimizer, 0.0)
-        decay = config.train.ema_decay
-        self.average = WeightAverage(self.model, decay) if decay else None
-
-    def take(self, images: Tensor, labels: Tensor) -> None:
-        train = self.config.train
-        train_step(
+        train = config.train
+        self.step = make_step(
             self.model,
-            self.forward,
+            forward,
             self.optimizer,
-            images,
-            labels,
-            None,
-            self.device,
+            device,
+            train.batch_size,
             train.accumulate,
             train.clip_norm,
             train.label_smoothing,
         )
+        decay = config.train.ema_decay
+        self.average = WeightAverage(self.model, decay) if decay else None
+
+    def take(self, images: Tensor, labels: Tensor) -> None:
+        self.step(images, labels, None)
         if self.average is not None:
             self.average.update(self.model, step=1)
 

@@ -92,7 +92,7 @@ class TrainBatches:
             return Order(shown, shown.to(device), None)
         if losses is None:
             raise ValueError(f"epoch {epoch} leaves images out; it needs their losses")
-        kept, weights = prune(losses.cpu(), self.prune, generator("prune", self.order_seed, epoch))
+        kept, weights = prune(losses, self.prune, generator("prune", self.order_seed, epoch))
         shown = shown[kept[shown]]
         return Order(shown, shown.to(device), weights[shown].to(device))
 

@@ -30,15 +30,15 @@ def pruned_count(count: int, share: float) -> int:
 
 
 def prune(losses: Tensor, share: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Choose the images of an epoch by their losses (n,) on the CPU: a random half of the easiest 2 x `share` are left
-    out, and each of the other half counts for two.
+    """Choose the images of an epoch by their losses (n,): a random half of the easiest 2 x `share` are left out, and
+    each of the other half counts for two.
 
-    Returns which are kept, bool (n,), and for how many images each stands, float32 (n,). So the expectation of a
-    weighted mean is the mean over all. (The paper takes those below the mean loss for easy. A fixed number makes the
-    length of every epoch known at the start, and with it the schedule.)
+    Returns, on the CPU, which are kept, bool (n,), and for how many images each stands, float32 (n,). So the
+    expectation of a weighted mean is the mean over all. (The paper takes those below the mean loss for easy. A fixed
+    number makes the length of every epoch known at the start, and with it the schedule.)
     """
     left_out = pruned_count(len(losses), share)
-    easiest = losses.argsort(stable=True)[: 2 * left_out]
+    easiest = losses.argsort(stable=True)[: 2 * left_out].cpu()
     chosen = easiest[torch.randperm(len(easiest), generator=random)]
     kept = torch.ones(len(losses), dtype=torch.bool)
     kept[chosen[:left_out]] = False

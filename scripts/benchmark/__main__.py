@@ -13,6 +13,7 @@ import article
 import compilation
 import machine
 import race
+import seeds
 import start
 import step
 
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, object]]] = {
     "article": article.measure,
     "first_epoch": article.compare_first_epoch,
     "race": race.measure,
+    "seeds": seeds.measure,
 }
 
 
@@ -42,6 +44,7 @@ parts
   article      images a second of the article's network here and in the article's own script, in turn
   first_epoch  mean training loss of the article's first epoch, from the same initial weights, there and here
   race         seconds from Enter to each accuracy, over seeds, here and by airbench94_muon
+  seeds        accuracy and seconds of each seed in one process, compiled, compilation and start apart, both likewise
 
 peers, which are not part of this project
   --article-script   article_script.py: the article's listing with its missing import, which prints
@@ -56,11 +59,15 @@ peers, which are not part of this project
     parser.add_argument("--airbench", type=Path)
     parser.add_argument("--pairs", type=int, default=3, help="of article: how often both are run in turn")
     parser.add_argument("--batches", type=int, default=40, help="of article: batches of 128 images a run")
-    parser.add_argument("--seeds", type=int, default=3, help="of race: seeds of each contestant")
-    parser.add_argument("--first-seed", type=int, default=0, help="of race: the first of them, %(default)s")
-    parser.add_argument("--models", default="none,gated", help="of step, compile and race: the mechanisms, %(default)s")
-    parser.add_argument("--experiment", default="fast", help="of race: the recipe, %(default)s")
-    parser.add_argument("--words", default="", help="of race: more of attn-train's words, with spaces between")
+    parser.add_argument("--seeds", type=int, default=3, help="of race and seeds: seeds of each contestant")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them, %(default)s")
+    parser.add_argument(
+        "--models", default="none,gated", help="of step, compile, race and seeds: the mechanisms, %(default)s"
+    )
+    parser.add_argument("--experiment", default="fast", help="of race and seeds: the recipe, %(default)s")
+    parser.add_argument(
+        "--words", default="", help="of race and seeds: more of attn-train's words, with spaces between"
+    )
     parser.add_argument("--json", type=Path, help="write every figure to this file too")
     given = parser.parse_args()
     given.parts = given.parts.split(",")

@@ -83,7 +83,7 @@ def compare_first_epoch(given: argparse.Namespace, folder: Path) -> dict[str, ob
     ours = build.make_model(config, source.channels, len(source.classes))
     weights = list(theirs.state_dict().values())
     ours.load_state_dict(dict(zip(ours.state_dict(), weights, strict=True)))
-    settings = devices.decide("cpu", "auto", None, True, None, 0)
+    settings = devices.decide("cpu", "auto", None, True, None, None, 0)
     devices.configure(settings)
     ours = ours.to(memory_format=settings.memory_format)
     optimizer = build.make_optimizer_for(config, ours)

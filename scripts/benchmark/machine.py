@@ -15,7 +15,7 @@ SIDE = 4096
 
 def matrix_product_rate(precision: str, kind: str, repeats: int = 7) -> float:
     """Return the floating-point operations a second of a 4096 x 4096 matrix product, the median of several."""
-    settings = device.decide(kind, "auto", None, False, None, 0)
+    settings = device.decide(kind, "auto", None, False, None, None, 0)
     device.configure(settings)
     a, b = (torch.randn(SIDE, SIDE, device=settings.place).to(getattr(torch, precision)) for _ in range(2))
     a @ b
@@ -41,7 +41,7 @@ def precisions(kind: str) -> list[str]:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
-    settings = device.decide("auto", "auto", None, False, None, 0)
+    settings = device.decide("auto", "auto", None, False, None, None, 0)
     found: dict[str, object] = {
         "device": processor(),
         "cores": os.cpu_count(),

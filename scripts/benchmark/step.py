@@ -23,7 +23,7 @@ def network(words: list[str]) -> nn.Module:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
-    settings = device.decide("auto", "auto", None, False, None, 0)
+    settings = device.decide("auto", "auto", None, False, None, None, 0)
     ceiling = matrix_product_rate(settings.precision, settings.kind)
     found: dict[str, object] = {f"{settings.precision}_flops": ceiling}
     for model in given.models.split(","):

@@ -1,0 +1,116 @@
+"""CUDA graphs: a training step is recorded once for each shape of its batch, and then replayed.
+
+A step of a small network is some hundred short kernels. Python starts them one by one, more slowly than a GPU ends
+them; a recording starts them all at once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attn_train.errors import ConfigError
+
+# images, targets, weights -> mean loss, number correct, each image's loss; see loop.train_step
+Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
+
+# Before a recording: kernels are chosen, compiled and loaded, and the optimizer's state is made, none of which may be
+# recorded.
+STEPS_BEFORE = 2
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded step and the memory that it reads from and writes to."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: list[Tensor]
+    counted: Tensor  # float32 (2,): the mean loss, the number correct
+    image_losses: Tensor  # float32 (batch,), until the next replay
+
+    def replay(self, inputs: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        torch._foreach_copy_(self.inputs, inputs)
+        self.graph.replay()
+        loss, correct = self.counted.clone()
+        return loss, correct, self.image_losses
+
+
+class RecordedStep:
+    """Call `step`, which trains `model` by `optimizer`; from the third batch of a shape on by replaying a recording.
+
+    A recording belongs to a batch's shapes and types and to the set of parameters that learn. Learning rates are read
+    at each replay. Whatever else Python decides in a step is decided once, when it is recorded.
+    """
+
+    def __init__(self, step: Step, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.step, self.optimizer = step, optimizer
+        self.parameters = list(model.parameters())
+        place = self.parameters[0].device
+        self.stream, self.pool = torch.cuda.Stream(place), torch.cuda.graph_pool_handle()
+        self.rates = [torch.zeros((), device=place) for _ in optimizer.param_groups]
+        self.recordings: dict[object, Recording] = {}
+        self.taken: Counter[object] = Counter()
+        for state in optimizer.state.values():
+            if "step" in state:  # Adam's, of a run that began elsewhere
+                state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=place)
+
+    def __call__(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        inputs = [images, targets] if weights is None else [images, targets, weights]
+        key = (
+            tuple((one.shape, one.dtype) for one in inputs),
+            tuple(parameter.requires_grad for parameter in self.parameters),
+        )
+        for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
+            rate.fill_(group["lr"])
+        if key not in self.recordings:
+            if self.taken[key] < STEPS_BEFORE:
+                self.taken[key] += 1
+                return self.run(images, targets, weights)
+            self.recordings[key] = self.record(inputs)
+        return self.recordings[key].replay(inputs)
+
+    def run(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the step as it is, on the stream that recordings are made on: autograd remembers streams."""
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream), self.rates_in_memory():
+            outcome = self.step(images, targets, weights)
+        current.wait_stream(self.stream)
+        return outcome
+
+    def record(self, inputs: list[Tensor]) -> Recording:
+        """Record the step; nothing is trained by that."""
+        own = [torch.empty_like(one) for one in inputs]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with self.rates_in_memory(), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+                loss, correct, image_losses = self.step(own[0], own[1], own[2] if len(own) == 3 else None)
+                counted = torch.stack([loss, correct])
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise ConfigError(
+                f"device.cuda_graphs: a step of this network cannot be recorded ({str(error).splitlines()[0]}); "
+                "say device.cuda_graphs=false"
+            ) from error
+        return Recording(graph, own, counted, image_losses)
+
+    @contextmanager
+    def rates_in_memory(self) -> Iterator[None]:
+        """Let the optimizer read its learning rates from the device's memory, where a replay finds later ones, and keep
+        its counters there."""
+        before = [dict(group) for group in self.optimizer.param_groups]
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
+            if "capturable" in group:  # torch's Adam and AdamW
+                group["capturable"] = True
+            elif "fused" in group:  # torch's SGD, which would else fetch the rate
+                group["fused"], group["foreach"] = True, False
+        try:
+            yield
+        finally:
+            for group, kept in zip(self.optimizer.param_groups, before, strict=True):
+                group.update(kept)
