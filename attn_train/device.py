@@ -19,8 +19,9 @@ from attn_train.errors import ConfigError
 KINDS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-# Compilation costs tens of seconds; on two CPU cores a run of fewer steps does not earn them back.
-COMPILE_FROM_STEPS = 1000
+# Compilation costs tens of seconds for each shape of images; a run of fewer steps with each does not earn them back.
+# Measured by scripts/benchmark on two CPU cores and on an H100, whose recorded steps leave a compiler less to gain.
+COMPILE_FROM_STEPS = {"cpu": 1_000, "cuda": 20_000}
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,14 @@ def has_fast_bfloat16(kind: str) -> bool:
     return False
 
 
+def gains_by_compiling(kind: str, steps_a_shape: int) -> bool:
+    """Say whether a run of so many optimizer steps with each shape of images is over sooner compiled."""
+    if kind not in COMPILE_FROM_STEPS or steps_a_shape < COMPILE_FROM_STEPS[kind]:
+        return False
+    # Where the CPU multiplies by tiles, compiled steps are no faster: up to a quarter slower (measured likewise).
+    return kind != "cpu" or not torch.cpu.get_capabilities().get("amx_bf16")
+
+
 def has_compiler(kind: str) -> bool:
     """Say whether torch.compile has what it needs: Triton's own on CUDA, a C++ compiler on the CPU; not used on MPS."""
     if kind == "cpu":
@@ -114,7 +123,7 @@ def decide(
     if channels_last is None:
         channels_last = kind != "mps"
     if compile is None:
-        compile = steps_a_shape >= COMPILE_FROM_STEPS and kind != "mps"
+        compile = gains_by_compiling(kind, steps_a_shape)
         if compile and not has_compiler(kind):
             log.warning("device.compile=auto: not compiling, because there is no C++ compiler (g++ or clang++)")
             compile = False

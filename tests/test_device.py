@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from attn_train import device as devices
-from attn_train.device import COMPILE_FROM_STEPS, Device, decide
+from attn_train.device import COMPILE_FROM_STEPS, Device, decide, gains_by_compiling
 from attn_train.errors import ConfigError
+
+ENOUGH = COMPILE_FROM_STEPS["cpu"]
 
 MISSING = [kind for kind in ("cuda", "mps") if kind not in devices.available()]
 
@@ -24,6 +26,12 @@ def on_cpu(
     steps: int = 1,
 ) -> Device:
     return decide("cpu", precision, channels_last, compile, None, threads, steps)
+
+
+@pytest.fixture
+def no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that multiplies without tiles, which is one where compiling can pay."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def test_the_decision_is_a_rule() -> None:
 
 def test_a_decided_device_decides_for_itself_again() -> None:
     """A resumed run hands in what its first part wrote down."""
-    first = decide("auto", "auto", None, None, None, None, COMPILE_FROM_STEPS)
+    first = decide("auto", "auto", None, None, None, None, ENOUGH)
     again = decide(first.kind, first.precision, first.channels_last, first.compile, first.cuda_graphs, first.threads, 1)
     assert again == first
 
@@ -102,19 +110,33 @@ def test_a_device_that_is_not_there_is_refused_with_the_choices(kind: str) -> No
         decide(kind, "auto", None, None, None, None, 1)
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("compiler", "no_tiles")
 def test_a_run_of_enough_steps_is_compiled() -> None:
     assert not on_cpu(compile=None, steps=0).compile
-    assert not on_cpu(compile=None, steps=COMPILE_FROM_STEPS - 1).compile
-    assert on_cpu(compile=None, steps=COMPILE_FROM_STEPS).compile
+    assert not on_cpu(compile=None, steps=ENOUGH - 1).compile
+    assert on_cpu(compile=None, steps=ENOUGH).compile
     assert on_cpu(compile=True, steps=1).compile
     assert not on_cpu(compile=False, steps=10**9).compile
 
 
+@pytest.mark.usefixtures("compiler")
+def test_where_the_cpu_multiplies_by_tiles_only_a_word_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": True})
+    assert not on_cpu(compile=None, steps=10**9).compile
+    assert on_cpu(compile=True, steps=1).compile
+
+
+def test_a_gpu_compiles_longer_runs_only() -> None:
+    assert not gains_by_compiling("cuda", ENOUGH)
+    assert gains_by_compiling("cuda", COMPILE_FROM_STEPS["cuda"])
+    assert not gains_by_compiling("mps", 10**9)
+
+
+@pytest.mark.usefixtures("no_tiles")
 def test_without_a_compiler_auto_goes_without_and_says_so(compiler: Path, caplog: pytest.LogCaptureFixture) -> None:
     compiler.unlink()
     with caplog.at_level(logging.WARNING):
-        assert not on_cpu(compile=None, steps=COMPILE_FROM_STEPS).compile
+        assert not on_cpu(compile=None, steps=ENOUGH).compile
     assert "no C++ compiler" in caplog.text
     caplog.clear()
     assert not on_cpu(compile=None, steps=1).compile
@@ -165,6 +187,12 @@ def test_the_memory_format_is_that_of_the_switch() -> None:
     for channels_last in (True, False):
         chosen = image.to(memory_format=on_cpu(channels_last=channels_last).memory_format)
         assert (chosen.stride()[1] == 1) is channels_last
+
+
+def test_recordings_are_made_on_cuda_alone() -> None:
+    assert not on_cpu().cuda_graphs
+    with pytest.raises(ConfigError, match=r"device.cuda_graphs=true: .* cpu"):
+        decide("cpu", "float32", True, False, True, 1, 1)
 
 
 def test_configure_sets_the_threads() -> None:
