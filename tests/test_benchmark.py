@@ -24,6 +24,22 @@ def test_a_run_is_read_as_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert 0 < seconds[0] < seconds[1] < finished.seconds
 
 
+@pytest.mark.slow
+def test_a_seed_that_leaves_nothing_behind_ends_as_the_commands_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK))
+    import command
+    import seeds
+
+    words = [*TINY, "dataset.val_size=0", "seed=3"]
+    finished = command.train(tmp_path, "run", *words)
+    monkeypatch.chdir(tmp_path)
+    accuracy, _ = seeds.train_and_test(words, tmp_path / "none")
+    assert accuracy == 100 * finished.result["test_accuracy"]
+    assert not (tmp_path / "none").exists()
+
+
 def test_wrong_words_end_in_one_line_with_the_choices(tmp_path: Path) -> None:
     for words, named in (
         (["--parts=speed"], "unknown part 'speed'; choose from machine, start"),

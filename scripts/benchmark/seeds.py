@@ -19,6 +19,7 @@ from attn_train.speed import Speed
 def train_and_test(words: list[str], folder: Path) -> tuple[float, float]:
     """Train a run that leaves nothing behind; return its test accuracy in per cent, and the seconds of training and of
     the final test."""
+    compose.register()
     config = compose.to_config(compose.compose(words, compose.parse([])))
     run = Run(config, folder)
     step, speed, stop = training_step(run), Speed(run.device), Stop()
@@ -52,7 +53,6 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     if given.airbench is not None:
         race.write_for_airbench(root, folder)
         report("airbench94_muon", airbench_seeds(given.airbench, folder, given.first_seed, given.seeds), found)
-    compose.register()
     for model in given.models.split(","):
         words = [f"model={model}", "dataset=cifar10", f"dataset.root={root}", f"+experiment={given.experiment}"]
         words += ["device.compile=true", *given.words.split()]
