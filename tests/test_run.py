@@ -122,7 +122,7 @@ def test_metrics_end_at_the_result(attention_run: Path) -> None:
 def test_learning_rate_follows_the_schedule(attention_run: Path) -> None:
     """The default schedule falls in a straight line to nothing, from muon's rate."""
     rates = [row["lr"] for row in metrics_of(attention_run) if row["kind"] == "train"]
-    assert rates == pytest.approx([0.17, 0.1275, 0.085, 0.0425])
+    assert rates == pytest.approx([0.2, 0.15, 0.1, 0.05])
 
 
 def read_events(run: Path) -> EventAccumulator:
