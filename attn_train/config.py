@@ -58,7 +58,7 @@ class DeviceConfig:
     precision: str
     channels_last: Any  # auto, true, false
     compile: Any  # auto, true, false
-    cuda_graphs: Any  # auto, true, false
+    cuda_graphs: Any  # auto, false
     threads: int | None
 
 

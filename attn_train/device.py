@@ -15,12 +15,13 @@ import torch
 
 from attn_train.allocator import give_back_freed_memory, keep_freed_memory
 from attn_train.errors import ConfigError
+from attn_train.recorded import STEPS_BEFORE
 
 KINDS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 # Compilation costs tens of seconds for each shape of images; a run of fewer steps with each does not earn them back.
-# Measured by scripts/benchmark on two CPU cores and on an H100, whose recorded steps leave a compiler less to gain.
+# Measured on two CPU cores (scripts/benchmark --parts compile) and on an H100, whose recorded steps leave less to gain.
 COMPILE_FROM_STEPS = {"cpu": 1_000, "cuda": 20_000}
 
 log = logging.getLogger(__name__)
@@ -131,11 +132,14 @@ def decide(
         raise ConfigError(
             f"device.compile=true: no compiler for {kind} was found; install g++ or say device.compile=false"
         )
-    if cuda_graphs is None:
-        cuda_graphs = kind == "cuda"
-    elif cuda_graphs and kind != "cuda":
-        raise ConfigError(f"device.cuda_graphs=true: there are none on {kind}; say auto, or false")
-    return Device(kind, precision, channels_last, compile, cuda_graphs, threads or usable_cores())
+    return Device(
+        kind,
+        precision,
+        channels_last,
+        compile,
+        cuda_graphs=kind == "cuda" and cuda_graphs is not False,
+        threads=threads or usable_cores(),
+    )
 
 
 def configure(device: Device, keep_memory: bool = True) -> None:
@@ -151,6 +155,11 @@ def configure(device: Device, keep_memory: bool = True) -> None:
         torch.backends.cudnn.benchmark = device.compile
         if device.precision != "float32":
             torch.set_float32_matmul_precision("high")
+
+
+def unsteady_steps(device: Device) -> int:
+    """Return how many of the first steps with a shape of images take longer than those that follow."""
+    return 1 + (STEPS_BEFORE if device.cuda_graphs else 0)
 
 
 def synchronize(device: Device) -> None:

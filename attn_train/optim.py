@@ -124,6 +124,18 @@ def make_optimizer(name: str, model: nn.Module, options: dict[str, Any]) -> torc
     return optimizer
 
 
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take over a saved state, laid out in memory as the parameters are here: the run may have had another format, and
+    fused kernels go by position."""
+    optimizer.load_state_dict(state)
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if name == "step":
+                kept[name] = torch.as_tensor(value, dtype=torch.float32)  # once Muon's was an int
+            elif value is not None and value.shape == parameter.shape:
+                kept[name] = torch.empty_like(parameter).copy_(value)
+
+
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> float:
     """Set every group's learning rate to `factor` times its initial one; return the first group's."""
     for group in optimizer.param_groups:

@@ -2,7 +2,7 @@
 
 PyTorch's general reductions are slow on a CPU where its pooling kernels are not: for 128 bfloat16 maps of 64x32x32 in
 channels_last, forward and backward, the mean over the rows takes four times as long, the maximum over the map forty
-times (torch 2.14). Compiled, or on another device, the general ones are as good, and stay.
+times (torch 2.14). Compiled, or on another device, the general ones are as good, and stay where they compile.
 """
 
 from typing import Any

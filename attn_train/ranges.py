@@ -37,7 +37,7 @@ DEVICE_CHOICES: dict[str, tuple[Any, ...]] = {
     "device.precision": ("auto", "float32", "bfloat16"),
     "device.channels_last": ("auto", True, False),
     "device.compile": ("auto", True, False),
-    "device.cuda_graphs": ("auto", True, False),
+    "device.cuda_graphs": ("auto", False),
 }
 CHOICES: dict[str, tuple[Any, ...]] = {
     "dataset.augment.flip": ("none", "random", "alternating"),

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from attn_train.errors import ConfigError
+from attn_train.errors import ConfigError, expected
 
 # images, targets, weights -> mean loss, number correct, each image's loss; see loop.train_step
 Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
@@ -38,31 +39,41 @@ class Recording:
         return loss, correct, self.image_losses
 
 
+@cache
+def recording_stream(place: torch.device) -> torch.cuda.Stream:
+    """Return the stream that every run of this process records on: libraries keep work space for each stream."""
+    return torch.cuda.Stream(place)
+
+
 class RecordedStep:
     """Call `step`, which trains `model` by `optimizer`; from the third batch of a shape on by replaying a recording.
 
-    A recording belongs to a batch's shapes and types and to the set of parameters that learn. Learning rates are read
-    at each replay. Whatever else Python decides in a step is decided once, when it is recorded.
+    A recording belongs to a batch's shapes and types and to the set of parameters that learn; with another size of
+    images or another set it is forgotten, for it holds the memory of a whole step. Learning rates are read at each
+    replay. Whatever else Python decides in a step is decided once, when it is recorded.
     """
 
     def __init__(self, step: Step, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.step, self.optimizer = step, optimizer
         self.parameters = list(model.parameters())
         place = self.parameters[0].device
-        self.stream, self.pool = torch.cuda.Stream(place), torch.cuda.graph_pool_handle()
+        self.stream = recording_stream(place)
         self.rates = [torch.zeros((), device=place) for _ in optimizer.param_groups]
+        self.phase: object = None
         self.recordings: dict[object, Recording] = {}
         self.taken: Counter[object] = Counter()
         for state in optimizer.state.values():
-            if "step" in state:  # Adam's, of a run that began elsewhere
-                state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=place)
+            if "step" in state:  # Adam's, of a run that began before
+                state["step"] = state["step"].to(place)
 
     def __call__(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         inputs = [images, targets] if weights is None else [images, targets, weights]
-        key = (
-            tuple((one.shape, one.dtype) for one in inputs),
-            tuple(parameter.requires_grad for parameter in self.parameters),
-        )
+        phase = images.shape[1:], [parameter.requires_grad for parameter in self.parameters]
+        if phase != self.phase:
+            self.recordings.clear()
+            self.taken.clear()
+            self.phase, self.pool = phase, torch.cuda.graph_pool_handle()
+        key = tuple((one.shape, one.dtype) for one in inputs)
         for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
             rate.fill_(group["lr"])
         if key not in self.recordings:
@@ -89,9 +100,9 @@ class RecordedStep:
             with self.rates_in_memory(), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
                 loss, correct, image_losses = self.step(own[0], own[1], own[2] if len(own) == 3 else None)
                 counted = torch.stack([loss, correct])
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if expected(error) is not None:
+                raise
             raise ConfigError(
                 f"device.cuda_graphs: a step of this network cannot be recorded ({str(error).splitlines()[0]}); "
                 "say device.cuda_graphs=false"

@@ -23,6 +23,7 @@ from attn_train.fit import finish_tracking, fit
 from attn_train.interrupt import stop_on_signals
 from attn_train.lock import locked
 from attn_train.loop import Evaluation, Progress, evaluate
+from attn_train.optim import load_state
 from attn_train.speed import Speed
 from attn_train.tracking import Tracker
 
@@ -54,7 +55,7 @@ class Run:
                 self.device.precision,
                 self.device.channels_last,
                 self.device.compile,
-                self.device.cuda_graphs,
+                config.device.cuda_graphs,
                 self.device.threads,
             ),
         )
@@ -63,10 +64,9 @@ class Run:
         self.splits = {name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()}
         self.normalization: Normalization = normalization.to(place)
         self.batches = replace(self.batches, split=self.splits["train"], normalization=self.normalization)
-        self.model = self.model.to(place)
-        # Of images on the CPU: a GPU's fast products have too few digits for it.
+        # On the CPU: a run begins with the same weights on every device.
         self.model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
-        self.model = self.model.to(memory_format=self.device.memory_format)
+        self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
         self.average: WeightAverage | None = None
         if config.train.ema_decay:
             self.average = WeightAverage(self.model, config.train.ema_decay)
@@ -173,7 +173,7 @@ class Run:
         checkpoint.load_model(self.model, state["model"], self.checkpoints)
         if self.average is not None:
             checkpoint.load_model(self.average.model, state["average"], self.checkpoints)
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_state(self.optimizer, state["optimizer"])
         torch.set_rng_state(state["rng"]["cpu"])
         if self.device.kind == "cuda" and "cuda" in state["rng"]:
             torch.cuda.set_rng_state(state["rng"]["cuda"])

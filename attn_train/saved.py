@@ -20,6 +20,10 @@ from attn_train.explain import explain
 RESUMABLE = ("train.epochs", "train.log_every", "device")
 
 
+# What the runs of before a setting existed did.
+ADDED = {"control": "none", "control_width": None, "device": {"cuda_graphs": "auto"}}
+
+
 def read(folder: Path) -> DictConfig:
     """Read the configuration that a run left in `folder`; raise ConfigError where there is none."""
     path = folder / "config.yaml"
@@ -29,8 +33,7 @@ def read(folder: Path) -> DictConfig:
         )
     try:
         saved = OmegaConf.load(path)
-        # Runs of before there were controls are none.
-        config = OmegaConf.merge(OmegaConf.structured(Config), {"control": "none", "control_width": None}, saved)
+        config = OmegaConf.merge(OmegaConf.structured(Config), ADDED, saved)
         lacking = sorted(OmegaConf.missing_keys(config))
     except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error

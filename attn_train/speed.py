@@ -3,19 +3,19 @@
 import time
 from collections import defaultdict
 
-from attn_train.device import Device, synchronize
+from attn_train.device import Device, synchronize, unsteady_steps
 
 
 class Speed:
-    """Measures training time and throughput: evaluation counts in neither, the first step at each resolution (it
-    compiles) not in throughput."""
+    """Measures training time and throughput: evaluation counts in neither, the first steps at each resolution (they
+    compile, or record) not in throughput."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.seconds = 0.0
         self.side = 0
         # By the side of the training images, whose rates differ.
-        self.first_steps: dict[int, tuple[int, float]] = {}  # images and seconds
+        self.first_steps: dict[int, list[tuple[int, float]]] = defaultdict(list)  # images and seconds
         self.images: dict[int, int] = defaultdict(int)
         self.steady_seconds: dict[int, float] = defaultdict(float)
         self.pending = 0  # images of the window
@@ -31,9 +31,9 @@ class Speed:
         """Count a step on so many images; an epoch's have one side."""
         self.side = side
         self.pending += images
-        if side not in self.first_steps:
+        if len(self.first_steps[side]) < unsteady_steps(self.device):
             synchronize(self.device)
-            self.first_steps[side] = (images, time.perf_counter() - self.window_started)
+            self.first_steps[side].append((images, time.perf_counter() - self.window_started))
             self.resume()
 
     def window(self) -> float:
@@ -70,7 +70,8 @@ class Speed:
     def compile_seconds(self) -> float:
         """What the first steps took beyond a steady one of the same size."""
         total = 0.0
-        for side, (images, seconds) in self.first_steps.items():
+        for side, steps in self.first_steps.items():
+            images, seconds = (sum(one) for one in zip(*steps, strict=True))
             if self.images[side]:
                 total += max(0.0, seconds - images * self.steady_seconds[side] / self.images[side])
         return total

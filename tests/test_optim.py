@@ -1,5 +1,7 @@
 """Which parameters an optimizer gets and how, what reaches torch, and what is refused."""
 
+import copy
+import itertools
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from attn_train.attention import ATTENTION
 from attn_train.backbones.fast import FastNet
 from attn_train.backbones.placement import Placement
 from attn_train.compose import CONF
-from attn_train.optim import OPTIMIZERS, make_optimizer, set_lr
+from attn_train.optim import OPTIMIZERS, load_state, make_optimizer, set_lr
 
 YAML_FILES = {path.stem: path for path in sorted((CONF / "optimizer").glob("*.yaml"))}
 SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
@@ -183,3 +185,30 @@ def test_the_ends_of_the_ranges_are_allowed() -> None:
     assert all({key: group[key] for key in least} == least for group in sgd)
     adam = make_optimizer("adam", network(), ADAM | {"betas": [0.0, 0.0], "weight_decay": 0.0}).param_groups
     assert all((group["betas"], group["weight_decay"]) == ((0.0, 0.0), 0.0) for group in adam)
+
+
+@pytest.mark.parametrize("name", ["adam", "muon", "sgd"])
+@pytest.mark.parametrize("formats", list(itertools.permutations([torch.contiguous_format, torch.channels_last])))
+def test_a_state_is_laid_out_as_the_parameters_that_take_it_over(
+    name: str, formats: tuple[torch.memory_format, torch.memory_format]
+) -> None:
+    """A run may go on in another memory format, and fused kernels go by position."""
+    ends = []
+    for later in (formats[0], formats[1]):
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"attention": nn.Conv2d(3, 4, 3), "other": nn.Conv2d(3, 4, 3)})
+        model = model.to(memory_format=formats[0])  # type: ignore[call-overload]
+        optimizer = make_optimizer(name, model, OPTIONS[name])
+        for step in range(4):
+            if step == 2:
+                state = copy.deepcopy(optimizer.state_dict())
+                model = model.to(memory_format=later)  # type: ignore[call-overload]
+                optimizer = make_optimizer(name, model, OPTIONS[name])
+                load_state(optimizer, state)
+            for number, parameter in enumerate(model.parameters()):
+                random = torch.Generator().manual_seed(10 * step + number)
+                parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=random))
+            optimizer.step()
+        ends.append([parameter.detach() for parameter in model.parameters()])
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

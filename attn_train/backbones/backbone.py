@@ -20,8 +20,8 @@ class Backbone(nn.Module):
         return list(options[cls.widths_option])
 
     def initialize_from(self, images: Tensor) -> None:
-        """Set what depends on the data from normalised training images on the CPU; nothing, unless a backbone says
-        otherwise."""
+        """Set what depends on the data from normalised training images, before the network leaves the CPU;
+        nothing, unless a backbone says otherwise."""
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what depends on the epoch (from 0), before it begins; nothing, unless a backbone says otherwise."""

@@ -110,7 +110,7 @@ class FastNet(Backbone):
     """Build the network; `widths` are the channels of its stages.
 
     The whitening layer's bias learns for `whitening_epochs`. After that no gradient is computed of the largest map,
-    which is a twentieth of a step; three epochs as in airbench, whatever the length of the run.
+    which is a twentieth of a step.
 
     `drop_path` (with `depth` 3) is the share of the images for which training skips the last stage's branch; it grows
     in a straight line from the first stage (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
@@ -161,8 +161,8 @@ class FastNet(Backbone):
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
-        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width), on the
-        CPU, and the head's scale to undo what attention does to the size of the last map.
+        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width), and the
+        head's scale to undo what attention does to the size of the last map.
 
         Every other layer's input is normalised; the head's is not, and it learns as much faster as its input is larger,
         squared: gates that halve the map would quarter the rate, and be blamed for what another rate does. A plain
@@ -173,19 +173,21 @@ class FastNet(Backbone):
         whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
         # Each filter and its negative, so that the activation after it loses nothing.
         self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
-        self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON].to(self.head_scale.device)))
+        self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON]))
 
     def shrinkage(self, images: Tensor) -> Tensor:
         """Return how many times as large the last map of `images` would be without its stage's attention, by root mean
         square; nothing of the network changes, and no random number is taken."""
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with torch.random.fork_rng(devices=[]):
             x = self.first_map(images)
             for stage in self.stages[:-1]:
                 x = copy.deepcopy(stage)(x)  # of a copy the running statistics may move
             last: Stage = self.stages[-1]  # type: ignore[assignment]
             squares = []
             for stage in (last.without_attention(), copy.deepcopy(last)):
-                torch.manual_seed(0)  # stochastic depth skips the same images in both
+                torch.default_generator.manual_seed(
+                    0
+                )  # of the CPU alone; stochastic depth skips the same images in both
                 squares.append(stage(x).square().mean())
         plain, attended = squares
         return (plain / attended).sqrt() if attended > 0 else torch.ones(())

@@ -129,7 +129,8 @@ class StepTimes:
     def warm_up(self, control: Steps, images: Tensor) -> int:
         """Take first steps, which compile and find memory; return how many steps a timing takes."""
         for one in (self.arm, control):
-            one.take(images, self.labels)
+            for _ in range(devices.unsteady_steps(self.device)):
+                one.take(images, self.labels)
         return math.ceil(LEAST / self.arm.seconds(images, self.labels, 1))
 
     def pair(self, control: Steps, counts: dict[int, int], arm_first: bool) -> tuple[float, float]:

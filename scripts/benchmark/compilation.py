@@ -7,6 +7,8 @@ from pathlib import Path
 
 import command
 
+from attn_train import device
+
 
 @dataclass(frozen=True)
 class Network:
@@ -24,14 +26,19 @@ NETWORKS = {
 }
 
 
+TIMES_AS_MANY = {"cpu": 1, "cuda": 20, "mps": 4}  # steps, where each is so much shorter
+
+
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
+    kind = device.decide("auto", "auto", None, False, None, None, 0).kind
     for name, network in NETWORKS.items():
+        steps = network.steps * TIMES_AS_MANY[kind]
         for model in given.models.split(","):
             ran = {}
             for compiled in (False, True):
                 common = [f"model={model}", "dataset=cifar10", f"dataset.root={given.root.resolve()}", "eval.views=1"]
-                common += [*network.words, f"train.batch_size={network.batch}", f"train.max_steps={network.steps}"]
+                common += [*network.words, f"train.batch_size={network.batch}", f"train.max_steps={steps}"]
                 common += [f"device.compile={str(compiled).lower()}"]
                 run = f"{model}_{name.replace(' ', '')}_{compiled}"
                 ran[compiled] = command.train(folder, run, *common, fresh_compiler=True).result

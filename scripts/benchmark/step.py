@@ -10,7 +10,7 @@ from torch import nn
 from attn_train import build, compose, device
 from attn_train.cost import count_macs
 
-STEPS = 12
+STEPS = {"cpu": 12, "cuda": 200, "mps": 50}
 SIDES = (20, 24, 28, 32)
 # Forward once, backward once for the inputs and once for the weights; an operation is a multiplication or an addition.
 OPERATIONS_A_MAC = 3 * 2
@@ -29,7 +29,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     for model in given.models.split(","):
         for side in SIDES:
             words = [f"model={model}", "dataset=cifar10", f"dataset.root={given.root.resolve()}", "eval.views=1"]
-            words += [f"train.resolution=[{side / 32}]", f"train.max_steps={STEPS}"]
+            words += [f"train.resolution=[{side / 32}]", f"train.max_steps={STEPS[settings.kind]}"]
             result = command.train(folder, f"step_{model}_{side}", *words).result
             macs = count_macs(network(words), (3, side, side))
             share = result["images_per_second"] * macs * OPERATIONS_A_MAC / ceiling
