@@ -71,6 +71,9 @@ class Steps:
 
     def seconds(self, images: Tensor, labels: Tensor, steps: int) -> float:
         """Return the seconds of a step, over `steps` of them."""
+        if self.device.cuda_graphs:  # a recording of another size has taken this one's place
+            for _ in range(devices.unsteady_steps(self.device)):
+                self.take(images, labels)
         devices.synchronize(self.device)
         started = time.perf_counter()
         for _ in range(steps):
@@ -129,8 +132,7 @@ class StepTimes:
     def warm_up(self, control: Steps, images: Tensor) -> int:
         """Take first steps, which compile and find memory; return how many steps a timing takes."""
         for one in (self.arm, control):
-            for _ in range(devices.unsteady_steps(self.device)):
-                one.take(images, self.labels)
+            one.take(images, self.labels)
         return math.ceil(LEAST / self.arm.seconds(images, self.labels, 1))
 
     def pair(self, control: Steps, counts: dict[int, int], arm_first: bool) -> tuple[float, float]:
