@@ -15,7 +15,7 @@ from attn_train.data.dataset import Split
 from attn_train.data.folder import read_image
 from attn_train.device import Device
 from attn_train.errors import CheckpointError, ConfigError, DataError
-from attn_train.loop import Evaluation, evaluate, infer
+from attn_train.inference import Evaluation, evaluate, infer
 
 CHOICES = {"checkpoint": ("last", "best"), "split": ("test", "train", "val")}
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")

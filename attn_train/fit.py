@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from attn_train import build, config as configuration, pictures
 from attn_train.compiled import compile_model
 from attn_train.errors import Interrupted
+from attn_train.inference import Evaluation
 from attn_train.interrupt import Stop
-from attn_train.loop import Evaluation, Window, make_step, train_epoch
+from attn_train.loop import Window, make_step, train_epoch
 from attn_train.recorded import Step
 from attn_train.speed import Speed
 from attn_train.tracking import Bar, Tracker

@@ -14,7 +14,7 @@ import numpy as np
 from attn_train import config as configuration, cost, identity
 from attn_train.device import peak_memory_bytes
 from attn_train.durable import write_durably
-from attn_train.loop import Evaluation
+from attn_train.inference import Evaluation
 from attn_train.speed import Speed
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import CheckpointError, ConfigError, NotFiniteError
 from attn_train.fit import finish_tracking, fit
+from attn_train.inference import Evaluation, evaluate
 from attn_train.interrupt import stop_on_signals
 from attn_train.lock import locked
-from attn_train.loop import Evaluation, Progress, evaluate
+from attn_train.loop import Progress
 from attn_train.optim import load_state
 from attn_train.speed import Speed
 from attn_train.tracking import Tracker

@@ -22,19 +22,9 @@ from attn_train.data.dataset import Split
 from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import NotFiniteError
+from attn_train.inference import Evaluation, evaluate, infer
 from attn_train.interrupt import Stop, stop_on_signals
-from attn_train.loop import (
-    Evaluation,
-    Progress,
-    Window,
-    evaluate,
-    infer,
-    make_step,
-    summarize,
-    take_in,
-    train_epoch,
-    train_step,
-)
+from attn_train.loop import Progress, Window, make_step, summarize, take_in, train_epoch, train_step
 from attn_train.speed import Speed
 
 CPU = Device("cpu", "float32", channels_last=False, compile=False, cuda_graphs=False, threads=1)

@@ -15,8 +15,8 @@ class PlaceboShuffled(Attention):
     mechanism that is no gate the change that it makes to another; parameters: those of the mechanism.
 
     In training the other image is a random one of the batch. In evaluation images 0 and 1 of a batch give to each
-    other, 2 and 3, and so on; of an odd number the last three give in a ring. `loop.evaluate` pairs the whole set so,
-    by a fixed drawing.
+    other, 2 and 3, and so on; of an odd number the last three give in a ring. `inference.evaluate` pairs the whole set
+    so, by a fixed drawing.
     """
 
     pairs: ClassVar[bool] = True
