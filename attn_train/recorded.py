@@ -1,7 +1,7 @@
 """CUDA graphs: a training step is recorded once for each shape of its batch, and then replayed.
 
-A step of a small network is some hundred short kernels. Python starts them one by one, more slowly than a GPU ends
-them; a recording starts them all at once.
+A step of a small network is some four hundred short kernels. Python starts them one by one, more slowly than a GPU
+ends them; a recording starts them all at once.
 """
 
 from collections import Counter
