@@ -456,6 +456,14 @@ def test_thirty_lines_can_be_told_apart_and_their_legend_fits(tmp_path: Path) ->
     assert box.x0 >= memory_axis.get_window_extent().x1
 
 
+@pytest.mark.parametrize("sides", [[8], [16, 20], [8, 16, 64]])
+def test_a_picture_has_numbers_to_read_it_by(sides: list[int]) -> None:
+    """A logarithmic axis within one power of ten has no tick of its own."""
+    for axis in picture.draw(made(["gated"], sides), [], "a title").axes:
+        low, high = axis.get_ylim()
+        assert len([tick for tick in axis.get_yticks() if low <= tick <= high]) >= 2
+
+
 def test_accuracy_of_finished_runs(tmp_path: Path) -> None:
     """Two seeds of one model are one point, with their mean."""
     common = {"backbone": "fast", "dataset": "digits", "epochs": 1, "macs": 10, "train_seconds": 2.0}

@@ -185,9 +185,8 @@ class FastNet(Backbone):
             last: Stage = self.stages[-1]  # type: ignore[assignment]
             squares = []
             for stage in (last.without_attention(), copy.deepcopy(last)):
-                torch.default_generator.manual_seed(
-                    0
-                )  # of the CPU alone; stochastic depth skips the same images in both
+                # Stochastic depth skips the same images in both. Of the CPU alone: a GPU's generator stays as it is.
+                torch.default_generator.manual_seed(0)
                 squares.append(stage(x).square().mean())
         plain, attended = squares
         return (plain / attended).sqrt() if attended > 0 else torch.ones(())

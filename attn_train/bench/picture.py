@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from attn_train import result
 from attn_train.bench.outcome import Outcome
@@ -67,6 +68,9 @@ def growth(
     names = {n: f"{round(n**0.5)}x{round(n**0.5)}\n{', '.join(map(str, sorted(channels[n])))} ch." for n in channels}
     axis.set_xticks(list(names), list(names.values()), fontsize=8)
     axis.minorticks_off()
+    low, high = axis.get_ylim()
+    if high < 10 * low:  # between powers of ten, whose ticks would be one or none
+        axis.yaxis.set_major_locator(MaxNLocator(6))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_xlabel("feature map (a pixel is a token)")
     axis.set_title(title, fontsize=10)
