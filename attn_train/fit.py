@@ -77,7 +77,7 @@ def fit(run: "Run", tracker: Tracker, speed: Speed, stop: Stop) -> None:
             # The end of the epoch, or of the run, saves by itself.
             due = progress.step % config.checkpoint_every == 0
             if due and progress.batch < steps and progress.step < run.total_steps:
-                progress.train_seconds = before + speed.elapsed
+                progress.train_seconds = before + speed.seconds
                 run.save()
         bar.close()
         progress.train_seconds = before + speed.seconds

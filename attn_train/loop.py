@@ -93,7 +93,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)  # of the current epoch's batches
     correct: list[float] = field(default_factory=list)  # where images stand for others, an estimate
     sizes: list[int] = field(default_factory=list)
-    train_seconds: float = 0.0  # compilation included, evaluation not
+    train_seconds: float = 0.0  # compilation included, evaluation and checkpoints not
 
     def begin_next_epoch(self) -> None:
         self.epoch += 1
@@ -157,13 +157,13 @@ def train_epoch(
     `image_losses` where there are any; at a window, at a multiple of `pause_every` steps and at a stop `progress` is
     complete, so that a checkpoint may be written.
     """
+    speed.start()
     model.train()
     if image_losses is not None and progress.batch == 0:
         image_losses.ranked.copy_(image_losses.latest)
     order = batches.order(progress.epoch, None if image_losses is None else image_losses.ranked)
     steps = batches.steps(progress.epoch)
     pending: list[tuple[Tensor, Tensor, int]] = []
-    speed.start()
     for images, targets in batches.epoch(progress.epoch, progress.batch, order):
         part = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
         weights = None if order.weights is None else order.weights[part]
@@ -187,11 +187,10 @@ def train_epoch(
             rate = speed.window()
             window = summarize(progress, log_every, lr, rate) if logged else None
         yield window
-        if taken_in:
-            speed.resume()
         if ended or stopped:
             break
-    speed.stop()
+        if taken_in:
+            speed.resume()
 
 
 def summarize(progress: Progress, log_every: int, lr: float, images_per_second: float) -> Window:

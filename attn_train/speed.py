@@ -7,24 +7,23 @@ from attn_train.device import Device, synchronize, unsteady_steps
 
 
 class Speed:
-    """Measures training time and throughput: evaluation counts in neither, the first steps at each resolution (they
-    compile, or record) not in throughput."""
+    """Measures training time and throughput: evaluation and what is written meanwhile count in neither, the first
+    steps at each resolution (they compile, or record) not in throughput."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.seconds = 0.0
+        self.seconds = 0.0  # of training, up to the last window
         self.side = 0
         # By the side of the training images, whose rates differ.
         self.first_steps: dict[int, list[tuple[int, float]]] = defaultdict(list)  # images and seconds
         self.images: dict[int, int] = defaultdict(int)
         self.steady_seconds: dict[int, float] = defaultdict(float)
         self.pending = 0  # images of the window
-        self.started = self.window_started = 0.0
+        self.resumed = 0.0
 
     def start(self) -> None:
         """Begin an epoch."""
         synchronize(self.device)
-        self.started = time.perf_counter()
         self.resume()
 
     def count(self, images: int, side: int) -> None:
@@ -32,33 +31,30 @@ class Speed:
         self.side = side
         self.pending += images
         if len(self.first_steps[side]) < unsteady_steps(self.device):
-            synchronize(self.device)
-            self.first_steps[side].append((images, time.perf_counter() - self.window_started))
+            self.first_steps[side].append((images, self.pause()))
             self.resume()
 
     def window(self) -> float:
-        """End a window; return its images a second, 0 where it holds only a first step."""
+        """Stop the clock and end a window; return its images a second, 0 where it holds only a first step."""
+        seconds = self.pause()
         if not self.pending:
             return 0.0
-        seconds = time.perf_counter() - self.window_started
         self.images[self.side] += self.pending
         self.steady_seconds[self.side] += seconds
         return self.pending / seconds
 
-    def resume(self) -> None:
-        """Begin a window; what went before it since `window` (writing a checkpoint, say) slows nothing."""
-        self.window_started = time.perf_counter()
-        self.pending = 0
-
-    def stop(self) -> None:
-        """End an epoch."""
+    def pause(self) -> float:
+        """Stop the clock; return the seconds since it went on."""
         synchronize(self.device)
-        self.seconds += time.perf_counter() - self.started
+        seconds = time.perf_counter() - self.resumed
+        self.seconds += seconds
+        return seconds
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds of training so far, in the middle of an epoch."""
-        return self.seconds + time.perf_counter() - self.started
+    def resume(self) -> None:
+        """Let the clock go on and begin a window; what went before it since `window` (writing a checkpoint, say) counts
+        nowhere."""
+        self.resumed = time.perf_counter()
+        self.pending = 0
 
     @property
     def steady_rate(self) -> float:

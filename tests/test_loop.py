@@ -523,8 +523,10 @@ def test_speed_counts_no_first_step_at_a_resolution_and_nothing_between_windows(
     assert speed.window() == pytest.approx(5.0)
     clock[0] += 50  # a checkpoint, say
     speed.resume()
-    assert speed.elapsed == pytest.approx(63)
-    speed.stop()
+    clock[0] += 3
+    speed.count(10, side=16)
+    assert speed.window() == pytest.approx(10 / 3)
+    assert speed.seconds == pytest.approx(9 + 4 + 3)
     clock[0] += 70  # an evaluation
     speed.start()
     clock[0] += 7  # compiles for the other resolution
@@ -532,7 +534,20 @@ def test_speed_counts_no_first_step_at_a_resolution_and_nothing_between_windows(
     clock[0] += 6
     speed.count(10, side=32)
     assert speed.window() == pytest.approx(10 / 6)
-    speed.stop()
-    assert speed.seconds == pytest.approx(76)
-    assert speed.steady_rate == pytest.approx(30 / 10)
-    assert speed.compile_seconds == pytest.approx((9 - 2) + (7 - 6))
+    assert speed.seconds == pytest.approx(16 + 13)
+    assert speed.steady_rate == pytest.approx(40 / 13)
+    assert speed.compile_seconds == pytest.approx((9 - 7 / 3) + (7 - 6))
+
+
+def test_what_is_written_between_steps_is_no_training_time(clock: list[float]) -> None:
+    model, progress, shown, speed = linear(), Progress(), batches(), Speed(CPU)
+    optimizer = sgd(model)
+
+    def step(images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        clock[0] += 2
+        return torch.zeros(()), torch.zeros(()), torch.zeros(len(images))
+
+    for _ in train_epoch(model, step, None, optimizer, shown, None, progress, 100, constant, 3, 2, speed, Stop()):
+        if progress.step in (2, 3, shown.steps(0)):  # a multiple of pause_every, of log_every, the end
+            clock[0] += 50
+    assert speed.seconds == 2 * shown.steps(0)
