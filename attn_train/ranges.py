@@ -19,7 +19,6 @@ AT_LEAST = {
     "train.batch_size": 1,
     "train.accumulate": 1,
     "train.prune_from": 1,
-    "train.prune_until": 1,
     "train.checkpoint_every": 1,
     "train.eval_every": 1,
     "train.log_every": 1,

@@ -35,10 +35,17 @@ def test_the_weighted_mean_is_the_mean_over_all_on_average() -> None:
     assert spread > 0
 
 
-def test_the_last_epochs_are_of_all_images_again() -> None:
-    batches = replace(make(50, 8), prune=0.3, prune_from=1, prune_until=3)
+@pytest.mark.parametrize("until", [3, -2])
+def test_the_last_epochs_are_of_all_images_again(until: int) -> None:
+    batches = replace(make(50, 8), sides=(4,) * 5, prune=0.3, prune_from=1, prune_until=until)
     assert [batches.steps(epoch) for epoch in range(5)] == [7, 5, 5, 7, 7]
     assert batches.order(3, torch.arange(50.0)).weights is None
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_run_too_short_to_prune_before_its_last_epochs_does_not(epochs: int) -> None:
+    batches = replace(make(50, 8), sides=(4,) * epochs, prune=0.3, prune_from=2, prune_until=-1)
+    assert [batches.steps(epoch) for epoch in range(epochs)] == [7] * epochs
 
 
 def test_a_pruned_epoch_is_shorter_and_goes_on_where_it_was_left() -> None:

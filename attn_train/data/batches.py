@@ -40,8 +40,8 @@ class Normalization:
 @dataclass(frozen=True)
 class TrainBatches:
     """The batches of each epoch, in an order that follows from (order_seed, epoch) and, in epochs `prune_from` (from
-    0) to `prune_until` (itself not), the images' losses; `sides` has each epoch's resolution, `prune` the share of the
-    images left out.
+    0) to `prune_until` (itself not; negative: counted from the end; None: to the end), the images' losses; `sides` has
+    each epoch's resolution, `prune` the share of the images left out.
 
     With `drop_last` a last batch that is not full is left out, so that every step has the same shape.
     """
@@ -82,6 +82,8 @@ class TrainBatches:
 
     def prunes(self, epoch: int) -> bool:
         until = len(self.sides) if self.prune_until is None else self.prune_until
+        if until < 0:
+            until += len(self.sides)
         return self.prune > 0 and self.prune_from <= epoch < until
 
     def order(self, epoch: int, losses: Tensor | None = None) -> Order:
