@@ -48,6 +48,24 @@ def largest(x: Tensor, *dims: int) -> Tensor:
     return F.max_pool2d(x.permute(0, 2, 3, 1), (1, x.shape[1])).permute(0, 3, 1, 2)
 
 
+def grid_mean(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Average (batch, channels, height, width) over the cells of a grid of `size` (rows, columns), as
+    `F.adaptive_avg_pool2d` does."""
+    # On MPS that refuses a map that the cells do not divide (https://github.com/pytorch/pytorch/issues/96056).
+    return grid_mean_by_products(x, size) if x.device.type == "mps" else F.adaptive_avg_pool2d(x, size)
+
+
+def grid_mean_by_products(x: Tensor, size: tuple[int, int]) -> Tensor:
+    rows, columns = (cell_shares(x, dim, cells, x.dtype) for dim, cells in zip((2, 3), size, strict=True))
+    return rows.T @ x @ columns
+
+
+def cell_shares(x: Tensor, dim: int, cells: int, dtype: torch.dtype) -> Tensor:
+    """Return what each position of `x` along `dim` contributes to the mean of each of `cells`: (positions, cells)."""
+    shares = F.adaptive_avg_pool1d(torch.eye(x.shape[dim], dtype=torch.float64), cells)  # on the CPU
+    return shares.to(dtype).to(x.device)
+
+
 def scaled(x: Tensor, factor: Tensor) -> Tensor:
     """Return `x * factor`, with one factor for each image and channel: (batch, channels, 1, 1)."""
     product: Tensor = Scaled.apply(x, factor) if pools_faster(x) and is_channels_last(x) else x * factor
@@ -86,3 +104,14 @@ class MapMean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return mean(x, 2, 3)
+
+
+class GridMean(nn.Module):
+    """Average over the cells of a grid of one size, whatever the map's: (batch, channels, rows, columns)."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return grid_mean(x, self.size)

@@ -67,3 +67,9 @@ def test_compiled_in_bfloat16_the_maximum_keeps_its_gradient(dims: tuple[int, ..
     )
     assert (found != 0).sum() == x.sum(dim=dims).numel()
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("size", "cells"), [((15, 9), (7, 7)), ((4, 7), (7, 3)), ((8, 1), (4, 1))])
+def test_the_mean_over_a_grid_by_products_of_matrices(size: tuple[int, int], cells: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pooling.grid_mean_by_products(x, cells), F.adaptive_avg_pool2d(x, cells))

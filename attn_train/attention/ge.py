@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
-from attn_train.pooling import MapMean
+from attn_train.pooling import GridMean, MapMean
 
 
 class GatherExcite(Gate):
@@ -42,7 +42,7 @@ class GatherExcite(Gate):
             self.gather = nn.AvgPool2d(2 * extent - 1, stride=extent, padding=extent - 1, count_include_pad=False)
         elif extent == 0:
             self.gather = nn.Sequential(
-                nn.AdaptiveAvgPool2d(size),  # nothing to do where the map has that size
+                GridMean(size),  # nothing to do where the map has that size
                 nn.Conv2d(channels, channels, size, groups=channels, bias=False),
                 nn.BatchNorm2d(channels),
             )

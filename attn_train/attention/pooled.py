@@ -2,12 +2,12 @@
 average pooling to a fixed size as in PVT v2 (Wang et al., 2021, arXiv 2106.13797)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
 from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
+from attn_train.pooling import cell_shares, grid_mean
 
 
 class PooledAttention(Attention):
@@ -35,7 +35,7 @@ class PooledAttention(Attention):
 
     def attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries, (batch, heads, n, d), and the keys and values, (batch, heads, cells, d)."""
-        grid = F.adaptive_avg_pool2d(x, (min(x.shape[2], self.pooled), min(x.shape[3], self.pooled)))
+        grid = grid_mean(x, (min(x.shape[2], self.pooled), min(x.shape[3], self.pooled)))
         tokens, cells = x.flatten(2).transpose(1, 2), grid.flatten(2).transpose(1, 2)
 
         def split(projected: Tensor) -> Tensor:
@@ -56,9 +56,5 @@ class PooledAttention(Attention):
         """
         query, key, _ = self.attend(x)
         weights = torch.softmax(query @ key.transpose(2, 3) / query.shape[3] ** 0.5, dim=3).mean(dim=(1, 2))
-        # What each row, and each column, of the map contributes to the rows and columns of the grid.
-        rows, columns = (
-            F.adaptive_avg_pool1d(torch.eye(length, dtype=weights.dtype, device=x.device), min(length, self.pooled))
-            for length in x.shape[2:]
-        )
+        rows, columns = (cell_shares(x, dim, min(x.shape[dim], self.pooled), weights.dtype) for dim in (2, 3))
         return rows @ weights.unflatten(1, (rows.shape[1], columns.shape[1])) @ columns.T
