@@ -95,16 +95,18 @@ class RecordedStep:
     def record(self, inputs: list[Tensor]) -> Recording:
         """Record the step; nothing is trained by that."""
         own = [torch.empty_like(one) for one in inputs]
+        current = torch.cuda.current_stream()
         graph = torch.cuda.CUDAGraph()
         try:
             with self.rates_in_memory(), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
                 loss, correct, image_losses = self.step(own[0], own[1], own[2] if len(own) == 3 else None)
                 counted = torch.stack([loss, correct])
         except RuntimeError as error:
-            if expected(error) is not None:
-                raise
-            raise ConfigError(
-                f"device.cuda_graphs: a step of this network cannot be recorded ({str(error).splitlines()[0]}); "
+            torch.cuda.set_stream(current)  # a recording that fails may leave its own
+            cause = error.__context__ or error  # what failed in it; the end of a recording then fails too
+            known = expected(cause) or expected(error)
+            raise known or ConfigError(
+                f"device.cuda_graphs: a step of this network cannot be recorded ({str(cause).splitlines()[0]}); "
                 "say device.cuda_graphs=false"
             ) from error
         return Recording(graph, own, counted, image_losses)
