@@ -164,6 +164,7 @@ def train_epoch(
     order = batches.order(progress.epoch, None if image_losses is None else image_losses.ranked)
     steps = batches.steps(progress.epoch)
     pending: list[tuple[Tensor, Tensor, int]] = []
+    learning = tuple(parameter.requires_grad for parameter in model.parameters())
     for images, targets in batches.epoch(progress.epoch, progress.batch, order):
         part = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
         weights = None if order.weights is None else order.weights[part]
@@ -176,7 +177,7 @@ def train_epoch(
         pending.append((loss, correct, len(targets)))
         progress.step += 1
         progress.batch += 1
-        speed.count(len(targets), images.shape[-1])
+        speed.count(len(targets), images.shape[-1], (len(targets), weights is None, learning))
         ended = progress.batch == steps or progress.step == total_steps
         stopped = stop.signal is not None
         logged = progress.step % log_every == 0 or ended

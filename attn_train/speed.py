@@ -2,20 +2,30 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Hashable
+from typing import NamedTuple
 
 from attn_train.device import Device, synchronize, unsteady_steps
 
 
+class FirstStep(NamedTuple):
+    """A step that may have compiled or recorded, with those before it in its window."""
+
+    side: int
+    images: int
+    seconds: float
+
+
 class Speed:
     """Measures training time and throughput: evaluation and what is written meanwhile count in neither, the first
-    steps at each resolution (they compile, or record) not in throughput."""
+    steps of each kind (they compile, or record) not in throughput."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.seconds = 0.0  # of training, up to the last window
         self.side = 0
+        self.first_steps: dict[Hashable, list[FirstStep]] = defaultdict(list)  # by kind
         # By the side of the training images, whose rates differ.
-        self.first_steps: dict[int, list[tuple[int, float]]] = defaultdict(list)  # images and seconds
         self.images: dict[int, int] = defaultdict(int)
         self.steady_seconds: dict[int, float] = defaultdict(float)
         self.pending = 0  # images of the window
@@ -26,12 +36,15 @@ class Speed:
         synchronize(self.device)
         self.resume()
 
-    def count(self, images: int, side: int) -> None:
-        """Count a step on so many images; an epoch's have one side."""
+    def count(self, images: int, side: int, kind: Hashable = None) -> None:
+        """Count a step on so many images, which have one `side` in an epoch; steps that differ in it, or in `kind`, are
+        compiled or recorded each for themselves."""
         self.side = side
         self.pending += images
-        if len(self.first_steps[side]) < unsteady_steps(self.device):
-            self.first_steps[side].append((images, self.pause()))
+        prepared = self.device.compile or self.device.cuda_graphs
+        first_steps = self.first_steps[(side, kind) if prepared else side]
+        if len(first_steps) < unsteady_steps(self.device):
+            first_steps.append(FirstStep(side, self.pending, self.pause()))
             self.resume()
 
     def window(self) -> float:
@@ -64,10 +77,11 @@ class Speed:
 
     @property
     def compile_seconds(self) -> float:
-        """What the first steps took beyond a steady one of the same size."""
+        """What the first steps took beyond steady ones of the same size."""
         total = 0.0
-        for side, steps in self.first_steps.items():
-            images, seconds = (sum(one) for one in zip(*steps, strict=True))
+        for steps in self.first_steps.values():
+            side = steps[0].side
             if self.images[side]:
-                total += max(0.0, seconds - images * self.steady_seconds[side] / self.images[side])
+                steady = sum(step.images for step in steps) * self.steady_seconds[side] / self.images[side]
+                total += max(0.0, sum(step.seconds for step in steps) - steady)
         return total

@@ -29,7 +29,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     for model in given.models.split(","):
         for side in SIDES:
             words = [f"model={model}", "dataset=cifar10", f"dataset.root={given.root.resolve()}", "eval.views=1"]
-            words += [f"train.resolution=[{side / 32}]", f"train.max_steps={STEPS[settings.kind]}"]
+            words += [f"train.resolution=[{side / 32}]", f"train.max_steps={STEPS[settings.kind]}", "train.prune=0"]
             result = command.train(folder, f"step_{model}_{side}", *words).result
             macs = count_macs(network(words), (3, side, side))
             share = result["images_per_second"] * macs * OPERATIONS_A_MAC / ceiling
