@@ -7,8 +7,11 @@ the same command on the same machine always means the same arithmetic.
 import logging
 import os
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import joblib
 import torch
@@ -23,6 +26,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 # Compilation costs tens of seconds for each shape of images; a run of fewer steps with each does not earn them back.
 # Measured on two CPU cores (scripts/benchmark --parts compile) and on an H100, whose recorded steps leave less to gain.
 COMPILE_FROM_STEPS = {"cpu": 1_000, "cuda": 20_000}
+COMPILERS = {"cpu": "a C++ compiler (g++ or clang++)", "cuda": "Triton and a C compiler (gcc or clang)"}
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +84,13 @@ def gains_by_compiling(kind: str, steps_a_shape: int) -> bool:
 
 
 def has_compiler(kind: str) -> bool:
-    """Say whether torch.compile has what it needs: Triton's own on CUDA, a C++ compiler on the CPU; not used on MPS."""
+    """Say whether torch.compile has what it needs: a C++ compiler on the CPU; Triton, and a C compiler for what starts
+    its kernels, on CUDA; not used on MPS."""
     if kind == "cpu":
         return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
-    return kind == "cuda"
+    if kind == "cuda" and find_spec("triton") is not None:
+        return any(shutil.which(name) for name in (os.environ.get("CC", "gcc"), "clang"))
+    return False
 
 
 # Before anything changes it: torch's own choice, which heeds OMP_NUM_THREADS.
@@ -126,11 +133,12 @@ def decide(
     if compile is None:
         compile = gains_by_compiling(kind, steps_a_shape)
         if compile and not has_compiler(kind):
-            log.warning("device.compile=auto: not compiling, because there is no C++ compiler (g++ or clang++)")
+            log.warning("device.compile=auto: not compiling, which needs %s", COMPILERS[kind])
             compile = False
     elif compile and not has_compiler(kind):
         raise ConfigError(
-            f"device.compile=true: no compiler for {kind} was found; install g++ or say device.compile=false"
+            f"device.compile=true: compiling for {kind} needs {COMPILERS.get(kind, 'more than there is')}; "
+            "say device.compile=false"
         )
     return Device(
         kind,
@@ -153,12 +161,10 @@ def configure(device: Device, keep_memory: bool = True) -> None:
     if device.kind == "cuda":
         # Trying every algorithm takes a second for each shape of images; only a run that is worth compiling earns that.
         torch.backends.cudnn.benchmark = device.compile
-        if device.precision != "float32":
-            torch.set_float32_matmul_precision("high")
 
 
 def unsteady_steps(device: Device) -> int:
-    """Return how many of the first steps with a shape of images take longer than those that follow."""
+    """Return how many of the first steps of a kind (see Speed.count) take longer than those that follow."""
     return 1 + (STEPS_BEFORE if device.cuda_graphs else 0)
 
 
@@ -170,15 +176,24 @@ def synchronize(device: Device) -> None:
         torch.mps.synchronize()
 
 
-def peak_memory_bytes(device: Device) -> int:
-    """Return the most memory in use so far: of the device's allocator on CUDA, else of this process."""
+def forget_peak_memory(device: Device) -> None:
+    """Let `peak_memory_bytes` count from here on, where the system can: on CUDA, and on Linux."""
     if device.kind == "cuda":
-        return torch.cuda.max_memory_allocated()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        with suppress(OSError):  # a system that keeps the peak
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_bytes(device: Device) -> int:
+    """Return the most memory held since the peak was last forgotten: by the allocator on CUDA, else by this process."""
+    if device.kind == "cuda":
+        # Reserved, not allocated: a recording's memory is its own also between replays.
+        return torch.cuda.max_memory_reserved()
     try:
         import resource
     except ImportError:  # Windows
         return 0
-    import sys
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes

@@ -49,6 +49,7 @@ class Run:
         self.total_steps = sum(steps.values())
         self.device: Device = build.decide_device(config, self.total_steps // len(steps))
         devices.configure(self.device)
+        devices.forget_peak_memory(self.device)  # of an earlier run in this process
         self.config = replace(
             config,
             device=configuration.DeviceConfig(
@@ -126,6 +127,8 @@ class Run:
         rng = {"cpu": torch.get_rng_state()}
         if self.device.kind == "cuda":
             rng["cuda"] = torch.cuda.get_rng_state()
+        elif self.device.kind == "mps":
+            rng["mps"] = torch.mps.get_rng_state()
         return {
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.model.state_dict(),
@@ -178,6 +181,8 @@ class Run:
         torch.set_rng_state(state["rng"]["cpu"])
         if self.device.kind == "cuda" and "cuda" in state["rng"]:
             torch.cuda.set_rng_state(state["rng"]["cuda"])
+        elif self.device.kind == "mps" and "mps" in state["rng"]:
+            torch.mps.set_rng_state(state["rng"]["mps"])
         self.progress = Progress(**state["progress"])
         if self.image_losses is not None:
             place = self.image_losses.latest.device

@@ -1,6 +1,7 @@
 """What `auto` decides, and what is refused, on the machine that the test runs on."""
 
 import logging
+import mmap
 import os
 import subprocess
 import sys
@@ -137,7 +138,7 @@ def test_without_a_compiler_auto_goes_without_and_says_so(compiler: Path, caplog
     compiler.unlink()
     with caplog.at_level(logging.WARNING):
         assert not on_cpu(compile=None, steps=ENOUGH).compile
-    assert "no C++ compiler" in caplog.text
+    assert "needs a C++ compiler" in caplog.text
     caplog.clear()
     assert not on_cpu(compile=None, steps=1).compile
     assert not caplog.text
@@ -201,6 +202,26 @@ def test_configure_sets_the_threads() -> None:
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_gpu_compiles_by_triton_and_a_c_compiler(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "find_spec", lambda name: name == "triton")
+    assert not devices.has_compiler("cuda")  # g++ alone
+    compiler.rename(compiler.with_name("gcc"))
+    assert devices.has_compiler("cuda")
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    assert not devices.has_compiler("cuda")
+
+
+def test_an_earlier_peak_is_forgotten() -> None:
+    """Else every job of a sweep would have at least the memory of those before it."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("this system does not forget a peak")
+    with mmap.mmap(-1, 256 << 20) as held:
+        held.write(b"x" * (256 << 20))
+    earlier = devices.peak_memory_bytes(on_cpu())
+    devices.forget_peak_memory(on_cpu())
+    assert devices.peak_memory_bytes(on_cpu()) < earlier - (200 << 20)
 
 
 def test_peak_memory_is_in_bytes() -> None:

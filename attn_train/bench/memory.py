@@ -2,16 +2,14 @@
 
 import gc
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from attn_train.allocator import give_back_freed_memory
-from attn_train.device import Device, peak_memory_bytes
+from attn_train.device import Device, forget_peak_memory, peak_memory_bytes
 
 STATUS = Path("/proc/self/status")
-CLEAR = Path("/proc/self/clear_refs")
 
 # Files of control groups (version 2, version 1): the limit, and what is used of it.
 GROUP_FILES = (
@@ -74,13 +72,12 @@ class Peak:
             return
         if sys.platform == "linux":
             give_back_freed_memory()  # else the work would use it unseen
-            with suppress(OSError):  # a system that keeps the peak
-                CLEAR.write_text("5")
+        forget_peak_memory(device)
         self.before = self.read()
 
     def read(self) -> int:
         if self.device.kind == "cuda":
-            return peak_memory_bytes(self.device)
+            return torch.cuda.max_memory_allocated()
         return fields(STATUS).get("VmHWM") or peak_memory_bytes(self.device)
 
     def bytes(self) -> int:
