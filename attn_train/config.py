@@ -38,7 +38,7 @@ class DatasetConfig:
     time_limit: float
     image_size: int
     limit: int | None
-    val_size: int
+    val_size: Any  # a number of images, or a share of them
     mean: list[float]
     deviation: list[float]
     augment: AugmentConfig

@@ -24,13 +24,20 @@ AT_LEAST = {
     "train.log_every": 1,
     "eval.batch_size": 1,
     "dataset.limit": 1,
-    "dataset.val_size": 0,
     "dataset.image_size": 4,
     "dataset.augment.crop": 0,
     "dataset.augment.cutout": 0,
     "dataset.augment.policy_ops": 1,
     "device.threads": 1,
 }
+SEVERAL_TYPES = (
+    "dataset.val_size",
+    "device.channels_last",
+    "device.compile",
+    "device.cuda_graphs",
+    "train.resolution",
+    "control_width",
+)
 DEVICE_CHOICES: dict[str, tuple[Any, ...]] = {
     "device.kind": ("auto", "cpu", "cuda", "mps"),
     "device.precision": ("auto", "float32", "bfloat16"),
@@ -59,7 +66,7 @@ def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
     # Sections would pass for these, which take values of more than one type.
-    for key in ("device.channels_last", "device.compile", "device.cuda_graphs", "train.resolution", "control_width"):
+    for key in SEVERAL_TYPES:
         if key not in flat:
             raise ConfigError(f"{key} takes one value, and has no settings of its own")
     for key, least in AT_LEAST.items():
@@ -108,10 +115,22 @@ def check_dataset(dataset: DatasetConfig, flat: dict[str, Any]) -> None:
     for key in ("dataset.augment.mixup", "dataset.augment.cutmix"):
         if not 0 <= flat[key] < math.inf:
             raise ConfigError(f"{key}={flat[key]} must be a finite number of at least 0 (0: off)")
+    if not is_size(dataset.val_size):
+        raise ConfigError(
+            f"dataset.val_size={dataset.val_size} is out of range; it must be a number of images, 0 or more, or a "
+            "share of them below 1, like 0.1"
+        )
     for name, numbers in (("mean", dataset.mean), ("deviation", dataset.deviation)):
         # The schema's list[float] lets lists of lists through.
         if not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
             raise ConfigError(f"dataset.{name}={numbers} must hold finite numbers")
+        if any(number > 1 for number in numbers):
+            raise ConfigError(
+                f"dataset.{name}={numbers} must hold numbers up to 1, since pixels count from 0 to 1; if these are of "
+                "pixels from 0 to 255, divide by 255"
+            )
+    if any(mean < 0 for mean in dataset.mean):
+        raise ConfigError(f"dataset.mean={dataset.mean} must hold numbers from 0 to 1, as the pixels are")
     if any(not deviation > 0 for deviation in dataset.deviation):
         raise ConfigError(f"dataset.deviation={dataset.deviation} must hold numbers above 0")
 
@@ -119,3 +138,7 @@ def check_dataset(dataset: DatasetConfig, flat: dict[str, Any]) -> None:
 def is_resolution(shares: Any) -> bool:
     numbers = isinstance(shares, list) and all(type(share) in (int, float) for share in shares)
     return numbers and len(shares) > 0 and all(0 < share <= 1 for share in shares)
+
+
+def is_size(size: Any) -> bool:
+    return size >= 0 if type(size) is int else type(size) is float and 0 <= size < 1

@@ -193,7 +193,6 @@ AT_LEAST = {
     "train.log_every": 1,
     "eval.batch_size": 1,
     "dataset.limit": 1,
-    "dataset.val_size": 0,
     "dataset.image_size": 4,
     "dataset.augment.crop": 0,
     "dataset.augment.cutout": 0,
@@ -263,6 +262,17 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: 
         (["dataset.deviation=[0]"], r"dataset.deviation=\[0.0\] must hold numbers above 0"),
         (["dataset.deviation=[-1,1,1]"], r"dataset.deviation=\[-1.0, 1.0, 1.0\] must"),
         (["dataset.mean=[nan]"], r"dataset.mean=\[nan\] must"),
+        (["dataset.mean=[125.3]"], r"dataset.mean=\[125.3\] must .* from 0 to 1; .* divide by 255"),
+        (["dataset.mean=[0.5,0.5,123.675]"], r"dataset.mean=\[0.5, 0.5, 123.675\] must .* divide by 255"),
+        (["dataset.mean=[1.01]"], r"dataset.mean=\[1.01\] must"),
+        (["dataset.mean=[-0.5]"], r"dataset.mean=\[-0.5\] must hold numbers from 0 to 1"),
+        (["dataset.deviation=[63.0]"], r"dataset.deviation=\[63.0\] must .* divide by 255"),
+        (["dataset.deviation=[58.4,57.1,57.4]"], r"dataset.deviation=\[58.4, 57.1, 57.4\] must .* divide by 255"),
+        *(
+            ([f"dataset.val_size={size}"], r"dataset.val_size=\S+ is out of range; .* number of images.* share")
+            for size in ("1.0", "-1", "-0.1", "1.5", "5e3", "nan", "inf", "10%", "true", "null", "[1]", "all")
+        ),
+        (["dataset.val_size={share: 0.1}"], r"dataset.val_size takes one value"),
         (["seed=18446744073709551616"], r"seed=18446744073709551616 "),
         (["train.epochs=2.5"], r"train.epochs=2.5 does not fit; it takes an integer"),
         (["train.epochs=null"], r"train.epochs=null does not fit; it needs a value"),

@@ -1,5 +1,7 @@
 """Order, digest, limits and validation splits; digits and synthetic; what every named data set keeps to."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,19 @@ def test_any_change_changes_the_digest() -> None:
     assert len(digests) == 6
 
 
+def test_validation_images_of_the_datas_own_belong_to_the_digest() -> None:
+    """And without any the digest is what it is by its definition, for data sets whose digest is published."""
+    train, test, val = numbered([3, 3]), numbered([2, 2]), numbered([1, 1])
+
+    def expected(*splits: Split) -> str:
+        header = json.dumps([["a", "b"], *(list(split.images.shape) for split in splits)]).encode()
+        parts = [split.images.numpy().tobytes() + split.labels.numpy().tobytes() for split in splits]
+        return hashlib.sha256(header + b"".join(parts)).hexdigest()
+
+    assert checked_dataset(("a", "b"), train, test, "x").digest == expected(train, test)
+    assert checked_dataset(("a", "b"), train, test, "x", val).digest == expected(train, test, val)
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "named"),
     [
@@ -96,7 +111,7 @@ def test_a_limit_keeps_the_first_of_each_class() -> None:
         limit_per_class(split, 0)
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 10, 55, 99, 150, 300, 399])
+@pytest.mark.parametrize("size", [0, 1, 7, 10, 55, 99, 150, 300, 396])
 def test_a_validation_split_is_disjoint_and_balanced(size: int) -> None:
     split = numbered([100, 100, 100, 100])
     train, validation = hold_out(split, size)
@@ -110,16 +125,44 @@ def test_a_validation_split_is_disjoint_and_balanced(size: int) -> None:
     assert numbers(hold_out(split, size)[1]) == numbers(validation)
 
 
-def test_a_small_class_is_not_used_up() -> None:
-    train, validation = hold_out(numbered([1000, 10]), 100)
-    assert validation.labels.bincount().tolist() == [95, 5]
-    assert hold_out(numbered([4, 1]), 3)[0].labels.bincount().tolist() == [1, 1]
-    assert train.labels.bincount().tolist() == [905, 5]
+@pytest.mark.parametrize(
+    ("counts", "size", "held"),
+    [
+        ([1000, 10], 100, [99, 1]),
+        ([1000, 10], 0.1, [100, 1]),
+        ([4, 1], 3, [3, 0]),
+        ([900, 90, 10], 100, [90, 9, 1]),
+        ([900, 90, 10], 0.25, [225, 23, 2]),  # 225, 22.5 and 2.5 of 250; of equal remainders the first
+        ([5, 5, 5], 4, [2, 1, 1]),
+        ([7, 0, 3], 0.5, [4, 0, 1]),
+        ([2, 2, 100], 101, [1, 1, 99]),
+        ([1, 1, 1, 97], 0.5, [0, 0, 0, 50]),
+        ([300, 30], 0.99, [298, 29]),
+    ],
+)
+def test_each_class_gives_its_share(counts: list[int], size: int | float, held: list[int]) -> None:
+    """And keeps one to be trained on. The first of each class are held out, in the split's own order."""
+    split = numbered(counts)
+    train, validation = hold_out(split, size)
+    assert validation.labels.bincount(minlength=len(counts)).tolist() == held
+    assert sorted(numbers(train) + numbers(validation)) == list(range(sum(counts)))
+    for label, count in enumerate(held):
+        first = torch.nonzero(split.labels == label).flatten()[:count].tolist()
+        assert [n for n in numbers(validation) if split.labels[n] == label] == first
 
 
-@pytest.mark.parametrize("size", [-1, 20, 21])
-def test_an_impossible_validation_size(size: int) -> None:
-    with pytest.raises(ConfigError, match=rf"dataset\.val_size={size}: expected 0 to 19"):
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (-1, "expected 0 to 18"),
+        (19, "expected 0 to 18, since train has 20 images and keeps one of each class"),
+        (21, "expected 0 to 18"),
+        (0.96, "expected 0 to 18"),
+        (0.02, "less than one of the 20 training images"),
+    ],
+)
+def test_an_impossible_validation_size(size: int | float, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"dataset\.val_size={size}:? .*{message}"):
         hold_out(numbered([10, 10]), size)
 
 

@@ -1,14 +1,12 @@
-"""What every data set becomes: two splits of uint8 images in a canonical order, classes, and a digest."""
+"""What every data set becomes: splits of uint8 images in a canonical order, classes, and a digest."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from attn_train.errors import ConfigError, DataError
@@ -22,6 +20,7 @@ class Split:
 
     images: torch.Tensor  # uint8 (n, channels, height, width)
     labels: torch.Tensor  # int64 (n,)
+    files: tuple[str, ...] = ()  # of each image, below the data's root, where each has one
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +31,14 @@ class Dataset:
     train: Split
     test: Split
     digest: str  # sha256 hex of classes, shapes, images, labels
+    val: Split | None = None  # where the data come with validation images
+    notes: tuple[str, ...] = ()  # what whoever trains on it should know of how it was read
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name."""
+        splits = {"train": self.train, "test": self.test}
+        return splits if self.val is None else splits | {"val": self.val}
 
 
 class ImageDataset(Protocol):
@@ -40,6 +47,7 @@ class ImageDataset(Protocol):
     classes: tuple[str, ...]
     channels: int
     image_size: int
+    parts: tuple[str, ...]  # the splits that it comes with
 
     def __init__(
         self,
@@ -76,8 +84,13 @@ def canonical_order(images: torch.Tensor, labels: torch.Tensor) -> Split:
     Files, archives and class folders each have an order of their own. This one depends on nothing but the
     content, and mixes the classes, so that neighbours in a batch tell nothing of each other.
     """
-    flat = images.reshape(len(images), -1).numpy()
-    return pick(Split(images, labels), order_by([_hash(row) for row in flat], labels))
+    return pick(Split(images, labels), order_by(hashes_of(images), labels))
+
+
+def hashes_of(images: torch.Tensor) -> list[bytes]:
+    """Return a hash of the pixels of each image (n, ...)."""
+    rows = images.reshape(len(images), -1).numpy()
+    return [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]
 
 
 def order_by(hashes: Sequence[bytes], labels: torch.Tensor) -> torch.Tensor:
@@ -88,26 +101,28 @@ def order_by(hashes: Sequence[bytes], labels: torch.Tensor) -> torch.Tensor:
 
 def pick(split: Split, index: torch.Tensor) -> Split:
     """Return the images at the positions `index` (m,), in that order."""
-    return Split(split.images[index], split.labels[index])
+    files = tuple(split.files[position] for position in index.tolist()) if split.files else ()
+    return Split(split.images[index], split.labels[index], files)
 
 
-def checked_dataset(classes: Sequence[str], train: Split, test: Split, name: str) -> Dataset:
+def checked_dataset(classes: Sequence[str], train: Split, test: Split, name: str, val: Split | None = None) -> Dataset:
     """Check types, shapes and labels, and add the digest; raises DataError naming split and index."""
-    for part, split in (("train", train), ("test", test)):
+    dataset = Dataset(tuple(classes), train, test, digest="", val=val)
+    for part, split in dataset.splits.items():
         _check_split(split, len(classes), f"{name} {part}")
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(
-            f"{name}: train images are {tuple(train.images.shape[1:])} and test images "
-            f"{tuple(test.images.shape[1:])} (channels, height, width); make them equal"
-        )
-    return Dataset(tuple(classes), train, test, content_digest(classes, train, test))
+        if split.images.shape[1:] != train.images.shape[1:]:
+            raise DataError(
+                f"{name}: train images are {tuple(train.images.shape[1:])} and {part} images "
+                f"{tuple(split.images.shape[1:])} (channels, height, width); make them equal"
+            )
+    return replace(dataset, digest=content_digest(classes, list(dataset.splits.values())))
 
 
-def content_digest(classes: Sequence[str], train: Split, test: Split) -> str:
+def content_digest(classes: Sequence[str], splits: Sequence[Split]) -> str:
     """Return the sha256 hex of classes, shapes, images and labels."""
     sha = hashlib.sha256()
-    sha.update(json.dumps([list(classes), list(train.images.shape), list(test.images.shape)]).encode())
-    for split in (train, test):
+    sha.update(json.dumps([list(classes), *(list(split.images.shape) for split in splits)]).encode())
+    for split in splits:
         sha.update(split.images.reshape(-1).numpy().data)
         # Little-endian everywhere, so that the digest is a property of the data and not of the machine.
         sha.update(split.labels.numpy().astype("<i8").tobytes())
@@ -121,23 +136,36 @@ def limit_per_class(split: Split, limit: int) -> Split:
     return pick(split, torch.nonzero(rank_in_class(split.labels) < limit).flatten())
 
 
-def hold_out(split: Split, size: int) -> tuple[Split, Split]:
-    """Split off `size` images, evenly over the classes; returns (train without them, validation).
+def hold_out(split: Split, size: int | float) -> tuple[Split, Split]:
+    """Split off `size` images, or that share of them, for validation; returns (train without them, validation).
 
-    The same images are chosen in every run, whatever the seed. A small class gives half of its images and no
-    more while others can still give theirs, and its last image last of all. Raises ConfigError for a size
-    that is negative or leaves nothing to train on.
+    Each class gives its share and keeps at least one image. The same images are chosen in every run, whatever the
+    seed. Raises ConfigError for a size that is negative or not to be had.
     """
-    count = len(split.labels)
-    if not 0 <= size < count:
-        raise ConfigError(f"dataset.val_size={size}: expected 0 to {count - 1}, since train has {count} images")
-    rank = rank_in_class(split.labels)
-    in_class = torch.bincount(split.labels)[split.labels]
-    reserve = (rank >= in_class // 2).long() + (rank == in_class - 1).long()
-    order = np.lexsort((split.labels.numpy(), rank.numpy(), reserve.numpy()))
-    held = torch.zeros(count, dtype=torch.bool)
-    held[torch.from_numpy(order[:size])] = True
+    counts = torch.bincount(split.labels)
+    total, most = len(split.labels), int((counts - 1).clamp(min=0).sum())
+    count = round(size * total) if isinstance(size, float) else size
+    if not 0 <= count <= most:
+        raise ConfigError(
+            f"dataset.val_size={size}: expected 0 to {most}, since train has {total} images and keeps one of each class"
+        )
+    if size and not count:
+        raise ConfigError(f"dataset.val_size={size} is less than one of the {total} training images; choose more")
+    held = rank_in_class(split.labels) < apportion(counts, count)[split.labels]
     return pick(split, torch.nonzero(~held).flatten()), pick(split, torch.nonzero(held).flatten())
+
+
+def apportion(counts: torch.Tensor, size: int) -> torch.Tensor:
+    """Return how many of `size` images each class gives, in proportion to its `counts` (classes,), by the largest
+    remainder; each keeps at least one."""
+    total, most = int(counts.sum()), (counts - 1).clamp(min=0)
+    given = torch.minimum(counts * size // total, most)
+    while left := size - int(given.sum()):
+        # How much each lacks, in parts of `total`: whole numbers, so that ties go to the first class everywhere.
+        lacking = torch.where(given < most, counts * size - given * total, torch.iinfo(torch.int64).min)
+        first = lacking.argsort(descending=True, stable=True)[: min(left, int((given < most).sum()))]
+        given[first] += 1
+    return given
 
 
 def split_off_test(split: Split, fraction: float) -> tuple[Split, Split]:
@@ -157,10 +185,6 @@ def rank_in_class(labels: torch.Tensor) -> torch.Tensor:
     return rank
 
 
-def _hash(row: npt.NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(row.data, digest_size=16).digest()
-
-
 def _check_split(split: Split, classes: int, name: str) -> None:
     images, labels = split.images, split.labels
     if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64:
@@ -173,6 +197,8 @@ def _check_split(split: Split, classes: int, name: str) -> None:
             f"{name}: {len(images)} images and {tuple(labels.shape)} labels; expected at "
             "least one image and a label for each; load them again from their source"
         )
+    if len(split.files) not in (0, len(images)):
+        raise DataError(f"{name}: {len(images)} images of {len(split.files)} files; load them again from their source")
     wrong = torch.nonzero((labels < 0) | (labels >= classes)).flatten()
     if len(wrong):
         index = int(wrong[0])
