@@ -1,6 +1,7 @@
 """From a configuration to the objects it names: data set, model, optimizer, device."""
 
 import json
+import logging
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +21,12 @@ from attn_train.data import DATASETS
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Dataset, ImageDataset, Split, hold_out, limit_per_class
+from attn_train.data.overview import suspicions
 from attn_train.errors import ConfigError
 from attn_train.optim import OPTIMIZERS, make_optimizer
 from attn_train.schedule import SCHEDULES, check_schedule
+
+log = logging.getLogger(__name__)
 
 
 def choose(section: str, table: dict[str, Any], values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -48,6 +52,11 @@ def make_source(config: DatasetConfig) -> ImageDataset:
         values = getattr(config, key)
         if len(values) not in (1, source.channels):
             raise ConfigError(f"dataset.{key}={values} must hold one number, or {source.channels}: one a channel")
+    if config.val_size and "val" in source.parts:
+        raise ConfigError(
+            f"dataset.val_size={config.val_size}: {config.root} brings validation images of its own; "
+            "say dataset.val_size=0, or move their folder away"
+        )
     return source
 
 
@@ -60,18 +69,21 @@ def _load(
 
 
 def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
-    """Load the splits train, test and, where `val_size` > 0, val, as configured, and the whole data set.
+    """Load the splits train, test and, where the data bring one or `val_size` > 0, val, as configured, and the whole
+    data set; warn of what cannot be right in pictures of a person's own.
 
     The last data set loaded is kept: the jobs of a sweep in one process share it.
     """
     c = config
     dataset = _load(c.name, c.root, c.download, c.url, c.digest, c.image_size, c.time_limit)
-    train, test = dataset.train, dataset.test
+    splits = dataset.splits
     if config.limit is not None:
-        train, test = limit_per_class(train, config.limit), limit_per_class(test, config.limit)
-    splits = {"train": train, "test": test}
+        splits = {name: limit_per_class(split, config.limit) for name, split in splits.items()}
     if config.val_size:
-        splits["train"], splits["val"] = hold_out(train, config.val_size)
+        splits["train"], splits["val"] = hold_out(splits["train"], config.val_size)
+    if all(split.files for split in splits.values()):
+        for suspicion in suspicions(splits):
+            log.warning("%s: %s", config.root, suspicion)
     return splits, dataset
 
 

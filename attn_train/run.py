@@ -16,6 +16,7 @@ from attn_train.config import Config
 from attn_train.control.matching import decide_control
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
+from attn_train.data.overview import describe
 from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import CheckpointError, ConfigError, NotFiniteError
@@ -250,6 +251,7 @@ def train_alone(config: Config, folder: Path, references: dict[str, str] | None)
 def announce(run: Run, resumed: bool) -> None:
     config, device = run.config, run.device
     compiled = ", compiled" if device.compile else ""
+    log.info("%s", describe(run.dataset.classes, run.splits, run.dataset.notes))
     log.info(
         "%s in %s on %s: %d training images, %d epochs, %d steps; %s, %s%s, %d threads",
         config.label,

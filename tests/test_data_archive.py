@@ -202,7 +202,7 @@ def test_trees_that_are_not_what_they_should_be(tmp_path: Path) -> None:
         small(tmp_path).load()
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", "half", "grey", "large"])
+@pytest.mark.parametrize("content", [b"", b"no image", "half", "large", "clear", "deep"])
 def test_a_bad_image_in_a_tree_is_named(content: bytes | str, tmp_path: Path) -> None:
     write_tree(tmp_path / "small")
     path = tmp_path / "small" / "train" / "bee" / "4.png"
@@ -210,8 +210,12 @@ def test_a_bad_image_in_a_tree_is_named(content: bytes | str, tmp_path: Path) ->
         path.write_bytes(content)
     elif content == "half":
         path.write_bytes(path.read_bytes()[:1500])
+    elif content == "large":
+        Image.new("RGB", (33, 32)).save(path)
+    elif content == "clear":
+        Image.new("RGBA", (32, 32), (1, 2, 3, 254)).save(path)
     else:
-        Image.new("L" if content == "grey" else "RGB", (32, 32) if content == "grey" else (33, 32)).save(path)
+        Image.fromarray(np.full((32, 32), 300, np.uint16)).save(path)
     with pytest.raises(DataError) as caught:
         small(tmp_path).load()
     assert str(path) in str(caught.value)

@@ -1,5 +1,6 @@
 """The packed cache: quick when nothing changed, never stale, never trusted when damaged, never in the way."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -111,6 +112,19 @@ def rewrite(path: Path, damage: str) -> None:
 def test_a_cache_without_its_sources_is_used(root: Path) -> None:
     small(root).load()
     (root / "small").rename(root / "elsewhere")
+    assert_is_small(small(root).load())
+
+
+def test_a_cache_of_the_version_before_is_used_where_its_sources_are_gone(root: Path) -> None:
+    small(root).load()
+    (root / "small").rename(root / "elsewhere")
+    (path,) = packed(root)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    header = json.loads(str(content["header"]))
+    del header["files"]
+    content["header"] = np.array(json.dumps(header | {"version": 1}))
+    np.savez(path, **content)
     assert_is_small(small(root).load())
 
 

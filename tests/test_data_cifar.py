@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_data_samples import (
     TEST,
     TEST_LABELS,
@@ -87,6 +88,45 @@ def test_the_fine_label_counts_where_a_record_has_two(tmp_path: Path) -> None:
     assert_is_small(small(tmp_path, dataclasses.replace(spec, forms=(form,))).load())
 
 
+GREY = Image.fromarray(TRAIN[0, 0])
+FEW_COLOURS = Image.fromarray(TRAIN[0].transpose(1, 2, 0)).quantize(8).convert("RGB")
+FROM_OPTIMISERS = {
+    "L": (GREY, GREY),
+    "LA": (GREY, GREY.convert("LA")),
+    "1": (GREY.convert("1"), GREY.convert("1")),
+    "P": (FEW_COLOURS, FEW_COLOURS.quantize(8)),
+    "P of grey": (GREY, GREY.convert("P")),
+    "RGBA": (FEW_COLOURS, FEW_COLOURS.convert("RGBA")),
+}
+
+
+@pytest.mark.parametrize("mode", FROM_OPTIMISERS)
+def test_a_smaller_mode_with_the_same_pixels_is_the_same_data(mode: str, tmp_path: Path) -> None:
+    """What an optimiser of PNG files makes of an image with few colours."""
+    published, optimised = FROM_OPTIMISERS[mode]
+    digests = []
+    for number, image in enumerate((published.convert("RGB"), optimised)):
+        write_tree(tmp_path / str(number) / "small")
+        image.save(tmp_path / str(number) / "small" / "train" / "ant" / "0.png")
+        digests.append(small(tmp_path / str(number)).load().digest)
+    assert digests[0] == digests[1]
+
+
+def test_what_lies_beside_the_images_of_a_tree(tmp_path: Path) -> None:
+    """Entries of systems and archivers are no classes and no images; they are counted, and class folders may have
+    sub-folders."""
+    tree = tmp_path / "small"
+    write_tree(tree)
+    for name in ("train/__MACOSX/ant/._0.png", "train/ant/.DS_Store", "test/@eaDir/x.png", "test/bee/Thumbs.db"):
+        write_files(tree, {name: b"x"})
+    (tree / "train" / "ant" / "more").mkdir()
+    (tree / "train" / "ant" / "0.png").rename(tree / "train" / "ant" / "more" / "0.png")
+    dataset = small(tmp_path).load()
+    assert_is_small(dataset)
+    assert dataset.notes == ("passed over: 1 __MACOSX, 1 hidden file, 1 @eaDir, 1 Thumbs.db",)
+    assert small(tmp_path).load().notes == dataset.notes, "also from the packed cache"
+
+
 def test_another_image_size_keeps_order_and_labels(tmp_path: Path) -> None:
     write_tree(tmp_path / "small")
     native, larger = small(tmp_path).load(), small(tmp_path, image_size=48).load()
@@ -108,6 +148,7 @@ def test_pixels_that_are_not_the_published_ones_are_said(tmp_path: Path, caplog:
 
 
 def test_the_official_specs_are_whole() -> None:
+    assert CIFAR10.published != CIFAR100.published
     assert (len(CIFAR10.classes), len(set(CIFAR100.classes))) == (10, 100)
     for spec in (CIFAR10, CIFAR100):
         assert list(spec.classes) == sorted(spec.classes)

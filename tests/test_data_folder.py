@@ -1,6 +1,6 @@
 """A person's own pictures: every mode, rotation and size, and what can be wrong with a folder of them."""
 
-import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -180,18 +180,101 @@ def fill(root: Path, parts: dict[str, int], seed: int = 0) -> None:
             Image.fromarray(pixels).save(root / name / f"{number}.png")
 
 
-def test_train_and_test_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_train_and_test_folders(tmp_path: Path) -> None:
     fill(tmp_path, {"train/b": 4, "train/a": 3, "test/a": 2, "test/b": 1})
     for junk in ("notes.txt", ".hidden.png"):
         (tmp_path / "train" / "a" / junk).write_bytes(b"")
     source = folder(tmp_path)
     assert (source.classes, source.channels, source.image_size) == (("a", "b"), 3, SIDE)
-    with caplog.at_level(logging.INFO):
-        dataset = source.load()
+    dataset = source.load()
     assert dataset.train.labels.bincount().tolist() == [3, 4]
     assert dataset.test.labels.bincount().tolist() == [2, 1]
-    assert sum("ignored 2 entries" in record.message for record in caplog.records) == 1
-    assert folder(tmp_path).load().digest == dataset.digest
+    assert dataset.notes == ("passed over: 1 .txt, 1 hidden file",)
+    packed = folder(tmp_path).load()
+    assert (packed.digest, packed.notes, packed.train.files) == (dataset.digest, dataset.notes, dataset.train.files)
+
+
+DIVIDED = [
+    ({"train": "train", "test": "test"}, ""),
+    ({"train": "training", "test": "testing"}, "training/ is the train split, testing/ is the test split"),
+    ({"train": "Train", "test": "TEST"}, "Train/ is the train split, TEST/ is the test split"),
+    ({"train": "train", "test": "evaluation"}, "train/ is the train split, evaluation/ is the test split"),
+    ({"train": "train", "val": "val", "test": "test"}, ""),
+    ({"train": "train", "val": "dev", "test": "test"}, ".*, dev/ is the val split, test/ is the test split"),
+    ({"train": "training", "val": "validation", "test": "eval"}, ".*, validation/ is the val split, .*"),
+    ({"train": "train", "val": "Valid", "test": "Testing"}, ".*, Valid/ is the val split, Testing/ is .*"),
+    ({"train": "train", "test": "val"}, "the test images are those of val/, since there is no test/"),
+    ({"train": "training", "test": "validation"}, "the test images are those of validation/, since .*"),
+]
+
+
+@pytest.mark.parametrize(("parts", "note"), DIVIDED, ids=lambda given: str(given))
+def test_the_usual_names_of_the_parts(parts: dict[str, str], note: str, tmp_path: Path) -> None:
+    """Each part has the pictures of its own folder, from the packed cache too; what is taken for what is said."""
+    sizes = {"train": (5, 4), "val": (3, 1), "test": (2, 2)}
+    fill(tmp_path, {f"{parts[part]}/{name}": sizes[part][number] for part in parts for number, name in enumerate("ab")})
+    first, packed = folder(tmp_path).load(), folder(tmp_path).load()
+    for dataset in (first, packed):
+        splits = {"train": dataset.train, "test": dataset.test} | ({"val": dataset.val} if dataset.val else {})
+        assert {part: tuple(split.labels.bincount().tolist()) for part, split in splits.items()} == {
+            part: sizes[part] for part in parts
+        }
+        for part, split in splits.items():
+            assert all(name.startswith(f"{parts[part]}/") for name in split.files)
+        (said,) = dataset.notes or ("",)
+        assert re.fullmatch(note, said)
+    assert first.digest == packed.digest
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train apple",
+        "test apple",
+        "train test apple",
+        "val dev cat",
+        "Training eval validation bus",
+        "train apple/more",
+    ],
+)
+def test_classes_may_have_the_names_of_parts(names: str, tmp_path: Path) -> None:
+    """As CIFAR-100 has one: a folder is a part only where no picture lies directly in it."""
+    fill(tmp_path, dict.fromkeys(names.split(), 5))
+    dataset = folder(tmp_path).load()
+    assert dataset.classes == tuple(sorted(name.partition("/")[0] for name in names.split()))
+    assert dataset.train.labels.bincount().tolist() == [4] * len(dataset.classes)
+
+
+def test_what_lies_beside_the_parts_is_said(tmp_path: Path) -> None:
+    fill(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "val/b": 1, "test": 3, "extra/a": 1})
+    assert folder(tmp_path).load().notes == (
+        "the test images are those of val/, since there is no test/",
+        "passed over: 1 folder extra, 1 folder test",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("train/a train/b Training/a Training/b test/a test/b", "Training/ and train/ are both names for the train"),
+        ("train/a train/b test/a test/b val/a val/b dev/a dev/b", "dev/ and val/ are both names for the val split"),
+        ("train test", r"the pictures of test/, train/ are in no class folders.*like test/cat/"),
+        ("train", "the pictures of train/ are in no class folders"),
+        ("train/a train/b test", r"test: its pictures are in no class folders, .*dataset\.root=\S+/train"),
+        (
+            "train/a train/b apple",
+            r"test: no such folder beside train/; .*if train is a class.*dataset\.root=\S+/train",
+        ),
+        ("test/a test/b apple", "train: no such folder beside test/; .*if test is a class"),
+        ("train/a train/b test/a test/b val/a", "classes b are missing in some of train/, val/, test/"),
+        ("wrapper/a wrapper/b", r"only wrapper; .*dataset\.root=\S+/wrapper"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(names: str, message: str, tmp_path: Path) -> None:
+    fill(tmp_path, dict.fromkeys(names.split(), 2))
+    with pytest.raises(DataError, match=message) as refused:
+        folder(tmp_path).load()
+    assert "\n" not in str(refused.value)
 
 
 def test_a_flat_folder_is_split_the_same_at_every_size_and_name(tmp_path: Path) -> None:
@@ -226,8 +309,22 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"test: no such folder"):
         folder(tmp_path)
     fill(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1})
-    with pytest.raises(DataError, match="classes b are not in both"):
+    with pytest.raises(DataError, match="classes b are missing in some of train/, test/"):
         folder(tmp_path)
+
+
+@pytest.mark.parametrize("count", [2, 10, 11, 25])
+def test_damaged_pictures_are_named_all_at_once(count: int, tmp_path: Path) -> None:
+    """Those of train and of test; beyond ten, how many more."""
+    fill(tmp_path, {"train/a": 15, "train/b": 1, "test/a": 15, "test/b": 1})
+    paths = [tmp_path / ("train", "test")[number % 2] / "a" / f"{number // 2}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes((b"", b"no image", path.read_bytes()[:60])[number % 3])
+    with pytest.raises(DataError, match=f"^{count} of 32 pictures cannot be used: ") as caught:
+        folder(tmp_path).load()
+    assert sum(str(path) in str(caught.value) for path in paths) == min(count, 10)
+    assert str(caught.value).endswith(f"; and {count - 10} more") == (count > 10)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_picture_in_a_folder_is_named(tmp_path: Path) -> None:

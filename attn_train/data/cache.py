@@ -21,7 +21,9 @@ from attn_train.data.dataset import Dataset, Split, checked_dataset
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+CACHE_FOLDER = ".attn-train"  # under the root
+VERSION = 2
+READABLE = (1, 2)  # 1: without the files' names, and without a validation split
 LEFTOVER_SECONDS = 3600.0  # a temporary file older than this belongs to a process that was killed
 
 Check = Callable[[Dataset], None]  # raises DataError for a data set that is not what it should be
@@ -96,7 +98,7 @@ class Cache:
         return f"{self.name}-{self.image_size}-{key[:32]}.npz"
 
     def _folders(self) -> list[Path]:
-        folders = [self.root / ".attn-train"]
+        folders = [self.root / CACHE_FOLDER]
         base = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(base):
             base = os.path.join(os.path.expanduser("~"), ".cache")
@@ -130,14 +132,11 @@ class Cache:
 
 
 def _write(path: Path, dataset: Dataset) -> None:
-    header = json.dumps({"version": VERSION, "classes": dataset.classes, "digest": dataset.digest})
-    arrays = {
-        "header": np.array(header),
-        "train_images": dataset.train.images.numpy(),
-        "train_labels": dataset.train.labels.numpy(),
-        "test_images": dataset.test.images.numpy(),
-        "test_labels": dataset.test.labels.numpy(),
-    }
+    files = {part: split.files for part, split in dataset.splits.items()}
+    header = json.dumps({"version": VERSION, "classes": dataset.classes, "digest": dataset.digest, "files": files})
+    arrays = {"header": np.array(header)}
+    for part, split in dataset.splits.items():
+        arrays |= {f"{part}_images": split.images.numpy(), f"{part}_labels": split.labels.numpy()}
     temporary = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -154,13 +153,19 @@ def _read(path: Path) -> Dataset:
     # Opened here because NumPy leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         header = json.loads(str(arrays["header"][()]))
-        train, test = (
-            Split(torch.from_numpy(arrays[f"{part}_images"]), torch.from_numpy(arrays[f"{part}_labels"]))
-            for part in ("train", "test")
-        )
-    if header["version"] != VERSION:
+        files = header.get("files", {})
+        splits = {
+            part: Split(
+                torch.from_numpy(arrays[f"{part}_images"]),
+                torch.from_numpy(arrays[f"{part}_labels"]),
+                tuple(files.get(part, ())),
+            )
+            for part in ("train", "test", "val")
+            if f"{part}_images" in arrays
+        }
+    if header["version"] not in READABLE:
         raise ValueError(f"format version {header['version']}, expected {VERSION}")
-    dataset = checked_dataset(header["classes"], train, test, path.name)
+    dataset = checked_dataset(header["classes"], splits["train"], splits["test"], path.name, splits.get("val"))
     if dataset.digest != header["digest"]:
         raise ValueError("its content does not match its digest")
     return dataset

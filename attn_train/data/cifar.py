@@ -2,15 +2,17 @@
 
 import logging
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from attn_train.data.cache import Cache
-from attn_train.data.cifar_source import Source, find_source, mirror_archive
+from attn_train.data.cifar_source import PARTS, Source, find_source, mirror_archive
 from attn_train.data.cifar_spec import CIFAR10, CIFAR100, CifarSpec
 from attn_train.data.dataset import Dataset, Split, canonical_order, check_arguments, checked_dataset
 from attn_train.data.download import algorithm_of, check_url, download
 from attn_train.data.picture import resize_images
+from attn_train.data.walk import notes_of
 from attn_train.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ class Cifar:
     """One of the two data sets, or the small one of a test by its own `spec`."""
 
     official: ClassVar[CifarSpec]
+    parts: tuple[str, ...] = PARTS
 
     def __init__(
         self,
@@ -60,7 +63,8 @@ class Cifar:
         train, test = (
             Split(resize_images(split.images, self.image_size), split.labels) for split in (dataset.train, dataset.test)
         )
-        return checked_dataset(dataset.classes, train, test, self.spec.name)
+        resized = checked_dataset(dataset.classes, train, test, self.spec.name)
+        return replace(resized, notes=dataset.notes)
 
     def _load_native(self) -> Dataset:
         # Cached as published: resizing takes seconds, and one file serves every image_size.
@@ -70,14 +74,14 @@ class Cifar:
             if dataset := cache.load_newest(self._check):
                 return dataset
             source = self._fetch()
-        stamps = source.stamps()
+        stamps, notes = source.stamps(), notes_of(source.passed_over)
         if dataset := cache.load(stamps, self._check):
-            return dataset
+            return replace(dataset, notes=notes)
         train, test = (canonical_order(split.images, split.labels) for split in source.read())
         dataset = checked_dataset(self.spec.classes, train, test, self.spec.name)
         self._check(dataset)
         cache.save(dataset, stamps)
-        return dataset
+        return replace(dataset, notes=notes)
 
     def _fetch(self) -> Source:
         archives = " or ".join(form.archive for form in self.spec.forms)

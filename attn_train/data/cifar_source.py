@@ -1,8 +1,8 @@
 """The places where CIFAR can lie under one root: archive, unpacked folder, image tree."""
 
-import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,19 +14,21 @@ from attn_train.data.cache import Stamp, stamp
 from attn_train.data.cifar_spec import CifarSpec
 from attn_train.data.dataset import Split
 from attn_train.data.download import algorithm_of
-from attn_train.data.picture import decode_file, to_tensor
-from attn_train.data.tree import class_folders, decode_images, list_images
+from attn_train.data.picture import exact_rgb, to_tensor
+from attn_train.data.tree import decode_images, list_images
+from attn_train.data.walk import class_folders
 from attn_train.errors import DataError
 
-log = logging.getLogger(__name__)
-
-EXTENSIONS = (".png", ".webp", ".jpg", ".jpeg")
-FORMATS = ("PNG", "WEBP", "JPEG")
 PARTS = ("train", "test")
 
 
 class Source(Protocol):
     """Where the images are."""
+
+    @property
+    def passed_over(self) -> Counter[str]:
+        """Entries beside the images that are no images, by kind."""
+        ...
 
     def stamps(self) -> list[Stamp]:
         """List the files for the key of the cache, without reading them."""
@@ -68,6 +70,7 @@ class ArchiveSource:
     path: Path
     forms: tuple[Form, ...]
     digests: tuple[str, ...]
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def stamps(self) -> list[Stamp]:
         return _stamps([self.path])
@@ -102,6 +105,7 @@ class FolderSource:
     spec: CifarSpec
     folder: Path
     form: Form
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def stamps(self) -> list[Stamp]:
         names = (*self.form.train, *self.form.test, self.form.meta)
@@ -119,35 +123,31 @@ class TreeSource:
         self.spec = spec
         self.tree = tree
         self.listings = []
+        self.passed_over: Counter[str] = Counter()
         for part, count in zip(PARTS, (spec.train_count, spec.test_count), strict=True):
-            _check_folders(class_folders(tree / part), spec.classes, tree / part)
-            listing = list_images(tree, part, spec.classes, EXTENSIONS)
+            folders, passed_over = class_folders(tree / part)
+            _check_folders(folders, spec.classes, tree / part)
+            listing = list_images(tree, part, spec.classes)
             if len(listing.stamps) != count:
                 raise DataError(f"{tree / part}: {len(listing.stamps)} images, expected {count}; copy the tree again")
             self.listings.append(listing)
-        if ignored := sum(listing.ignored for listing in self.listings):
-            log.info("%s: ignored %d entries that are no image files (%s)", tree, ignored, ", ".join(EXTENSIONS))
+            self.passed_over += passed_over + listing.passed_over
 
     def stamps(self) -> list[Stamp]:
         return [stamp for listing in self.listings for stamp in listing.stamps]
 
     def read(self) -> tuple[Split, Split]:
-        train, test = (
-            Split(
-                torch.stack(decode_images(listing.paths, self._decode, f"{self.spec.name} {part}")),
-                torch.tensor(listing.labels),
-            )
-            for part, listing in zip(PARTS, self.listings, strict=True)
-        )
-        return train, test
+        paths = [path for listing in self.listings for path in listing.paths]
+        images = torch.stack(decode_images(paths, self._decode, self.spec.name))
+        train, test = self.listings
+        parts = images.split([len(train.stamps), len(test.stamps)])
+        return Split(parts[0], torch.tensor(train.labels)), Split(parts[1], torch.tensor(test.labels))
 
     def _decode(self, path: Path) -> torch.Tensor:
         side = self.spec.image_size
-        image = decode_file(path, FORMATS)
-        if image.mode != "RGB" or image.size != (side, side):
-            raise DataError(
-                f"{path}: {image.mode} {image.size[0]}x{image.size[1]}; expected RGB {side}x{side}; restore the file"
-            )
+        image = exact_rgb(path)
+        if image.size != (side, side):
+            raise DataError(f"{path}: {image.size[0]}x{image.size[1]} pixels; expected {side}x{side}; restore the file")
         return to_tensor(image)
 
 

@@ -73,6 +73,7 @@ CIFAR100 = CifarSpec(
     ),
     train_count=50_000,
     test_count=10_000,
+    published="7713fb7f178413937f66156885efa312c5058bc9f660d897079b501b6a918659",
     forms=(
         PythonForm(
             archive="cifar-100-python.tar.gz",

@@ -23,6 +23,7 @@ class Digits:
 
     classes: tuple[str, ...] = tuple("0123456789")
     channels: int = 1
+    parts: tuple[str, ...] = ("train", "test")
 
     def __init__(
         self,

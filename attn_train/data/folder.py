@@ -1,21 +1,29 @@
 """A person's own pictures, one folder a class, of any size and mode."""
 
 import hashlib
-import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from attn_train.data.cache import Cache
-from attn_train.data.dataset import Dataset, Split, check_arguments, checked_dataset, order_by, pick, split_off_test
+from attn_train.data.dataset import (
+    Dataset,
+    Split,
+    check_arguments,
+    checked_dataset,
+    content_digest,
+    order_by,
+    pick,
+    split_off_test,
+)
+from attn_train.data.division import divide
 from attn_train.data.picture import fit_square, open_picture, to_tensor
-from attn_train.data.tree import Listing, class_folders, decode_images, list_images
+from attn_train.data.tree import Listing, decode_images, list_images
+from attn_train.data.walk import notes_of
 from attn_train.errors import DataError
 
-log = logging.getLogger(__name__)
-
-EXTENSIONS = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-PARTS = ("train", "test")
 TEST_FRACTION = 0.2
 
 
@@ -25,12 +33,12 @@ def read_image(path: Path, image_size: int, channels: int) -> torch.Tensor:
     It is turned upright by its EXIF tag, laid on white where transparent, its shorter side brought to
     `image_size` and its centre kept. `channels` is 3, or 1 for grey. Raises DataError for an unreadable file.
     """
-    square = fit_square(open_picture(path), image_size)
-    return to_tensor(square.convert("L") if channels == 1 else square)
+    return _decode(path, image_size, channels)[1]
 
 
 class ImageFolder:
-    """Pictures under `root/{train,test}/<class>/`, or `root/<class>/`, where a fifth of each is for the test.
+    """Pictures under `root/{train,val,test}/<class>/`, val being optional, or `root/<class>/`, where a fifth of each
+    class is for the test.
 
     Which pictures are in that fifth depends on the pictures alone, not on their names or `image_size`.
     """
@@ -50,43 +58,27 @@ class ImageFolder:
         check_arguments(root, image_size)
         self.root = root
         self.image_size = image_size
-        self.is_split, self.classes = _find_classes(root)
+        self.division = divide(root)
+        self.classes = self.division.classes
+        self.parts = tuple(self.division.parts) or ("train", "test")
 
     def load(self) -> Dataset:
-        """Load the pictures, uint8 (n, 3, image_size, image_size); raises DataError naming a damaged one."""
-        parts = PARTS if self.is_split else ("",)
-        listings = [list_images(self.root, part, self.classes, EXTENSIONS) for part in parts]
-        if ignored := sum(listing.ignored for listing in listings):
-            log.info(
-                "%s: ignored %d entries that are no image files (%s)",
-                self.root,
-                ignored,
-                ", ".join(EXTENSIONS),
-            )
-        stamps = [stamp for listing in listings for stamp in listing.stamps]
+        """Load the pictures, uint8 (n, 3, image_size, image_size); raises DataError naming the damaged ones."""
+        folders = self.division.parts or {"": ""}
+        listings = {part: list_images(self.root, name, self.classes) for part, name in folders.items()}
+        passed_over = sum((listing.passed_over for listing in listings.values()), self.division.passed_over)
+        notes = (*self.division.notes, *notes_of(passed_over))
+        stamps = [stamp for listing in listings.values() for stamp in listing.stamps]
         cache = Cache(self.root, "image_folder", self.image_size)
         if dataset := cache.load(stamps, self._check):
-            return dataset
-        splits = [self._decode(listing) for listing in listings]
-        if not self.is_split:
-            self._check_sizes(splits[0])
-            splits = list(split_off_test(splits[0], TEST_FRACTION))
-        dataset = checked_dataset(self.classes, splits[0], splits[1], "image_folder")
+            return replace(dataset, notes=notes)
+        splits = dict(zip(listings, read_splits(list(listings.values()), self.image_size, self.channels), strict=True))
+        if not self.division.parts:
+            self._check_sizes(splits[""])
+            splits["train"], splits["test"] = split_off_test(splits[""], TEST_FRACTION)
+        dataset = checked_dataset(self.classes, splits["train"], splits["test"], "image_folder", splits.get("val"))
         cache.save(dataset, stamps)
-        return dataset
-
-    def _decode(self, listing: Listing) -> Split:
-        def decode(path: Path) -> tuple[bytes, torch.Tensor]:
-            picture = open_picture(path)
-            # The order comes from the whole picture: one that changed with image_size would move pictures
-            # between train and test.
-            sha = hashlib.blake2b(repr(picture.size).encode(), digest_size=16)
-            sha.update(picture.tobytes())
-            return sha.digest(), to_tensor(fit_square(picture, self.image_size))
-
-        decoded = decode_images(listing.paths, decode, "image_folder")
-        split = Split(torch.stack([pixels for _, pixels in decoded]), torch.tensor(listing.labels))
-        return pick(split, order_by([hashed for hashed, _ in decoded], split.labels))
+        return replace(dataset, notes=notes)
 
     def _check(self, dataset: Dataset) -> None:
         expected = (self.channels, self.image_size, self.image_size)
@@ -103,33 +95,31 @@ class ImageFolder:
                 )
 
 
-def _find_classes(root: Path) -> tuple[bool, tuple[str, ...]]:
-    """Return whether `root` is divided into train and test, and the class names."""
-    if not root.is_dir():
-        raise DataError(
-            f"dataset.root={root}: no such folder; expected pictures in train/<class>/ and "
-            "test/<class>/ or in <class>/ under it"
-        )
-    names = class_folders(root)
-    present = [part for part in PARTS if part in names]
-    if len(present) == 1:
-        missing = PARTS[1 - PARTS.index(present[0])]
-        raise DataError(
-            f"{root / missing}: no such folder beside {present[0]}/; add it, or put the class folders "
-            f"directly into {root}"
-        )
-    if not present:
-        return False, _at_least_two(names, root)
-    train, test = (class_folders(root / part) for part in PARTS)
-    if differing := sorted(set(train) ^ set(test)):
-        raise DataError(
-            f"{root}: classes {', '.join(differing[:5])} are not in both train/ and test/; give both the same folders"
-        )
-    return True, _at_least_two(train, root / "train")
+def undivided_digest(pictures: Split, classes: Sequence[str]) -> str:
+    """Return the digest that the data set of these pictures has, a fifth of each class being set aside."""
+    return content_digest(classes, split_off_test(pictures, TEST_FRACTION))
 
 
-def _at_least_two(classes: tuple[str, ...], folder: Path) -> tuple[str, ...]:
-    if len(classes) < 2:
-        found = f"only {classes[0]}" if classes else "none"
-        raise DataError(f"{folder}: expected at least 2 class folders, found {found}; put each class into a folder")
-    return classes
+def read_splits(listings: Sequence[Listing], image_size: int, channels: int) -> list[Split]:
+    """Read the pictures of each listing, in an order that follows from them alone; raises DataError naming the
+    damaged ones of all."""
+    paths = [path for listing in listings for path in listing.paths]
+    decoded = decode_images(paths, lambda path: _decode(path, image_size, channels), "image_folder")
+    splits = []
+    for listing in listings:
+        part, decoded = decoded[: len(listing.stamps)], decoded[len(listing.stamps) :]
+        images, labels = torch.stack([pixels for _, pixels in part]), torch.tensor(listing.labels)
+        order = order_by([hashed for hashed, _ in part], labels)
+        splits.append(pick(Split(images, labels, tuple(listing.names)), order))
+    return splits
+
+
+def _decode(path: Path, image_size: int, channels: int) -> tuple[bytes, torch.Tensor]:
+    """Return a hash of the whole picture and its square as uint8 (channels, image_size, image_size)."""
+    picture = open_picture(path)
+    # The order comes from the whole picture: one that changed with image_size would move pictures between train
+    # and test.
+    sha = hashlib.blake2b(repr(picture.size).encode(), digest_size=16)
+    sha.update(picture.tobytes())
+    square = fit_square(picture, image_size)
+    return sha.digest(), to_tensor(square.convert("L") if channels == 1 else square)

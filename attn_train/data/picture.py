@@ -7,21 +7,23 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from attn_train.data.walk import picture_formats
 from attn_train.errors import DataError
 
 # Pillow's bilinear filter widens when it shrinks, so it is antialiased; its integer arithmetic gives the same
 # bytes on every machine, which a float interpolation does not.
 RESAMPLE = Image.Resampling.BILINEAR
 FULL_16_BIT = 65535
+EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # modes whose colours RGB holds exactly
 CHUNK = 128  # images a thread resizes at a time
 
 
-def decode_file(path: Path, formats: tuple[str, ...] | None = None) -> Image.Image:
-    """Decode an image file as it is, in any of Pillow's `formats`; raises DataError naming the file."""
+def decode_file(path: Path) -> Image.Image:
+    """Decode an image file as it is, by its content, not its name; raises DataError naming the file."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); restore it or remove it")
-        with Image.open(path, formats=formats) as image:
+        with Image.open(path, formats=picture_formats()) as image:
             image.load()
             return image
     except DataError:
@@ -46,6 +48,21 @@ def open_picture(path: Path) -> Image.Image:
     # A damaged EXIF block, or a colour space that Pillow cannot convert.
     except Exception as error:
         raise _unreadable(path, error) from error
+
+
+def exact_rgb(path: Path) -> Image.Image:
+    """Decode a file to the RGB image that it was before an optimiser chose a smaller mode for it.
+
+    Raises DataError naming the file where it is not opaque or of more than 8 bits.
+    """
+    image = decode_file(path)
+    if image.mode not in EIGHT_BIT:
+        raise DataError(f"{path}: its mode is {image.mode}, which is not RGB; restore the file")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image.getchannel("A")).min() < 255:
+            raise DataError(f"{path}: it is transparent in places, which RGB is not; restore the file")
+    return image.convert("RGB")
 
 
 def fit_square(picture: Image.Image, size: int) -> Image.Image:

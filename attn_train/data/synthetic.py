@@ -17,6 +17,7 @@ class Synthetic:
 
     classes: tuple[str, ...] = tuple(f"pattern_{number}" for number in range(10))
     channels: int = 3
+    parts: tuple[str, ...] = ("train", "test")
 
     def __init__(
         self,
