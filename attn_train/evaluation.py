@@ -1,6 +1,7 @@
 """attn-eval: test a run again from its checkpoint, or name what is on a person's own pictures."""
 
 import logging
+import os
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,19 @@ from typing import Any
 from torch import nn
 
 from attn_train import build, checkpoint, compose, device as devices, export, pictures, result, saved
-from attn_train.config import Config
+from attn_train.config import Config, DatasetConfig
 from attn_train.data.batches import Normalization
-from attn_train.data.dataset import Split
-from attn_train.data.folder import read_image
+from attn_train.data.cache import stamped_name
+from attn_train.data.dataset import Split, limit_per_class
+from attn_train.data.folder import read_image, undivided_digest
+from attn_train.data.labelled import describe, load_labelled
+from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
+from attn_train.data.walk import count_kinds, find_pictures
 from attn_train.device import Device
 from attn_train.errors import CheckpointError, ConfigError, DataError
 from attn_train.inference import Evaluation, evaluate, infer
 
 CHOICES = {"checkpoint": ("last", "best"), "split": ("test", "train", "val")}
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +94,46 @@ def main(arguments: list[str]) -> None:
     if "image" in own:
         name_pictures(trained, Path(own["image"]))
         return
-    outcome = evaluate_split(trained, own["split"])
+    if is_other_folder(was.dataset, config.dataset):
+        outcome = evaluate_labelled(trained, own["split"], given)
+    else:
+        outcome = evaluate_split(trained, own["split"])
     report(trained, own["split"], outcome, [*overrides, *(["checkpoint=best"] if own["checkpoint"] == "best" else [])])
+
+
+def is_other_folder(was: DatasetConfig, now: DatasetConfig) -> bool:
+    """Say whether `now` is a folder of labelled pictures, and not the one that the run was trained on."""
+    if now.name != "image_folder":
+        return False
+    return was.name != now.name or os.path.realpath(was.root) != os.path.realpath(now.root)
+
+
+def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluation:
+    """Evaluate on all labelled pictures of a folder that is not the run's own, or on those of the split `name` where it
+    is divided; on the run's own split where the folder only has another place.
+
+    Of the run's settings, those that choose among its own pictures count only where they are `given` here.
+    """
+    config = trained.config.dataset
+    if config.val_size and "dataset.val_size" in given:
+        raise ConfigError(
+            f"dataset.val_size={config.val_size}: nothing is held out of a folder whose pictures are all tested; leave "
+            "it out"
+        )
+    labelled = load_labelled(Path(config.root), name, trained.classes, config.image_size, trained.channels)
+    if not labelled.is_divided:
+        finished = result.read(trained.folder)
+        if finished and finished["data_digest"] == undivided_digest(labelled.split, trained.classes):
+            log.info("%s holds the pictures that the run was trained on: tested on its own split", config.root)
+            return evaluate_split(trained, name)
+        if name != "test":
+            raise ConfigError(f"split={name}: {config.root} is not divided, all its pictures are tested; leave it out")
+    limit = config.limit if "dataset.limit" in given else None
+    split = labelled.split if limit is None else limit_per_class(labelled.split, limit)
+    log.info("%s", describe(labelled, split, trained.classes, limit))
+    for suspicion in suspicions({"test": split}):
+        log.warning("%s: %s", config.root, suspicion)
+    return evaluate_on(trained, split)
 
 
 def evaluate_split(trained: Trained, name: str) -> Evaluation:
@@ -107,12 +149,16 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
         raise ConfigError(
             f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train"
         )
+    return evaluate_on(trained, splits[name])
+
+
+def evaluate_on(trained: Trained, split: Split) -> Evaluation:
+    """Evaluate on the images of `split`."""
     place = trained.device.place
-    split = Split(splits[name].images.to(place), splits[name].labels.to(place))
-    settings = config.eval
+    settings = trained.config.eval
     return evaluate(
         trained.model,
-        split,
+        Split(split.images.to(place), split.labels.to(place)),
         trained.normalization,
         trained.device,
         settings.views,
@@ -145,22 +191,24 @@ def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) 
         log.info("result.json says %d of %d%s", finished["correct"], finished["total"], verdict)
 
 
-def find_pictures(path: Path) -> list[Path]:
-    """Return the picture `path`, or all pictures below the folder `path`."""
+def pictures_at(path: Path) -> list[Path]:
+    """Return the picture `path`, or all pictures in and below the folder `path`."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f"image={path} does not exist; name a picture or a folder of pictures")
-    found = sorted(one for one in path.rglob("*") if one.suffix.lower() in PICTURE_SUFFIXES)
-    if not found:
-        raise DataError(f"image={path} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
-    return found
+    stamps, passed_over = find_pictures(path)
+    others = f" (passed over: {count_kinds(passed_over)})" if passed_over else ""
+    if not stamps:
+        raise DataError(f"image={path} holds no picture, like .png or .jpg{others}; name another folder")
+    log.info("%s: %d pictures%s", path, len(stamps), others)
+    return [path / stamped_name(stamp) for stamp in stamps]
 
 
 def name_pictures(trained: Trained, path: Path) -> None:
     """Print the class of each picture and its probability, and save the picture with the attention laid over it."""
     config, device = trained.config, trained.device
-    found, unreadable = find_pictures(path), []
+    found, unreadable = pictures_at(path), []
     for picture in found:
         try:
             image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
@@ -170,6 +218,8 @@ def name_pictures(trained: Trained, path: Path) -> None:
             log.warning("%s", error)
             unreadable.append(picture)
             continue
+        if image.max() <= ALMOST_BLACK:
+            log.warning("%s is almost black: %s", picture, BRIGHTEN)
         logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
         probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
         name = trained.classes[int(said)]

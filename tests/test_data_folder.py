@@ -173,7 +173,7 @@ def folder(root: Path, image_size: int = SIDE) -> ImageFolder:
 def fill(root: Path, parts: dict[str, int], seed: int = 0) -> None:
     random = np.random.default_rng(seed)
     for name, count in parts.items():
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             shape = (int(random.integers(10, 40)), int(random.integers(10, 40)), 3)
             pixels = random.integers(0, 256, shape, dtype=np.uint8)

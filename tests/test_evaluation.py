@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command
+from conftest import Command, finished_run
 from PIL import Image
+from test_data_folder import fill
 
 SUMMARY = re.compile(r"^(\d+) of (\d+) right, loss ([\d.]+), after step (\d+)$", re.MULTILINE)
 CLASS = re.compile(r"^ +(\S+) +([\d.]+) %  (\d+) of (\d+)$", re.MULTILINE)
@@ -152,3 +153,134 @@ def test_other_classes_are_refused(evaluate: Command, attention_run: Path) -> No
     assert len(ended.err.splitlines()) == 1, ended.err
     assert "digits" in ended.err
     assert "pattern_0" in ended.err
+
+
+@pytest.fixture(scope="module")
+def folder_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a folder of pictures, in three classes and undivided; the pictures lie in `own` beside it."""
+    folder = tmp_path_factory.mktemp("pictures")
+    fill(folder / "own", {"ant": 10, "bee": 10, "cat": 12})
+    words = ("dataset=image_folder", f"dataset.root={folder / 'own'}", "dataset.limit=4", "dataset.val_size=2")
+    return finished_run(folder, "model=none", *words, "train.batch_size=4", "train.max_steps=2")
+
+
+def images_of_each(out: str) -> dict[str, int]:
+    """How many pictures of each class were tested."""
+    return {name: int(total) for name, _, _, total in CLASS.findall(out)}
+
+
+def test_the_own_pictures_of_a_run_are_split_as_in_training(
+    evaluate: Command, folder_run: Path, tmp_path: Path
+) -> None:
+    """By whichever path, and where they have moved to."""
+    own = folder_run.parent / "own"
+    (tmp_path / "link").symlink_to(own)
+    shutil.copytree(own, tmp_path / "moved", ignore=shutil.ignore_patterns(".attn-train"))
+    for words in ((), (f"dataset.root={own}",), ("dataset.root=link",), ("dataset.root=moved",)):
+        ended = evaluate(f"run={folder_run}", *words)
+        assert ended.code == 0, ended.err
+        assert images_of_each(ended.out) == {"ant": 2, "bee": 2, "cat": 2}
+        assert ended.out.rstrip().endswith(": the same"), ended.out
+    assert summary(evaluate(f"run={folder_run}", "dataset.root=moved", "split=val").out)[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words", "expected"),
+    [
+        ({"ant": 10, "bee": 7, "cat": 29}, (), {"ant": 10, "bee": 7, "cat": 29}),
+        ({"cat": 9}, (), {"cat": 9}),
+        ({"ant": 1, "cat": 5}, (), {"ant": 1, "cat": 5}),
+        ({"bee/2025/may": 3, "bee": 2, "ant": 0, ".git": 1, "__MACOSX": 1}, (), {"bee": 5}),
+        ({"ant": 3, "bee": 8}, ("dataset.limit=4",), {"ant": 3, "bee": 4}),
+        ({"train/ant": 4, "train/bee": 4, "test/ant": 1, "test/bee": 3}, (), {"ant": 1, "bee": 3}),
+        ({"train/ant": 4, "train/bee": 5, "test/ant": 1}, ("split=train",), {"ant": 4, "bee": 5}),
+        ({"Testing/cat": 6}, (), {"cat": 6}),
+        ({"train/cat": 6, "validation/cat": 2}, (), {"cat": 2}),
+        ({"train/cat": 6, "validation/cat": 2, "test/bee": 1}, ("split=val",), {"cat": 2}),
+    ],
+    ids=str,
+)
+def test_all_labelled_pictures_of_another_folder_are_tested(
+    pictures: dict[str, int],
+    words: tuple[str, ...],
+    expected: dict[str, int],
+    evaluate: Command,
+    folder_run: Path,
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "new", pictures, seed=1)
+    ended = evaluate(f"run={folder_run}", "dataset.root=new", *words)
+    assert ended.code == 0, ended.err
+    assert images_of_each(ended.out) == expected
+    count, some = sum(expected.values()), f"{len(expected)} of the 3 classes"
+    assert re.search(rf"^new\S*: tested on {count} labelled pictures, .* in {some}, ", ended.out, re.MULTILINE), (
+        ended.out
+    )
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words", "code", "named"),
+    [
+        ({"ant": 2, "dog": 2, "emu": 1}, (), 3, ("dog, emu", "ant, bee, cat")),
+        ({"test/ant": 2, "test/dog": 2}, (), 3, ("new/test", "dog", "ant, bee, cat")),
+        ({"train/ant": 2}, (), 2, ("split=test", "choose from train")),
+        ({"ant": 2, "bee": 2}, ("split=train",), 2, ("split=train", "not divided")),
+        ({"ant": 2, "bee": 2}, ("dataset.val_size=1",), 2, ("dataset.val_size=1",)),
+        ({"ant": 0, "bee": 0}, (), 3, ("no pictures", "image=")),
+        ({".": 3}, (), 3, ("3 pictures outside the class folders", "image=")),
+        ({}, (), 3, ("new",)),
+    ],
+    ids=str,
+)
+def test_a_folder_that_cannot_be_tested(
+    pictures: dict[str, int],
+    words: tuple[str, ...],
+    code: int,
+    named: tuple[str, ...],
+    evaluate: Command,
+    folder_run: Path,
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "new", pictures)
+    ended = evaluate(f"run={folder_run}", "dataset.root=new", *words)
+    assert ended.code == code, ended
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert all(word in ended.err for word in named), ended.err
+
+
+def test_labels_go_by_the_names_of_the_classes(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
+    """Test images of the data itself, as files: right and wrong as predictions.npz has it, with classes missing."""
+    from attn_train.data.dataset import limit_per_class
+    from attn_train.data.synthetic import Synthetic
+
+    data = Synthetic(root=tmp_path, download=False, url=None, digest=None, image_size=16, time_limit=1.0).load()
+    split = limit_per_class(data.test, 16)
+    with np.load(attention_run / "predictions.npz") as saved:
+        right = saved["logits"].argmax(axis=1) == saved["labels"]
+    chosen = [number for number, label in enumerate(split.labels.tolist()) if label in (2, 7)]
+    for number in chosen:
+        folder = tmp_path / "new" / f"pattern_{split.labels[number]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(split.images[number].permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
+    ended = evaluate(f"run={attention_run}", "dataset=image_folder", "dataset.root=new")
+    assert ended.code == 0, ended.err
+    assert summary(ended.out)[:2] == (right[chosen].sum(), len(chosen))
+    assert set(images_of_each(ended.out)) == {"pattern_2", "pattern_7"}
+
+
+def test_prediction_reads_the_same_files_as_training(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.jfif", "c.PGM", "deeper/d.ppm", "deeper/e.webp", ".git/no.png", "__MACOSX/no.png"):
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            Image.new("RGB", (16, 16), (200, 90, 10)).save(file, Image.registered_extensions()[path.suffix.lower()])
+    for name in ("._a.png", "deeper/.DS_Store", "notes.txt", "film.mpg", "page.eps"):
+        (tmp_path / "mine" / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    (tmp_path / "mine" / "deeper" / "loop").symlink_to("..")
+    Image.fromarray(np.full((16, 16), 3000, np.uint16)).save(tmp_path / "mine" / "deeper" / "f.tif")
+    ended = evaluate(f"run={plain_run}", "image=mine")
+    assert ended.code == 0, ended.err
+    named = re.findall(r"^mine/(\S+): pattern_\d, ", ended.out, re.MULTILINE)
+    assert named == ["a.png", "b.jfif", "c.PGM", "deeper/d.ppm", "deeper/e.webp", "deeper/f.tif"]
+    assert "mine/deeper/f.tif is almost black" in ended.out
+    assert "mine: 6 pictures (passed over: 2 hidden files, 1 .eps, 1 .mpg, 1 .txt, 1 __MACOSX, " in ended.out
