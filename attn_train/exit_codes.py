@@ -12,6 +12,7 @@ from pathlib import Path
 
 from attn_train import errors
 from attn_train.interrupt import end_on_sigterm
+from attn_train.text import Record, printable, printable_lines
 
 
 @contextmanager
@@ -22,8 +23,11 @@ def exit_codes(command: str) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Matplotlib would write its list of fonts into the user's home.
     os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"attn-train_{getpass.getuser()}"))
+    # A notebook names a display that is not here.
+    os.environ["MPLBACKEND"] = "agg"
     # Whoever closes our output (| head) does not want to hear that a line could not be written.
     logging.raiseExceptions = False
+    logging.setLogRecordFactory(Record)
     try:
         end_on_sigterm()
         yield
@@ -32,7 +36,7 @@ def exit_codes(command: str) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except errors.Interrupted as stopped:
-        print(f"{command}: {stopped}", file=sys.stderr)
+        print(printable(f"{command}: {stopped}"), file=sys.stderr)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         print(f"{command}: stopped", file=sys.stderr)
@@ -40,9 +44,9 @@ def exit_codes(command: str) -> Iterator[None]:
     except Exception as error:
         expected = errors.expected(error)
         if expected is None or wants_traceback:
-            traceback.print_exception(error)
+            print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         if expected is None:
-            print(f"{command}: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+            print(printable(f"{command}: unexpected {type(error).__name__}: {error}"), file=sys.stderr)
             sys.exit(1)
-        print(f"{command}: {expected}", file=sys.stderr)
+        print(printable(f"{command}: {expected}"), file=sys.stderr)
         sys.exit(expected.exit_code)

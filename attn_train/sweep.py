@@ -14,6 +14,7 @@ import yaml
 
 from attn_train import errors, result, run
 from attn_train.config import Config
+from attn_train.text import printable
 
 FAILURE = "failure.json"
 
@@ -30,7 +31,7 @@ def run_job(config: Config, folder: Path, references: dict[str, str], snapshot: 
     except (Exception, SystemExit) as error:
         expected = errors.expected(error)
         if expected is None:
-            log.error("%s", "".join(traceback.format_exception(error)))
+            log.error("".join(traceback.format_exception(error)))
         reason = str(expected or f"unexpected {type(error).__name__}: {error}")
         if config.dataset.url and "dataset.url" in references:
             reason = reason.replace(config.dataset.url, "dataset.url")  # which may hold a secret
@@ -78,7 +79,7 @@ def report(sweep: Path, since: float) -> int:
     varied = sorted(key for key in keys if len({job.overrides.get(key) for job in jobs}) > 1)
     arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for job in jobs:
-        label = " ".join(f"{key}={job.overrides[key]}" for key in varied if key in job.overrides)
+        label = printable(" ".join(f"{key}={job.overrides[key]}" for key in varied if key in job.overrides))
         arms[label or job.name.split("_seed")[0]] += [job.result] if job.result is not None else []
     width = max(len(label) for label in arms)
     print(f"\n{'':{width}}  runs    mean accuracy  deviation  seconds a run")
@@ -91,6 +92,6 @@ def report(sweep: Path, since: float) -> int:
     failed = [(job.name, job.failure) for job in jobs if job.failure is not None]
     print(f"{sum(len(found) for found in arms.values())} runs finished, {len(failed)} failed; in {sweep}")
     for name, failure in failed:
-        print(f"  failed: {name}: {failure['reason']}")
+        print(printable(f"  failed: {name}: {failure['reason']}"))
     print(f"look at them: tensorboard --logdir {sweep}")
     return next((int(failure["exit_code"]) for _, failure in failed if failure["time"] >= since), 0)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+import unicodedata
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -299,7 +300,42 @@ def test_page_is_self_contained_and_escapes_hostile_names(tmp_path: Path, sweep:
 
 def test_names_cannot_steer_a_terminal_or_leave_a_table() -> None:
     assert "\x1b" not in aligned([["a\x1b[2Jb", "c"]], left=(0,))
-    assert escaped("a|b<i>\n`c`") == "a\\|b&lt;i&gt;?\\`c\\`"
+    assert escaped("a|b<i>\n`c`") == "a\\|b&lt;i&gt;\\\\n\\`c\\`"
+
+
+def test_no_form_of_the_report_has_a_character_that_does_not_show(tmp_path: Path, sweep: Path) -> None:
+    evil = "a\x1b[2J\n| b |\u202e\u2066\x00\ud8ff$\\frac$"
+    for seed in range(5):
+        changes = {"arm": {"model.name": evil, "control": "none"}, "dataset": evil, "backbone": evil}
+        write_run(sweep / f"a\x1b\n{seed}", "gated", seed, 9100 + seed, **changes, arm_digest="evil")
+    write_run(sweep / "z\u202e", "gated", 3, 9100, arm_digest="evil", arm={"model.name": evil})
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    files = ("report.md", "report.html")
+    for text in (ended.out, *((tmp_path / "out" / name).read_text(encoding="utf-8") for name in files)):
+        assert not [one for one in text if unicodedata.category(one) in ("Cc", "Cf", "Cs") and one != "\n"]
+        assert "\\x1b" in text
+    # The name is one cell of one line of the table, and one row a machine reads.
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("a\\x1b[2J") and "hurts" in line]
+    assert line.startswith(r"a\x1b[2J\n| b |\u202e\u2066\x00\ud8ff$\frac$  ")
+    assert evil in [one["arm"] for one in record(tmp_path / "out")["comparisons"]]
+    assert len(list(csv.DictReader((tmp_path / "out" / "compare.csv").read_text(encoding="utf-8").split("\n")))) == 4
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html", "tensorboard"])
+def test_a_form_of_the_report_that_fails_costs_a_warning(tmp_path: Path, sweep: Path, name: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).touch() if name == "tensorboard" else (out / name).mkdir()
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    assert "helps" in ended.out
+    assert {one["arm"] for one in record(out)["comparisons"]} == {"gated", "se"}
+    (said,) = ended.err.splitlines()
+    assert name in said
+    assert ("Not a directory" if name == "tensorboard" else "Is a directory") in said
+    others = {"report.md", "report.html", "compare.csv", "compare.json", "tensorboard"} - {name}
+    assert all((out / other).stat().st_size for other in others)
 
 
 def test_curves_are_runs_of_tensorboard(tmp_path: Path, sweep: Path) -> None:

@@ -3,6 +3,7 @@ processes that are really killed, and once with attn-train itself."""
 
 import json
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from conftest import LONG, Command, Outcome, run_here
 from scipy import stats
+from test_compare import write_run
 
 from attn_train import compose
 from attn_train.lock import locked
@@ -126,6 +128,33 @@ def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
         told = state(sweep)["arms"][arm]
         assert (told["low"], told["high"]) == pytest.approx((mean - half, mean + half))
     assert "every verdict is in" in ended.out
+
+
+@pytest.mark.parametrize(("what", "cause"), [("", "File exists"), ("report.html", "Is a directory")])
+def test_a_report_that_fails_costs_a_warning(
+    study: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str, cause: str
+) -> None:
+    def train(words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+        found = settings(words)
+        seed, gain = int(found["seed"]), 100 if found["model"] == "gated" else 0
+        shutil.rmtree(folder, ignore_errors=True)
+        write_run(folder, found["model"], seed, 9000 + gain + seed % 3)
+        return Ended(1.0, 0, "")
+
+    monkeypatch.setattr(process, "run", train)
+    report = tmp_path / "outputs" / "mine" / "report"
+    if what:
+        (report / what).mkdir(parents=True)
+    else:
+        report.parent.mkdir(parents=True)
+        report.touch()
+    ended = study(*WORDS)
+    assert ended.code == 0, ended.err
+    assert row(ended.out, "gated")[-1] == "helps"
+    assert state(report.parent)["arms"]["gated"]["verdict"] == "helps"
+    (said,) = ended.err.splitlines()
+    assert "report" in said
+    assert cause in said
 
 
 def test_words_of_a_run(study: Command, trainer: Trainer) -> None:

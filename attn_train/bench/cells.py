@@ -12,6 +12,7 @@ from attn_train import options
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention
 from attn_train.errors import ConfigError
+from attn_train.text import printable
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Arm:
 
     @property
     def label(self) -> str:
-        return " ".join([self.name, *(f"{key}={value}" for key, value in self.given.items())])
+        return printable(" ".join([self.name, *(f"{key}={value}" for key, value in self.given.items())]))
 
 
 @dataclass(frozen=True)

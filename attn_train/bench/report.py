@@ -16,6 +16,7 @@ from attn_train.bench import memory
 from attn_train.bench.outcome import BYTES, SECONDS, Outcome
 from attn_train.device import Device, usable_cores
 from attn_train.result import commit, versions
+from attn_train.text import aligned
 
 
 def processor() -> str:
@@ -93,23 +94,10 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def aligned(lines: Sequence[Sequence[str]], left: int = 2) -> str:
-    """Lay out lines of words in columns: the first `left` and the last flush left, the others right."""
-    widths = [max(len(word) for word in column) for column in zip(*lines, strict=True)]
-    last = len(widths) - 1
-    return "\n".join(
-        "  ".join(
-            word.ljust(width) if place < left or place == last else word.rjust(width)
-            for place, (word, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
 def table(outcomes: Sequence[Outcome]) -> str:
     """Return the table of the cells: median (lower-upper quartile), memory above what was in use before."""
     rows = [one.row() for one in outcomes]
-    return aligned([list(COLUMNS), *([show(row) for show in COLUMNS.values()] for row in rows)])
+    return aligned([list(COLUMNS), *([show(row) for show in COLUMNS.values()] for row in rows)], left=(0, 1))
 
 
 def exponent_table(rows: list[dict[str, Any]]) -> str:
@@ -122,7 +110,7 @@ def exponent_table(rows: list[dict[str, Any]]) -> str:
         tokens = next((row["tokens"] for row in own.values() if row["tokens"]), None)
         sides = ", ".join(f"{round(n**0.5)}x{round(n**0.5)}" for n in tokens) if tokens else "too few measured"
         lines.append([arm, *(in_brackets(own[name]) for name in titles), sides])
-    return aligned(lines, left=1)
+    return aligned(lines, left=(0,))
 
 
 def in_brackets(row: dict[str, Any]) -> str:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup, escape as escaped
 
 from attn_train.compare.curves import Point
+from attn_train.text import printable, shortened
 
 # Units of the drawing; a phone shows it at three quarters of its size, so that 13 is still read there.
 WIDTH = 480
@@ -54,7 +55,12 @@ def around(values: Sequence[float], share: float = 0.05) -> tuple[float, float]:
     return low - room, high + room
 
 
-def text(x: float, y: float, words: object, kind: str = "", anchor: str = "start") -> str:
+def escape(words: str) -> Markup:
+    """Return a text that is no markup and has no character that turns the words after it around."""
+    return escaped(printable(words))
+
+
+def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
@@ -120,10 +126,6 @@ def bar(effect: Effect, x: Scale, y: float) -> list[str]:
     if known:
         parts += [line(end, at - 5, end, at + 5, f"interval {effect.verdict}") for end in (left, right)]
     return [*parts, circle(x(effect.mean), at, 5, effect.verdict)]
-
-
-def shortened(words: str, most: int) -> str:
-    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def frame(x: Scale, y: Scale, horizontal: str, number: Callable[[float], str]) -> list[str]:

@@ -9,6 +9,7 @@ from attn_train import compose
 from attn_train.compare import curves, page, records, report, settings
 from attn_train.compare.settings import CompareConfig
 from attn_train.compare.summary import Summary, summarize
+from attn_train.errors import best_effort
 
 
 def output_folder(config: CompareConfig) -> Path:
@@ -26,12 +27,17 @@ def write(path: Path, text: str) -> None:
 
 
 def leave(summary: Summary, folder: Path) -> None:
-    """Write every form of the report to `folder`."""
-    write(folder / "report.md", report.markdown(summary))
-    write(folder / "report.html", page.html(summary))
-    write(folder / "compare.csv", records.to_csv(summary))
+    """Write every form of the report to `folder`: the figures, then what only shows them, where a failure costs a
+    warning."""
     write(folder / "compare.json", records.to_json(summary))
-    curves.write_tensorboard(folder / "tensorboard", summary.curves)
+    write(folder / "compare.csv", records.to_csv(summary))
+    with best_effort() as attempt:
+        with attempt("report.md") as name:
+            write(folder / name, report.markdown(summary))
+        with attempt("report.html") as name:
+            write(folder / name, page.html(summary))
+        with attempt("tensorboard") as name:
+            curves.write_tensorboard(folder / name, summary.curves)
 
 
 def main(arguments: list[str], claim: Callable[[Path], object]) -> None:

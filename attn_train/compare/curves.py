@@ -90,13 +90,16 @@ def write_run(folder: Path, curves: Curves, sign: int) -> None:
     # Takes a while to import, which nobody should wait for to read that a setting is wrong.
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    writer = EventFileWriter(str(folder))
-    try:
+    folder.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    # TensorBoard's own writer has a thread, whose errors would go past who calls this.
+    with (folder / f"events.out.tfevents.{int(now):010d}.attn-compare").open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         for tag, points in curves.items():
             for point in points:
                 value = Summary.Value(tag=tag, simple_value=point.mean + sign * point.deviation)
-                writer.add_event(Event(wall_time=time.time(), step=point.step, summary=Summary(value=[value])))
-    finally:
-        writer.close()
+                event = Event(wall_time=now, step=point.step, summary=Summary(value=[value]))
+                writer.write(event.SerializeToString())

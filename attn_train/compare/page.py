@@ -12,6 +12,7 @@ from attn_train.compare.arms import Arm, show
 from attn_train.compare.curves import shown
 from attn_train.compare.report import SHOWN_RUNS
 from attn_train.compare.summary import COSTS, Summary
+from attn_train.text import printable
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # Arms in one picture: with more, lines cannot be told apart, and a forest has no end.
@@ -21,7 +22,9 @@ MOST_EFFECTS = 200
 
 def html(summary: Summary) -> str:
     """Return the page."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=plain
+    )
     first = summary.baseline.first.result
     rows = tables.run_rows(summary)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
@@ -47,6 +50,11 @@ def html(summary: Summary) -> str:
         arms=[(arm.label, settings(arm)) for arm in summary.arms],
         commands=[command for command in summary.commands.values() if command],
     )
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the page without characters that are none of its words; what is drawn is markup already."""
+    return printable(value) if type(value) is str else value
 
 
 def settings(arm: Arm) -> str:

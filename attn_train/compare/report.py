@@ -1,32 +1,12 @@
 """The report as text: what a terminal shows, and report.md."""
 
-from collections.abc import Sequence
-
 from attn_train.compare.summary import Summary
 from attn_train.compare.tables import Table, control_verdicts, costs, lists, notes, resampled, run_rows, verdicts
+from attn_train.text import aligned, printable
 
 # Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.
 SHOWN = 20
 SHOWN_RUNS = 2000
-
-
-def printable(text: str) -> str:
-    """Return a text without what could steer a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text)
-
-
-def aligned(rows: Table, left: Sequence[int]) -> str:
-    """Lay out rows in columns, those in `left` and the last flush left, the others right."""
-    rows = [[printable(word) for word in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    last = len(widths) - 1
-    return "\n".join(
-        "  ".join(
-            word.ljust(width) if place in left or place == last else word.rjust(width)
-            for place, (word, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def terminal(summary: Summary) -> str:

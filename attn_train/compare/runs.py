@@ -150,7 +150,17 @@ def unfinished(folder: Path) -> str:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the settings of a run's config.yaml, nested, as plain values; nothing in it is made or resolved."""
-    values = yaml.load((folder / "config.yaml").read_bytes(), Loader=Loader)
+    values = load_yaml(folder / "config.yaml")
     if not isinstance(values, dict):
         raise ValueError(f"{folder / 'config.yaml'} holds no settings")
     return values
+
+
+def load_yaml(path: Path) -> Any:
+    """Return what a YAML file says, as plain values."""
+    text = path.read_bytes()
+    try:
+        return yaml.load(text, Loader=Loader)
+    except yaml.scanner.ScannerError:
+        # Of a path whose name is no UTF-8, which Python's own reader takes.
+        return yaml.load(text, Loader=yaml.SafeLoader)

@@ -115,7 +115,7 @@ def recipe_of(arm: Arm) -> dict[str, Any]:
 def training_command(arm: Arm) -> str:
     """Return the command that trains an arm's runs again, from the words that the first of them was started with."""
     try:
-        words = yaml.load((arm.first.folder / ".hydra" / "overrides.yaml").read_bytes(), Loader=reading.Loader) or []
+        words = reading.load_yaml(arm.first.folder / ".hydra" / "overrides.yaml") or []
     except (OSError, yaml.YAMLError, ValueError):
         return ""
     if not isinstance(words, list) or any(len(set(seeds)) > 1 for seeds in arm.runs):

@@ -13,6 +13,7 @@ import yaml
 
 from attn_train.control.widths import label
 from attn_train.errors import ConfigError
+from attn_train.text import printable
 
 # What an arm may set; all else is the recipe.
 OWN = r"(model|model\..+|backbone\.placement\..+|control|control_width)"
@@ -63,7 +64,7 @@ def make_arm(section: Any) -> Arm:
     words = tuple(f"{key}={text(value)}" for key, value in flat.items())
     short = {key: value for key, value in flat.items() if key not in ("model", "control")}
     name = label(flat["model"], str(flat.get("control", "none")))
-    return Arm(" ".join([name, *(f"{key}={word_of(one)}" for key, one in short.items())]), words)
+    return Arm(printable(" ".join([name, *(f"{key}={word_of(one)}" for key, one in short.items())])), words)
 
 
 def flat_section(section: dict[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from attn_train.errors import ConfigError, Interrupted
+from attn_train.errors import ConfigError, Interrupted, best_effort
 from attn_train.interrupt import stop_on_signals
 from attn_train.lock import locked
 from attn_train.study import page, report
 from attn_train.study.plan import RULE, make_plan
 from attn_train.study.rounds import Study
 from attn_train.study.settings import FIRST_LOOK, StudyConfig
+from attn_train.text import printable
 
 
 def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:
@@ -35,11 +36,17 @@ def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:
         if stop.signal is not None:
             raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
         print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
-        try:
-            print(f"look at it in a browser: {page.write_report(study)}", flush=True)
-        except ConfigError as error:
-            print(f"no report: {error}", flush=True)
+        with best_effort() as attempt, attempt("the report"):
+            tell_report(study)
     finish(study)
+
+
+def tell_report(study: Study) -> None:
+    """Write the report and say where it is, or why there is none."""
+    try:
+        print(f"look at it in a browser: {page.write_report(study)}", flush=True)
+    except ConfigError as error:
+        print(printable(f"no report: {error}"), flush=True)
 
 
 def introduce(study: Study) -> None:
@@ -98,9 +105,9 @@ def save(study: Study) -> None:
 def finish(study: Study) -> None:
     """Say which runs failed, and exit with the code of the first."""
     for name, why in study.dropped.items():
-        print(f"dropped: {name} failed twice in a row: {why}")
+        print(printable(f"dropped: {name} failed twice in a row: {why}"))
     for row in study.failures:
-        print(f"failed: {row.arm} seed {row.seed}, exit code {row.exit_code}: {row.reason}")
+        print(printable(f"failed: {row.arm} seed {row.seed}, exit code {row.exit_code}: {row.reason}"))
     if study.failures:
         sys.stdout.flush()
         sys.exit(study.failures[0].exit_code)

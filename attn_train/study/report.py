@@ -9,6 +9,7 @@ from attn_train.study.ledger import Row
 from attn_train.study.rounds import Study
 from attn_train.study.sequential import ALPHA, Look, detectable, seeds_needed
 from attn_train.study.settings import FIRST_LOOK
+from attn_train.text import aligned
 
 
 def duration(seconds: float) -> str:
@@ -57,12 +58,7 @@ def table(study: Study) -> str:
         found = looks[name].difference
         word = words_of(looks[name], study) + ("; dropped" if name in study.dropped else "")
         rows.append((name, str(found.n if found else 0), accuracy, interval(found) if found else "-", word))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = []
-    for arm, seeds, accuracy, shown, word in rows:
-        left = f"{arm:{widths[0]}}  {seeds:>{widths[1]}}  {accuracy:>{widths[2]}}"
-        lines.append(f"{left}  {shown:{widths[3]}}  {word}".rstrip())
-    return "\n".join(lines)
+    return aligned(rows, left=(0, 3))
 
 
 def note(arms: int) -> str:
