@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from attn_train import build, checkpoint, compose, device as devices, export, pictures, result, saved
+from attn_train import build, checkpoint, compose, device as devices, drawing, export, pictures, result, saved
 from attn_train.config import Config, DatasetConfig
 from attn_train.data.batches import Normalization
 from attn_train.data.cache import stamped_name
@@ -230,7 +230,7 @@ def name_pictures(trained: Trained, path: Path) -> None:
         if drawn is not None:
             below = picture.relative_to(path) if picture != path else Path(picture.name)
             target = trained.folder / "attention" / below.with_name(f"{below.name}.png")
-            pictures.save(drawn, target)
+            drawing.save(drawn, target)
             where = f"  {target}"
         log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
     if unreadable:

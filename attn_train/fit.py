@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attn_train import build, config as configuration, pictures
 from attn_train.compiled import compile_model
-from attn_train.errors import Interrupted
+from attn_train.errors import Interrupted, best_effort
 from attn_train.inference import Evaluation
 from attn_train.interrupt import Stop
 from attn_train.loop import Window, make_step, train_epoch
@@ -123,27 +123,31 @@ def end_epoch(run: "Run", tracker: Tracker, speed: Speed) -> None:
     tracker.flush()
 
 
-def finish_tracking(run: "Run", tracker: Tracker, final: Evaluation) -> None:
-    """Write the final pictures and the hyperparameters with the figures they led to."""
-    step, classes = run.progress.step, run.dataset.classes
-    images = run.splits["test"].images
-    tracker.image("images/samples", pictures.samples(run.batches), step)
+def track_test(run: "Run", tracker: Tracker, final: Evaluation) -> None:
+    """Write what the final test found; without validation images the last epoch's test was that one."""
+    config = run.config
     if "val" in run.splits:
-        tracker.evaluation(
-            "test",
-            step,
-            run.progress.epoch - 1,
-            final.loss,
-            final.accuracy,
-            run.config.eval.views,
-            run.config.dataset.image_size,
-        )
-    tracker.figure("images/misclassified", pictures.mistakes(images, final.logits, final.labels, classes), step)
-    tracker.figure("images/confusion_matrix", pictures.confusion(final.logits, final.labels, classes), step)
-    captions = [classes[label] for label in final.labels[:PICTURED].tolist()]
-    attention = pictures.attention_on(run.evaluated, images[:PICTURED], run.normalization, captions)
-    if attention is not None:
-        tracker.figure("images/attention", attention, step)
+        step, epoch = run.progress.step, run.progress.epoch - 1
+        side = config.dataset.image_size
+        tracker.evaluation("test", step, epoch, final.loss, final.accuracy, config.eval.views, side)
+
+
+def finish_tracking(run: "Run", tracker: Tracker, final: Evaluation) -> None:
+    """Write the final pictures and the hyperparameters with the figures they led to; what fails costs a warning."""
+    step, classes = run.progress.step, run.dataset.classes
+    images, logits, labels = run.splits["test"].images, final.logits, final.labels
+    with best_effort() as attempt:
+        with attempt("images/samples") as tag:
+            tracker.image(tag, pictures.samples(run.batches), step)
+        with attempt("images/misclassified") as tag:
+            tracker.figure(tag, pictures.mistakes(images, logits, labels, classes), step)
+        with attempt("images/confusion_matrix") as tag:
+            tracker.figure(tag, pictures.confusion(logits, labels, classes), step)
+        with attempt("images/attention") as tag:
+            captions = [pictures.label(classes[label]) for label in labels[:PICTURED].tolist()]
+            attention = pictures.attention_on(run.evaluated, images[:PICTURED], run.normalization, captions)
+            if attention is not None:
+                tracker.figure(tag, attention, step)
     hyperparameters = configuration.identity(asdict(run.config))
     tracker.hyperparameters(
         {key: value for key, value in hyperparameters.items() if value is not None},

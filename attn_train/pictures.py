@@ -1,16 +1,28 @@
 """Pictures of a run: samples, mistakes, the confusion matrix, and where the attention looks."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
 from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.drawing import new_figure
+from attn_train.text import printable, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Letters of a class's name that a figure has room for.
+LONGEST = 30
+
+
+def label(name: str) -> str:
+    """Return the name of a class as a figure shows it."""
+    return shortened(printable(name), LONGEST)
 
 
 def to_rgb(images: Tensor) -> Tensor:
@@ -28,26 +40,27 @@ def samples(batches: TrainBatches, count: int = 64) -> Tensor:
     return make_grid(to_rgb(shown), nrow=8, padding=2, pad_value=255)
 
 
-def captioned(images: Tensor, captions: Sequence[str], columns: int = 8) -> Figure:
+def captioned(images: Tensor, captions: Sequence[str], columns: int = 8) -> "Figure":
     """Lay out uint8 images (n, channels, height, width) in a grid, a caption over each."""
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.4 * columns, 1.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, caption in zip(axes.flat, to_rgb(images), captions, strict=False):
-        axis.imshow(image.permute(1, 2, 0).numpy())
-        axis.set_title(caption, fontsize=7)
+    with new_figure(1.4 * columns, 1.6 * rows) as figure:
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis in axes.flat:
+            axis.axis("off")
+        for axis, image, caption in zip(axes.flat, to_rgb(images), captions, strict=False):
+            axis.imshow(image.permute(1, 2, 0).numpy())
+            axis.set_title(caption, fontsize=7)
     return figure
 
 
-def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[str], count: int = 32) -> Figure:
+def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[str], count: int = 32) -> "Figure":
     """Show the `count` images of which the model was most sure and wrong: what it said, its probability, the truth."""
     probability, said = logits.softmax(dim=1).max(dim=1)
     wrong = torch.nonzero(said != labels).flatten()
     worst = wrong[probability[wrong].argsort(descending=True)][:count]
     captions = [
-        f"{classes[int(said[i])]} {100 * probability[i]:.0f} %\nis {classes[int(labels[i])]}" for i in worst.tolist()
+        f"{label(classes[int(said[i])])} {100 * probability[i]:.0f} %\nis {label(classes[int(labels[i])])}"
+        for i in worst.tolist()
     ]
     return captioned(images[worst.to(images.device)].cpu(), captions)
 
@@ -57,33 +70,23 @@ def confusion_counts(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
 
 
-def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
+def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> "Figure":
     """Draw the confusion matrix: a row a true class, a column a predicted one, as shares of the row."""
     counts = confusion_counts(logits.argmax(dim=1), labels, len(classes))
     shares = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     side = min(16.0, 3 + 0.45 * len(classes))
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(classes))
-    axis.set_xticks(ticks, classes, rotation=90)
-    axis.set_yticks(ticks, classes)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
-    if len(classes) <= 20:
-        for row in ticks:
-            for column in ticks:
-                if counts[row, column]:
-                    colour = "white" if shares[row, column] > 0.5 else "black"
-                    axis.text(
-                        column,
-                        row,
-                        str(int(counts[row, column])),
-                        ha="center",
-                        va="center",
-                        fontsize=7,
-                        color=colour,
-                    )
+    ticks, names = range(len(classes)), [label(name) for name in classes]
+    with new_figure(side, side) as figure:
+        axis = figure.subplots()
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.set_xticks(ticks, names, rotation=90)
+        axis.set_yticks(ticks, names)
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        for row, column in counts.nonzero().tolist() if len(classes) <= 20 else ():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            count = str(int(counts[row, column]))
+            axis.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
     return figure
 
 
@@ -125,36 +128,31 @@ def spread(attention: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(stretched[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> Figure:
+def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> "Figure":
     """Draw each uint8 image (n, channels, height, width) and, below it, itself under each attention map."""
     shown = to_rgb(images).permute(0, 2, 3, 1).numpy()
     size = (images.shape[-2], images.shape[-1])
     rows = 1 + len(maps)
-    figure = Figure(figsize=(1.5 * max(2, len(images)), 1.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, len(images), squeeze=False)
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    for column, caption in enumerate(captions):
-        axes[0, column].imshow(shown[column])
-        axes[0, column].set_title(caption, fontsize=7)
-    for row, (name, found) in enumerate(maps.items(), start=1):
-        overlay = spread(found, size).numpy()
-        axes[row, 0].set_ylabel(name.replace(".attention", "\nattention"), fontsize=6)
-        for column in range(len(images)):
-            axes[row, column].imshow(np.asarray(shown[column]).mean(axis=2), cmap="gray", vmin=0, vmax=255)
-            axes[row, column].imshow(overlay[column], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+    with new_figure(1.5 * max(2, len(images)), 1.6 * rows) as figure:
+        axes = figure.subplots(rows, len(images), squeeze=False)
+        for axis in axes.flat:
+            axis.set_xticks([])
+            axis.set_yticks([])
+        for column, caption in enumerate(captions):
+            axes[0, column].imshow(shown[column])
+            axes[0, column].set_title(printable(caption), fontsize=7)
+        for row, (name, found) in enumerate(maps.items(), start=1):
+            overlay = spread(found, size).numpy()
+            axes[row, 0].set_ylabel(name.replace(".attention", "\nattention"), fontsize=6)
+            for column in range(len(images)):
+                axes[row, column].imshow(np.asarray(shown[column]).mean(axis=2), cmap="gray", vmin=0, vmax=255)
+                axes[row, column].imshow(overlay[column], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
     return figure
 
 
 def attention_on(
     model: nn.Module, images: Tensor, normalization: Normalization, captions: Sequence[str]
-) -> Figure | None:
+) -> "Figure | None":
     """Draw where the model's attention looks on uint8 images; None for a model without attention maps."""
     maps = attention_maps(model, normalization(images))
     return attention_figure(images.cpu(), maps, captions) if maps else None
-
-
-def save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)

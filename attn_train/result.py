@@ -1,4 +1,4 @@
-"""What a finished run leaves: result.json, written last, and predictions.npz."""
+"""What a finished run leaves: predictions.npz, then result.json, whose presence means finished; pictures come after."""
 
 import json
 import logging

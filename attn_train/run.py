@@ -20,7 +20,7 @@ from attn_train.data.overview import describe
 from attn_train.data.prune import ImageLosses
 from attn_train.device import Device
 from attn_train.errors import CheckpointError, ConfigError, NotFiniteError
-from attn_train.fit import finish_tracking, fit
+from attn_train.fit import finish_tracking, fit, track_test
 from attn_train.inference import Evaluation, evaluate
 from attn_train.interrupt import stop_on_signals
 from attn_train.lock import locked
@@ -240,10 +240,12 @@ def train_alone(config: Config, folder: Path, references: dict[str, str] | None)
         with stop_on_signals() as stop:
             fit(run, tracker, speed, stop)
         final = run.evaluate("test", config.eval.views)
+        track_test(run, tracker, final)
+        finished = result.write(run, final, speed)
+        # With its result a run is finished: what fails or is stopped from here on is a picture.
         finish_tracking(run, tracker, final)
     finally:
         tracker.close()
-    finished = result.write(run, final, speed)
     result.report(finished, folder)
     return finished
 

@@ -11,16 +11,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from attn_train import durable
+from attn_train.drawing import render
+from attn_train.errors import cause
 from attn_train.loop import Window
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +84,15 @@ class Tracker:
         """Write to TensorBoard's file, or give it up: the curves are a convenience, metrics.jsonl has the numbers."""
         try:
             yield
-        except (OSError, ValueError) as error:
+        except Exception as error:
             log.warning(
                 "TensorBoard's file cannot be written (%s); the run goes on without it, metrics.jsonl has everything",
-                error,
+                cause(error),
             )
-            self.writer = None
+            writer, self.writer = self.writer, None
+            if writer is not None:
+                with suppress(Exception):
+                    writer.close()
 
     def row(self, kind: str, step: int, **values: Any) -> None:
         if not os.fstat(self.file.fileno()).st_nlink:
@@ -153,16 +162,15 @@ class Tracker:
             for summary in hparams(plain, metrics):
                 file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
-    def image(self, tag: str, image: Tensor, step: int) -> None:
+    def image(self, tag: str, image: Tensor | NDArray[np.uint8], step: int) -> None:
         """Write one image: uint8 (channels, height, width)."""
         if self.writer is not None:
             with self.events():
                 self.writer.add_image(tag, image, step)
 
-    def figure(self, tag: str, figure: Figure, step: int) -> None:
+    def figure(self, tag: str, figure: "Figure", step: int) -> None:
         if self.writer is not None:
-            with self.events():
-                self.writer.add_figure(tag, figure, step)
+            self.image(tag, render(figure), step)
 
     def flush(self) -> None:
         self.file.flush()

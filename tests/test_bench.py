@@ -23,7 +23,7 @@ from matplotlib.text import Annotation
 from scipy import stats
 from torch import Tensor
 
-from attn_train import compose
+from attn_train import compose, drawing
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention
 from attn_train.bench import cells, measure, memory, outcome, picture, process, report, settings
@@ -479,6 +479,33 @@ def test_accuracy_of_finished_runs(tmp_path: Path) -> None:
         shown = {text.get_text(): text.xy for text in axis.texts if isinstance(text, Annotation)}
         assert shown["gated (2)"] == pytest.approx((cost, 60))
         assert shown["none (1)"] == pytest.approx((cost, 40))
+
+
+@pytest.mark.parametrize("label", ["gated x=$\\frac$", "gated x=$5-$10", "gated x=犬", "gated x=" + 200 * "y", "_x_"])
+def test_a_label_is_text(label: str) -> None:
+    """A warning would be an error; a formula that is none would raise."""
+    outcomes = made([label, "none"], [8, 16])
+    runs = [
+        {"model": label, "backbone": "a", "dataset": "\ud8ff\x1b", "test_accuracy": 0.5, "macs": 1, "train_seconds": 2}
+    ]
+    figure = picture.draw(outcomes, [*runs, {**runs[0], "dataset": "b"}], label)
+    assert drawing.render(figure).std() > 0
+    (legend,) = figure.legends
+    assert any(text.get_text().startswith(label[:50]) for text in legend.get_texts())
+
+
+def test_a_picture_that_fails_costs_a_warning(bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = made(["none"], [4])[0].rounds[0]
+    monkeypatch.setattr(process, "run", lambda order, stopped: dict(measured))
+    (tmp_path / "out" / "bench.png").mkdir(parents=True)
+    ended = bench("models=[none,gated]", "sizes=[4]", "channels=[4]", "batch=2", "rounds=1", *TINY)
+    assert ended.code == 0, ended.err
+    assert "bench.png" in ended.err
+    assert "Is a directory" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert [one["status"] for one in read(tmp_path)["cells"]] == ["ok", "ok"]
+    assert (tmp_path / "out" / "bench.csv").is_file()
+    assert re.search(r"^gated +4x4x4 ", ended.out, re.MULTILINE)
 
 
 def test_numbers_in_the_table() -> None:

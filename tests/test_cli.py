@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import TINY, script
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from attn_train.compose import CONF
 
@@ -180,3 +182,36 @@ def test_closed_stdout(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "run" / "result.json").is_file()
+
+
+@pytest.mark.slow
+def test_no_display_and_no_matplotlibrc_changes_a_picture(tmp_path: Path, attention_run: Path) -> None:
+    """In a process that imports Matplotlib anew: training, then naming a picture."""
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.family: No Such Font\nfigure.dpi: 31\nimage.cmap: 7\n"
+    )
+    program = (
+        "import sys\n"
+        "from attn_train import cli\n"
+        "cli.train()\n"
+        "sys.argv[1:] = ['run=run', 'image=mine.png']\n"
+        "cli.evaluate()\n"
+    )
+    Image.new("RGB", (16, 16), (200, 90, 10)).save(tmp_path / "mine.png")
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *TINY, "model=self_attention", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "could not" not in ended.stdout
+    assert (tmp_path / "run" / "attention" / "mine.png.png").is_file()
+    for tag in ("misclassified", "confusion_matrix", "attention"):
+        found, expected = (
+            EventAccumulator(str(run)).Reload().Images(f"images/{tag}")[-1] for run in (tmp_path / "run", attention_run)
+        )
+        assert found.encoded_image_string == expected.encoded_image_string

@@ -50,6 +50,7 @@ ELSEWHERE = {
     24: ("test_resume", "test_tensorboard_shows_each_step_once"),
     25: ("test_sweep", "test_failed_job_stops_no_other"),
     26: ("test_package", "test_installed_elsewhere"),
+    27: ("test_run", "test_a_picture_that_fails_costs_a_warning"),
 }
 
 

@@ -1,11 +1,17 @@
 """What a finished run leaves: every figure in its folder agrees with every other, and the seed decides them all."""
 
+import errno
 import hashlib
 import json
 import math
+import os
 import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -384,3 +390,115 @@ def test_nan_in_the_last_step_is_no_result(train: Command, tmp_path: Path) -> No
     )
     assert ended.code == 4, ended.out
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+# What comes after the result: pictures and TensorBoard's file
+
+
+def unfinished(finished: Path, folder: Path) -> Path:
+    """Copy a finished run to `folder`/run as it stood after its last step, before its final test."""
+    run = shutil.copytree(finished, folder / "run")
+    for left in (run / "result.json", run / "predictions.npz", *run.glob("events.*")):
+        left.unlink()
+    return run
+
+
+def fail(error: BaseException) -> Callable[..., NoReturn]:
+    def failing(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    return failing
+
+
+PICTURES = {"samples", "misclassified", "confusion_matrix", "attention"}
+# What breaks in one run, each with its error; which pictures that costs, and the cause that is named.
+BROKEN: dict[str, dict[str, tuple[BaseException, set[str], str]]] = {
+    "each alone": {
+        "torchvision.utils.make_grid": (RuntimeError("no grid\nat all"), {"samples"}, "RuntimeError: no grid at all"),
+        "matplotlib.axes.Axes.set_xlabel": (ValueError("glyph \x1b"), {"confusion_matrix"}, r"ValueError: glyph \x1b"),
+        "attn_train.attention.self_attention.SelfAttention.attention_map": (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            {"attention"},
+            "OutOfMemoryError: CUDA out of memory",
+        ),
+    },
+    "from one cause": {
+        "matplotlib.backends.backend_agg.FigureCanvasAgg.draw": (
+            OSError(errno.ENOSPC, "No space left on device", "fontlist.json"),
+            {"misclassified", "confusion_matrix", "attention"},
+            "No space left on device",
+        )
+    },
+}
+
+
+def tags_of(run: Path) -> set[str]:
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return set(events.Tags()["images"])
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_picture_that_fails_costs_a_warning(
+    train: Command, tmp_path: Path, attention_run: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    run = unfinished(attention_run, tmp_path)
+    for what, (error, _, _) in BROKEN[how].items():
+        monkeypatch.setattr(what, fail(error))
+    ended = train("resume=run")
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    assert result_of(run)["correct"] == result_of(attention_run)["correct"]
+    np.testing.assert_array_equal(logits_of(run), logits_of(attention_run))
+    warnings = [line for line in ended.out.splitlines() if "could not" in line or "cannot" in line]
+    assert len(warnings) == len(BROKEN[how])
+    for warning, (_, lost, cause) in zip(warnings, BROKEN[how].values(), strict=True):
+        assert cause in warning
+        assert {name for name in PICTURES if f"images/{name}" in warning} == lost
+    everything = set.union(*(lost for _, lost, _ in BROKEN[how].values()))
+    assert tags_of(run) == {f"images/{name}" for name in PICTURES - everything}
+    assert "Accuracy of the model" in ended.out
+
+
+def test_without_matplotlib_a_run_has_its_result(
+    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody's matplotlibrc cannot be read: nothing of Matplotlib is imported before the result is there."""
+    run = unfinished(plain_run, tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "matplotlib.py").write_text("raise UnicodeDecodeError('utf-8', b'\\xff', 0, 1, 'invalid start byte')")
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = train("resume=run")
+    assert ended.code == 0, ended.err
+    assert result_of(run)["correct"] == result_of(plain_run)["correct"]
+    (warning,) = [line for line in ended.out.splitlines() if "could not" in line]
+    assert "invalid start byte" in warning
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), TypeError("a list is no value")])
+def test_a_file_of_tensorboard_that_fails_costs_a_warning(
+    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    run = unfinished(plain_run, tmp_path)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_image", fail(error))
+    ended = train("resume=run")
+    assert ended.code == 0, ended.err
+    assert result_of(run)["correct"] == result_of(plain_run)["correct"]
+    (warning,) = [line for line in ended.out.splitlines() if "could not" in line or "cannot" in line]
+    assert "TensorBoard's file" in warning
+    assert str(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}") in warning
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_while_it_draws_is_finished(
+    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    run = unfinished(plain_run, tmp_path)
+    monkeypatch.setattr("torchvision.utils.make_grid", lambda *_, **__: os.kill(os.getpid(), number))
+    assert train("resume=run").code == code
+    assert result_of(run)["correct"] == result_of(plain_run)["correct"]
+    monkeypatch.undo()
+    again = train("resume=run")
+    assert again.code == 0
+    assert "already finished" in again.out

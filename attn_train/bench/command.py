@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from attn_train import build, compose, pictures
+from attn_train import build, compose, drawing
 from attn_train.bench import cells, memory, picture, process, report, settings
 from attn_train.bench.cells import Cell
 from attn_train.bench.outcome import Outcome, exponents
 from attn_train.bench.settings import BenchConfig
 from attn_train.device import Device
-from attn_train.errors import Interrupted
+from attn_train.errors import Interrupted, best_effort
 from attn_train.interrupt import stop_on_signals
 
 # Of the free memory, what a cell may take where memory_limit does not say.
@@ -84,12 +84,14 @@ class Bench:
             f"batch {self.batch}, {self.device.kind}, {self.device.precision}, {self.device.threads} threads, "
             f"{where.get('gpu', where['processor'])}, torch {where['versions']['torch']}, {where['date'][:10]}"
         )
-        pictures.save(picture.draw(outcomes, self.runs, title), folder / "bench.png")
         print(f"\n{title}\n{report.table(outcomes)}")
         if self.config.scaling:
             print("\nexponent of the number of tokens at the largest maps [95 % confidence interval]")
             print(report.exponent_table(self.exponents()))
-        print(f"\nbench.csv, bench.json and bench.png are in {folder}", flush=True)
+        print(f"\nbench.csv and bench.json are in {folder}", flush=True)
+        with best_effort() as attempt, attempt("bench.png") as name:
+            drawing.save(picture.draw(outcomes, self.runs, title), folder / name)
+            print(f"look at it: {folder / name}", flush=True)
 
 
 def cell_key(cell: Cell) -> tuple[str, int, int]:

@@ -4,21 +4,25 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from attn_train import result
 from attn_train.bench.outcome import Outcome
 from attn_train.control import widths
+from attn_train.drawing import new_figure
 from attn_train.errors import ConfigError
+from attn_train.text import printable, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = [f"C{number}" for number in range(10)]
 STROKES = ("-", "--", ":", "-.")
 MARKS = ("o", "s", "^", "D", "v", "P")
+
+# Letters of a label that the figure has room for.
+LONGEST = 60
 
 Look = dict[str, Any]
 
@@ -49,9 +53,11 @@ def read_runs(folders: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def growth(
-    axis: Axes, rows: Sequence[dict[str, Any]], name: str, unit: float, title: str, look: dict[str, Look]
+    axis: "Axes", rows: Sequence[dict[str, Any]], name: str, unit: float, title: str, look: dict[str, Look]
 ) -> None:
     """Draw a quantity against the number of tokens, a line a model."""
+    from matplotlib.ticker import MaxNLocator
+
     for label, style in look.items():
         points = [
             (row["tokens"], row[name] / unit)
@@ -77,7 +83,7 @@ def growth(
     axis.grid(alpha=0.3)
 
 
-def trade(axis: Axes, runs: Sequence[dict[str, Any]], cost: str, title: str, look: dict[str, Look]) -> None:
+def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, look: dict[str, Look]) -> None:
     """Draw accuracy against a cost: for each model the mean over its runs, with their deviation where there are
     several."""
     of: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -100,7 +106,13 @@ def trade(axis: Axes, runs: Sequence[dict[str, Any]], cost: str, title: str, loo
 def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
     """Name a run by its model, or what it is a control of; by its network and data where the runs differ in them."""
     varied = [key for key in ("backbone", "dataset") if len({one[key] for one in runs}) > 1]
-    return " ".join([widths.label(run["model"], run.get("control", "none")), *(run[key] for key in varied)])
+    words = [widths.label(run["model"], run.get("control", "none")), *(run[key] for key in varied)]
+    return shown(" ".join(words))
+
+
+def shown(label: str) -> str:
+    """Return a label as the figure has room for it."""
+    return shortened(printable(label), LONGEST)
 
 
 def faults(rows: Sequence[dict[str, Any]], label: str) -> str:
@@ -112,22 +124,24 @@ def faults(rows: Sequence[dict[str, Any]], label: str) -> str:
     return f" ({first['status']} at {first['size']}x{first['size']})"
 
 
-def draw(outcomes: Sequence[Outcome], runs: Sequence[dict[str, Any]], title: str) -> Figure:
+def draw(outcomes: Sequence[Outcome], runs: Sequence[dict[str, Any]], title: str) -> "Figure":
     """Draw two panels, with finished runs four, and one legend, in the order in which the lines end."""
     rows = [one.row() for one in outcomes]
     labels = list(dict.fromkeys([*(row["model"] for row in rows), *(run_label(run, runs) for run in runs)]))
     look = looks(labels)
     lines = 1 + (len(runs) > 0)
-    figure = Figure(figsize=(12.5, max(4.6 * lines, 1.2 + 0.19 * len(labels))), layout="constrained")
-    axes = figure.subplots(lines, 2, squeeze=False)
-    growth(axes[0, 0], rows, "training_seconds", 1e-3, "training step, ms", look)
-    growth(axes[0, 1], rows, "training_bytes", 1e6, "memory of a training step, MB", look)
-    if runs:
-        trade(axes[1, 0], runs, "macs", "multiply-adds of the network for an image", look)
-        trade(axes[1, 1], runs, "train_seconds", "seconds of training", look)
     last = {row["model"]: row["training_seconds"] or 0.0 for row in sorted(rows, key=lambda row: row["tokens"])}
     ordered = sorted(last, key=lambda label: -last[label])
-    handles = [Line2D([], [], **look[label], label=label + faults(rows, label)) for label in ordered]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=8, handlelength=3.2, frameon=False)
-    figure.suptitle(title, fontsize=9)
+    with new_figure(12.5, max(4.6 * lines, 1.2 + 0.19 * len(labels))) as figure:
+        from matplotlib.lines import Line2D
+
+        axes = figure.subplots(lines, 2, squeeze=False)
+        growth(axes[0, 0], rows, "training_seconds", 1e-3, "training step, ms", look)
+        growth(axes[0, 1], rows, "training_bytes", 1e6, "memory of a training step, MB", look)
+        if runs:
+            trade(axes[1, 0], runs, "macs", "multiply-adds of the network for an image", look)
+            trade(axes[1, 1], runs, "train_seconds", "seconds of training", look)
+        handles = [Line2D([], [], **look[label], label=shown(label) + faults(rows, label)) for label in ordered]
+        figure.legend(handles=handles, loc="outside right upper", fontsize=8, handlelength=3.2, frameon=False)
+        figure.suptitle(printable(title), fontsize=9)
     return figure
