@@ -112,7 +112,12 @@ def load(folder: Path, names: tuple[str, ...] = ("last", "previous")) -> dict[st
             continue
         if sha256(path) not in digests:
             aside = folder / f"{name}.damaged.pt"
-            os.replace(path, aside)
+            try:
+                os.replace(path, aside)
+            except OSError:  # somebody else's folder, which attn-eval only reads
+                log.warning("DAMAGED CHECKPOINT: %s does not match its digest; passed over", path)
+                damaged.append(str(path))
+                continue
             damaged.append(str(aside))
             log.warning("DAMAGED CHECKPOINT: %s does not match its digest; set aside as %s", path, aside.name)
             continue

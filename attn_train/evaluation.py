@@ -1,13 +1,16 @@
 """attn-eval: test a run again from its checkpoint, or name what is on a person's own pictures."""
 
+import errno
+import hashlib
 import logging
 import os
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from attn_train import build, checkpoint, compose, device as devices, drawing, export, pictures, result, saved
 from attn_train.config import Config, DatasetConfig
@@ -19,10 +22,13 @@ from attn_train.data.labelled import describe, load_labelled
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
 from attn_train.data.walk import count_kinds, find_pictures
 from attn_train.device import Device
-from attn_train.errors import CheckpointError, ConfigError, DataError
+from attn_train.errors import CheckpointError, ConfigError, DataError, best_effort
 from attn_train.inference import Evaluation, evaluate, infer
+from attn_train.text import aligned
 
 CHOICES = {"checkpoint": ("last", "best"), "split": ("test", "train", "val")}
+# Bytes that a file's name may have, on nearly every file system.
+LONGEST_NAME = 255
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +57,7 @@ class Trained:
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the command's own words (run, checkpoint, split, image, export) and the overrides of the run's
+    """Return the command's own words (run, checkpoint, split, image, output, export) and the overrides of the run's
     settings."""
     own: dict[str, str] = {"checkpoint": "last", "split": "test"}
     overrides = []
@@ -59,7 +65,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         key, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
-        if key in ("run", "checkpoint", "split", "image", "export"):
+        if key in ("run", "checkpoint", "split", "image", "output", "export"):
             own[key] = value
         else:
             overrides.append(argument)
@@ -68,11 +74,13 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     for key, choices in CHOICES.items():
         if own[key] not in choices:
             raise ConfigError(f"{key}={own[key]} is not a choice; choose from {', '.join(choices)}")
+    if "output" in own and "image" not in own:
+        raise ConfigError(f"output={own['output']} says where to draw the attention on a picture; give image=PATH too")
     return own, overrides
 
 
-def main(arguments: list[str]) -> None:
-    """Do what the command line asks; raise for anything wrong with it."""
+def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
+    """Do what the command line asks; `claim` makes the folder of `output` or raises. Raise for anything wrong."""
     own, overrides = split_arguments(arguments)
     folder = Path(own["run"])
     was = compose.to_config(saved.read(folder))
@@ -85,6 +93,8 @@ def main(arguments: list[str]) -> None:
     config = replace(config, dataset=replace(config.dataset, **kept))
     if "export" in own:
         export.check_target(Path(own["export"]))
+    if "output" in own:
+        claim(Path(own["output"]))
     trained = Trained(folder, own["checkpoint"], config)
     if "export" in own:
         target = Path(own["export"])
@@ -92,7 +102,7 @@ def main(arguments: list[str]) -> None:
         log.info("weights after step %d, with what they belong to: %s", trained.step, target)
         return
     if "image" in own:
-        name_pictures(trained, Path(own["image"]))
+        name_pictures(trained, Path(own["image"]), Path(own.get("output", folder / "attention")))
         return
     if is_other_folder(was.dataset, config.dataset):
         outcome = evaluate_labelled(trained, own["split"], given)
@@ -170,18 +180,13 @@ def evaluate_on(trained: Trained, split: Split) -> Evaluation:
 def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) -> None:
     """Print the accuracy of each class and of all, beside the result that the run left without what is `given` here."""
     right = outcome.logits.argmax(dim=1) == outcome.labels
-    width = max(len(name) for name in trained.classes)
+    rows = []
     for number, name in enumerate(trained.classes):
         own = outcome.labels == number
         if own.any():
-            log.info(
-                "  %-*s  %6.2f %%  %d of %d",
-                width,
-                name,
-                100 * right[own].float().mean(),
-                right[own].sum(),
-                own.sum(),
-            )
+            rows.append([f"  {name}", f"{100 * right[own].float().mean():.2f} %", f"{right[own].sum()} of {own.sum()}"])
+    for line in aligned(rows, left=(0,)).splitlines():
+        log.info("%s", line)
     log.info("Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy)
     log.info("%d of %d right, loss %.4f, after step %d", outcome.correct, outcome.total, outcome.loss, trained.step)
     finished = result.read(trained.folder)
@@ -205,35 +210,56 @@ def pictures_at(path: Path) -> list[Path]:
     return [path / stamped_name(stamp) for stamp in stamps]
 
 
-def name_pictures(trained: Trained, path: Path) -> None:
-    """Print the class of each picture and its probability, and save the picture with the attention laid over it."""
+def name_pictures(trained: Trained, path: Path, output: Path) -> None:
+    """Print the class of each picture and its probability, and save it to `output` with the attention laid over it."""
     config, device = trained.config, trained.device
     found, unreadable = pictures_at(path), []
-    for picture in found:
-        try:
-            image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
-        except DataError as error:
-            if len(found) == 1:
-                raise
-            log.warning("%s", error)
-            unreadable.append(picture)
-            continue
-        if image.max() <= ALMOST_BLACK:
-            log.warning("%s is almost black: %s", picture, BRIGHTEN)
-        logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
-        probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
-        name = trained.classes[int(said)]
-        drawn = pictures.attention_on(
-            trained.model, image, trained.normalization, [f"{name}, {100 * probability:.0f} %"]
-        )
-        where = ""
-        if drawn is not None:
-            below = picture.relative_to(path) if picture != path else Path(picture.name)
-            target = trained.folder / "attention" / below.with_name(f"{below.name}.png")
-            drawing.save(drawn, target)
-            where = f"  {target}"
-        log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
+    with best_effort("; output=FOLDER names another place") as attempt:
+        for picture in found:
+            try:
+                image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
+            except DataError as error:
+                if len(found) == 1:
+                    raise
+                log.warning("%s", error)
+                unreadable.append(picture)
+                continue
+            if image.max() <= ALMOST_BLACK:
+                log.warning("%s is almost black: %s", picture, BRIGHTEN)
+            logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
+            probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
+            name = trained.classes[int(said)]
+            where = ""
+            with attempt(f"the picture of the attention on {picture}"):
+                caption = f"{pictures.label(name)}, {100 * probability:.0f} %"
+                where = draw_attention(trained, image, caption, drawing_path(picture, path, output), found)
+            log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
     if unreadable:
         raise DataError(
             f"{len(unreadable)} of {len(found)} pictures could not be read: {', '.join(map(str, unreadable))}"
         )
+
+
+def draw_attention(trained: Trained, image: Tensor, caption: str, target: Path, given: list[Path]) -> str:
+    """Draw the attention on a picture; return where, for the reader, or nothing for a model without attention maps.
+
+    Raises OSError where that cannot be written or would replace one of the `given` pictures.
+    """
+    figure = pictures.attention_on(trained.model, image, trained.normalization, [caption])
+    if figure is None:
+        return ""
+    if target.exists() and any(picture.samefile(target) for picture in given):
+        raise FileExistsError(errno.EEXIST, "it would replace a picture that was given", str(target))
+    drawing.save(figure, target)
+    return f"  {target}"
+
+
+def drawing_path(picture: Path, given: Path, output: Path) -> Path:
+    """Return where a picture is drawn: below `output` as it lies below the folder `given`, by its name and `.png`."""
+    below = picture.relative_to(given) if picture != given else Path(picture.name)
+    name = below.name
+    if len(os.fsencode(name)) > LONGEST_NAME - len(".png"):
+        # Two long names may begin alike.
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+        name = f"{os.fsencode(name)[:200].decode(errors='ignore')}_{digest}"
+    return output / below.with_name(f"{name}.png")

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +286,103 @@ def test_prediction_reads_the_same_files_as_training(evaluate: Command, plain_ru
     assert named == ["a.png", "b.jfif", "c.PGM", "deeper/d.ppm", "deeper/e.webp", "deeper/f.tif"]
     assert "mine/deeper/f.tif is almost black" in ended.out
     assert "mine: 6 pictures (passed over: 2 hidden files, 1 .eps, 1 .mpg, 1 .txt, 1 __MACOSX, " in ended.out
+
+
+# Where the attention is drawn
+
+
+def picture(path: Path, red: int = 200) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        Image.new("RGB", (16, 16), (red, 90, 10)).save(file, "PNG")
+    return path
+
+
+@pytest.fixture
+def read_only(attention_run: Path, tmp_path: Path) -> Iterator[Path]:
+    """Somebody else's run, where nothing can be written, and whose last checkpoint is damaged."""
+    run, place = shutil.copytree(attention_run, tmp_path / "run"), tmp_path / "theirs"
+    last = run / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:-1])
+    place.mkdir()
+    for words in (["--bind", str(run), str(place)], ["-o", "remount,ro,bind", str(place)]):
+        if subprocess.run(["mount", *words], capture_output=True).returncode:
+            pytest.skip("no right to mount a folder read-only")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_run_that_can_only_be_read_answers(evaluate: Command, tmp_path: Path, read_only: Path) -> None:
+    for name in ("a.png", "b.png", "deeper/a.png"):
+        picture(tmp_path / "mine" / name)
+    ended = evaluate(f"run={read_only}", "image=mine")
+    assert ended.code == 0, ended.err
+    assert len(re.findall(r"^mine/\S+: pattern_\d, [\d.]+ %$", ended.out, re.MULTILINE)) == 3
+    (said,) = [line for line in ended.out.splitlines() if "could not" in line]
+    assert "Read-only file system" in said
+    assert "output=FOLDER" in said
+    ended = evaluate(f"run={read_only}", "image=mine", "output=drawn/here")
+    assert ended.code == 0, ended.err
+    assert "could not" not in ended.out
+    names = {str(path.relative_to(tmp_path)) for path in (tmp_path / "drawn").rglob("*.png")}
+    assert names == {f"drawn/here/{name}.png" for name in ("a.png", "b.png", "deeper/a.png")}
+    assert summary(evaluate(f"run={read_only}").out)[1] == 160
+
+
+def test_a_file_in_the_way_of_the_pictures_costs_a_warning(
+    evaluate: Command, attention_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(attention_run, tmp_path / "run", ignore=shutil.ignore_patterns("attention"))
+    (run / "attention").touch()
+    picture(tmp_path / "mine.png")
+    ended = evaluate("run=run", "image=mine.png")
+    assert ended.code == 0, ended.err
+    assert re.search(r"^mine\.png: pattern_\d, [\d.]+ %$", ended.out, re.MULTILINE)
+    (said,) = [line for line in ended.out.splitlines() if "could not" in line]
+    assert "mine.png" in said
+    assert "File exists" in said
+
+
+def test_a_drawing_replaces_no_picture_that_was_given(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
+    given = [picture(tmp_path / "mine" / name, red=40 * number) for number, name in enumerate(("a.png", "a.png.png"))]
+    before = [path.read_bytes() for path in given]
+    ended = evaluate(f"run={attention_run}", "image=mine", "output=mine")
+    assert ended.code == 0, ended.err
+    assert [path.read_bytes() for path in given] == before
+    assert "would replace" in ended.out
+    assert (tmp_path / "mine" / "a.png.png.png").is_file()
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\N{CJK UNIFIED IDEOGRAPH-72AC}"])
+def test_names_too_long_for_a_suffix_keep_a_drawing_each(
+    evaluate: Command, attention_run: Path, tmp_path: Path, letter: str
+) -> None:
+    """Two names of as many bytes as a file system takes, the same but for their last letter."""
+    size = len(letter.encode())
+    stem = letter * ((250 - size) // size)
+    for last in "ab":
+        picture(tmp_path / "mine" / f"{stem}{last}.png")
+    ended = evaluate(f"run={attention_run}", "image=mine", "output=out")
+    assert ended.code == 0, ended.err
+    assert "could not" not in ended.out
+    drawn = list((tmp_path / "out").iterdir())
+    assert len(drawn) == 2
+    for path in drawn:
+        assert path.name.startswith(letter * 60)
+        assert path.suffix == ".png"
+        with Image.open(path) as image:
+            image.load()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"), [(("output=out",), "image=PATH"), (("output=/proc/out", "image=mine.png"), "/proc/out")]
+)
+def test_no_place_for_a_drawing(
+    evaluate: Command, attention_run: Path, tmp_path: Path, words: tuple[str, ...], named: str
+) -> None:
+    picture(tmp_path / "mine.png")
+    refused = evaluate(f"run={attention_run}", *words)
+    assert refused.code == 2
+    assert len(refused.err.splitlines()) == 1
+    assert named in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
