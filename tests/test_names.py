@@ -100,7 +100,10 @@ def test_naming_pictures(trained: tuple[Path, Outcome]) -> None:
     assert ended.code == 0, ended.err
     assert ended.err == ""
     assert_plain(ended.out)
-    assert ended.out.count("run/attention/") == len(ended.out.splitlines()) == 4
+    head, *answers = ended.out.splitlines()
+    assert head == "mine: 4 pictures"
+    assert len(answers) == 4
+    assert all("run/attention/" in answer for answer in answers)
     below = os.path.join(os.fsencode(folder), b"run", b"attention")
     assert sorted(os.listdir(below)) == sorted(NAMES[:8:2])
     assert all(os.listdir(os.path.join(below, name)) == [b"0.png.png"] for name in NAMES[:8:2])
