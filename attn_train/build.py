@@ -60,6 +60,11 @@ def make_source(config: DatasetConfig) -> ImageDataset:
     return source
 
 
+def has_validation(config: DatasetConfig) -> bool:
+    """Say whether a run has validation images: some held out, or those that its data bring."""
+    return bool(config.val_size) or "val" in make_source(config).parts
+
+
 @lru_cache(maxsize=1)
 def _load(
     name: str, root: str, download: bool, url: str | None, digest: str | None, size: int, limit: float

@@ -39,7 +39,8 @@ def job(composed: DictConfig) -> float:
     snapshot = snapshot_of(composed, hydra_config)
     if hydra_config.mode != RunMode.MULTIRUN:
         return result.objective(run.train(config, folder, references, snapshot))
-    if "BasicSweeper" not in str(hydra_config.sweeper.get("_target_")) and not config.dataset.val_size:
+    tunes = "BasicSweeper" not in str(hydra_config.sweeper.get("_target_"))
+    if tunes and not build.has_validation(config.dataset):
         log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
     return sweep.run_job(config, folder, references, snapshot)
 
@@ -173,7 +174,8 @@ export=FILE           instead: write the network to FILE.safetensors, which any 
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 
 Any other setting of the run can be given too: another place for its data (dataset.root=PATH), other data
-(dataset=image_folder dataset.root=PATH), another device (device=cpu).
+(dataset=image_folder dataset.root=PATH), another device (device=cpu). Of a folder that the run was not trained on
+all pictures are tested (PATH/CLASS/*), or those of the split (PATH/{train,val,test}/CLASS/*); classes may be missing.
 
 Examples
   attn-eval run=outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3

@@ -11,6 +11,7 @@ from PIL import Image
 from test_data_folder import fill
 
 from attn_train import build, compose
+from attn_train.config import DatasetConfig
 
 
 @pytest.fixture(autouse=True)
@@ -18,11 +19,15 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
 
 
+def settings(root: Path, *words: str) -> DatasetConfig:
+    compose.register()
+    given = ["dataset=image_folder", f"dataset.root={root}", "dataset.image_size=16", *words]
+    return compose.to_config(compose.compose(given, compose.parse([]))).dataset
+
+
 def said(root: Path, caplog: pytest.LogCaptureFixture, *words: str) -> str:
     """Load the pictures in `root` as a run does and return its warnings."""
-    compose.register()
-    words = ("dataset=image_folder", f"dataset.root={root}", "dataset.image_size=16", *words)
-    build.load_splits(compose.to_config(compose.compose(list(words), compose.parse([]))).dataset)
+    build.load_splits(settings(root, *words))
     return caplog.text
 
 
@@ -88,7 +93,7 @@ def plain(root: Path) -> None:
                 "1 of the 10 test images are val images too (test/a/1.png is val/a/copy.png)",
             ],
         ),
-        (in_two_classes, ["1 pictures stand in more than one class ("]),
+        (in_two_classes, ["1 of the 31 images stand in another class too (train/a/1.png is train/b/copy.png)"]),
         (scans(12), [f"{part} images are almost black (no value above 16 of 255" for part in ("train", "test", "val")]),
         (scans(10), ["10 of the 10 train images are almost black", "12-bit scans"]),
         (one_dark_scan, ["1 of the 10 train images are almost black (no value above 16 of 255, like train/a/2.png)"]),
@@ -132,11 +137,11 @@ def test_validation_images_of_the_datas_own(train: Command, tmp_path: Path) -> N
     what the data are."""
     divided(tmp_path / "mine")
     (tmp_path / "mine" / "train" / "a" / "notes.txt").write_text("no picture")
-    words = (*TINY, "model=none", "dataset=image_folder", "dataset.root=mine", "dataset.limit=null")
+    words = (*TINY, "model=none", "dataset=image_folder", f"dataset.root={tmp_path / 'mine'}", "dataset.limit=null")
     words = (*words, "train.batch_size=4", "train.max_steps=2", "hydra.run.dir=run")
     refused = train(*words, "dataset.val_size=2")
     assert refused.code == 2
-    assert "dataset.val_size=2: mine brings validation images of its own" in refused.err
+    assert f"dataset.val_size=2: {tmp_path / 'mine'} brings validation images of its own" in refused.err
     assert not (tmp_path / "run").exists()
     ended = train(*words, "dataset.val_size=0")
     assert ended.code == 0, ended.err
@@ -145,6 +150,14 @@ def test_validation_images_of_the_datas_own(train: Command, tmp_path: Path) -> N
     )
     assert "val_accuracy" in (tmp_path / "run" / "result.json").read_text()
     assert (tmp_path / "run" / "checkpoints" / "best.pt").exists()
+
+
+def test_where_there_are_validation_images_to_tune_on(tmp_path: Path) -> None:
+    fill(tmp_path / "flat", {"a": 2, "b": 2})
+    divided(tmp_path / "divided")
+    assert not build.has_validation(settings(tmp_path / "flat"))
+    assert build.has_validation(settings(tmp_path / "flat", "dataset.val_size=0.5"))
+    assert build.has_validation(settings(tmp_path / "divided"))
 
 
 @pytest.mark.parametrize(

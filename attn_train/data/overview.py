@@ -58,7 +58,11 @@ def _two_classes(splits: Mapping[str, Split], hashes: Mapping[str, list[bytes]])
             if label != first_label:
                 conflicts.append(f"{first_file} is {file}")
     if conflicts:
-        yield f"{len(conflicts)} pictures stand in more than one class ({conflicts[0]}): remove the wrong one of each"
+        count = sum(len(split.labels) for split in splits.values())
+        yield (
+            f"{len(conflicts)} of the {count} images stand in another class too ({conflicts[0]}): remove the wrong one "
+            "of each"
+        )
 
 
 def _dark(name: str, split: Split) -> Iterator[str]:
