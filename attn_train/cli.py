@@ -20,7 +20,7 @@ from attn_train import compose, errors, saved
 from attn_train.bench.help import HELP
 from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.exit_codes import exit_codes
-from attn_train.plan import claim, configuration_of, give_up, make_plan
+from attn_train.plan import claim, give_up, make_plan, settings_of
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP as STUDY_HELP
 
@@ -33,9 +33,11 @@ def job(composed: DictConfig) -> float:
 
     hydra_config = HydraConfig.get()
     folder = shortest(Path(hydra_config.runtime.output_dir))
-    config = build.decide_resolution(configuration_of(composed, list(hydra_config.overrides.task)))
-    config = saved.continued(folder, config)
-    references = compose.from_environment(composed if composed.resume is None else saved.read(folder))
+    settings = settings_of(composed, list(hydra_config.overrides.task))
+    config = build.decide_resolution(compose.to_config(settings))
+    if composed.resume is None:
+        config = saved.continued(folder, config)
+    references = compose.from_environment(settings)
     snapshot = snapshot_of(composed, hydra_config)
     if hydra_config.mode != RunMode.MULTIRUN:
         return result.objective(run.train(config, folder, references, snapshot))
@@ -91,7 +93,8 @@ def train() -> None:
             run_hydra()
             return
         planned = make_plan(arguments)
-        sys.argv[1:] = planned.arguments
+        # From the run's own folder, dataset.root and every other relative path would lead elsewhere.
+        sys.argv[1:] = [*planned.arguments, "hydra.job.chdir=false"]
         started = time.time()
         run_hydra()
         if failed:
@@ -173,9 +176,10 @@ output=FOLDER         where to draw that; otherwise in RUN/attention
 export=FILE           instead: write the network to FILE.safetensors, which any program reads without running code
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 
-Any other setting of the run can be given too: another place for its data (dataset.root=PATH), other data
-(dataset=image_folder dataset.root=PATH), another device (device=cpu). Of a folder that the run was not trained on
-all pictures are tested (PATH/CLASS/*), or those of the split (PATH/{train,val,test}/CLASS/*); classes may be missing.
+Settings that matter to a test can be given too: another place for the run's data (dataset.root=PATH), other data
+(dataset=image_folder dataset.root=PATH), another device (device=cpu), eval.batch_size. Of a folder that the run was
+not trained on all pictures are tested (PATH/CLASS/*), or those of the split (PATH/{train,val,test}/CLASS/*); classes
+may be missing.
 
 Examples
   attn-eval run=outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3

@@ -36,6 +36,7 @@ class DatasetConfig:
     url: str | None
     digest: str | None
     time_limit: float
+    allow_change: bool
     image_size: int
     limit: int | None
     val_size: Any  # a number of images, or a share of them
@@ -121,16 +122,10 @@ class Config:
         return label(self.model["name"], self.control)
 
 
-# What says where a run's data and folder lie, not what the run is.
-NOT_IDENTITY = (
-    "sweep",
-    "resume",
-    "dataset.root",
-    "dataset.download",
-    "dataset.url",
-    "dataset.digest",
-    "dataset.time_limit",
-)
+# What says where a run's data lies and how it gets there.
+PLACES = ("dataset.root", "dataset.download", "dataset.url", "dataset.digest", "dataset.time_limit")
+# What says where a run's data and folder lie, and how it goes on, not what the run is.
+NOT_IDENTITY = ("sweep", "resume", "dataset.allow_change", *PLACES)
 
 
 def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -160,13 +155,33 @@ def write(folder: Path, config: Config, references: dict[str, str] | None = None
     `references` are the settings that came from the environment, dotted, as they were given: they are written so, and
     not by their value, which may be a secret. An address is left out: it would be fetched from whoever reads the file.
     """
-    values = asdict(config)
-    for key, given in (references or {}).items():
+    _write(folder, _referring(asdict(config), references or {}))
+
+
+def write_places(folder: Path, config: Config, references: dict[str, str]) -> None:
+    """Write where the data of the run in `folder` lies into its config.yaml, and nothing else; see write."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names = [key.removeprefix("dataset.") for key in PLACES]
+    dataset = values["dataset"] | {name: getattr(config.dataset, name) for name in names}
+    now = _referring(values | {"dataset": dataset}, references)
+    if now != values:
+        _write(folder, now)
+
+
+def _referring(values: dict[str, Any], references: dict[str, str]) -> dict[str, Any]:
+    for key, given in references.items():
         *sections, last = key.split(".")
         section = values
         for name in sections:
             section = section[name]
         section[last] = None if key == "dataset.url" else given
+    return values
+
+
+def _write(folder: Path, values: dict[str, Any]) -> None:
     text = yaml.safe_dump(values, sort_keys=False)
     write_durably(folder / "config.yaml", lambda file: file.write(text.encode()))
 

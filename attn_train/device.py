@@ -9,9 +9,10 @@ import os
 import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
@@ -122,7 +123,8 @@ def decide(
         kind = next(name for name in ("cuda", "mps", "cpu") if name in found)
     if kind not in found:
         raise ConfigError(
-            f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(found)}"
+            f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(found)}; a run "
+            "that began on one goes on here with resume=RUN device=auto, and is tested by attn-eval run=RUN device=auto"
         )
     if precision == "auto":
         precision = "bfloat16" if has_fast_bfloat16(kind) else "float32"
@@ -148,6 +150,18 @@ def decide(
         cuda_graphs=kind == "cuda" and cuda_graphs is not False,
         threads=threads or usable_cores(),
     )
+
+
+def tell_changes(before: dict[str, Any], now: Device) -> None:
+    """Say what is other than in `before`, the device on which a run was so far, where anything is known of that."""
+    changes = [
+        f"device.{name}={value} (before: {before[name]})"
+        for name, value in asdict(now).items()
+        if name in before and before[name] != value
+    ]
+    if changes:
+        other = "; in another precision it is another recipe" if before.get("precision") != now.precision else ""
+        log.warning("going on with %s%s", ", ".join(changes), other)
 
 
 def configure(device: Device, keep_memory: bool = True) -> None:

@@ -4,11 +4,9 @@ import errno
 import hashlib
 import logging
 import os
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -46,7 +44,9 @@ class Trained:
         self.classes: tuple[str, ...] = tuple(state["classes"])
         self.channels: int = state["channels"]
         self.step: int = state["step"]
-        self.device: Device = build.decide_device(config, steps_a_shape=0)
+        # Only training is compiled and recorded.
+        plain = replace(config.device, compile=False, cuda_graphs=False)
+        self.device: Device = build.decide_device(replace(config, device=plain), steps_a_shape=0)
         devices.configure(self.device)
         self.model: nn.Module = build.make_model(config, self.channels, len(self.classes))
         checkpoint.load_model(self.model, checkpoint.evaluated_weights(state), folder / "checkpoints")
@@ -84,13 +84,8 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
     own, overrides = split_arguments(arguments)
     folder = Path(own["run"])
     was = compose.to_config(saved.read(folder))
-    config = saved.override(saved.read(folder), overrides, Namespace(**vars(compose.parse([]))))
-    # Other data is seen as the model has learnt to see: at its size, normalised by its figures.
-    given = {one.partition("=")[0] for one in overrides}
-    kept: dict[str, Any] = {
-        key: getattr(was.dataset, key) for key in ("image_size", "mean", "deviation") if f"dataset.{key}" not in given
-    }
-    config = replace(config, dataset=replace(config.dataset, **kept))
+    config = saved.evaluated(folder, overrides)
+    given = {override.partition("=")[0].lstrip("+") for override in overrides}
     if "export" in own:
         export.check_target(Path(own["export"]))
     if "output" in own:

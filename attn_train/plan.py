@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from argparse import Namespace
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,22 @@ from attn_train.config import Config
 from attn_train.lock import locked
 
 
-def configuration_of(composed: DictConfig, overrides: list[str]) -> Config:
-    """Return the configuration of a job: a resumed run's own, or the one composed."""
+def settings_of(composed: DictConfig, overrides: list[str]) -> DictConfig:
+    """Return the settings of a job: a resumed run's own, or those composed."""
+    return composed if composed.resume is None else saved.resumed(Path(composed.resume), overrides, composed)
+
+
+def check_resume(composed: DictConfig, options: Namespace, multirun: bool) -> None:
+    """Raise ConfigError where a command line that goes on with a run asks for what that cannot have."""
     if composed.resume is None:
-        return compose.to_config(composed)
-    return saved.resumed(Path(composed.resume), overrides, compose.parse([]))
+        return
+    if multirun:
+        raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
+    run, folder = Path(composed.resume), Path(composed.hydra.run.dir)
+    if folder.resolve() != run.resolve():
+        raise errors.ConfigError(f"hydra.run.dir={folder}: resume goes on in {run} itself; leave it out")
+    if options.config_name or options.config_path:
+        raise errors.ConfigError(f"--config-name and --config-path: {run} has its own configuration; leave them out")
 
 
 @dataclass(frozen=True)
@@ -44,9 +56,9 @@ def make_plan(arguments: list[str]) -> Plan:
             name = f"sweep={compose.sweep_name(options.overrides)}"
             arguments, jobs = [*arguments, name], [[*job, name] for job in jobs]
     composed = [compose.compose(job, options) for job in jobs]
-    configs = [configuration_of(one, job) for one, job in zip(composed, jobs, strict=True)]
-    if multirun and any(config.resume for config in configs):
-        raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
+    for one in composed:
+        check_resume(one, options, multirun)
+    configs = [compose.to_config(settings_of(one, job)) for one, job in zip(composed, jobs, strict=True)]
     # From here on with torch, which takes seconds to import.
     from attn_train import build
     from attn_train.control import matching
@@ -54,12 +66,25 @@ def make_plan(arguments: list[str]) -> Plan:
     configs = [build.decide_resolution(config) for config in configs]
     folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
     if not multirun:
-        configs = [saved.continued(folder, configs[0])]
+        configs = to_train(folder, configs[0] if composed[0].resume else saved.continued(folder, configs[0]))
     for config in configs:
         build.check(config)
         matching.check_control(config)
     compose.check_folders([str(one.hydra.sweep.subdir) for one in composed] if multirun else [])
     return Plan(arguments, multirun, folder, claim(folder))
+
+
+def to_train(folder: Path, config: Config) -> list[Config]:
+    """Return the configuration of a single run in `folder`, or nothing where it is finished and trains no longer: what
+    is left to do needs no device. Raises ConfigError where a finished run would not heed it."""
+    from attn_train import build, result
+
+    finished = result.read(folder)
+    if finished is None or finished["epochs"] < config.train.epochs or not (folder / "config.yaml").exists():
+        return [config]
+    if saved.refuse_idle(folder, config, finished["epochs"]):
+        build.make_source(config.dataset)  # which lies elsewhere
+    return []
 
 
 def claim(folder: Path) -> list[Path]:

@@ -143,6 +143,7 @@ class Run:
             "best_accuracy": self.best_accuracy,
             "classes": list(self.dataset.classes),
             "channels": self.channels,
+            "device": asdict(self.device),
         }
 
     def save(self, name: str = "last") -> None:
@@ -189,6 +190,7 @@ class Run:
             place = self.image_losses.latest.device
             self.image_losses = ImageLosses(**{name: kept.to(place) for name, kept in state["image_losses"].items()})
         self.best_accuracy = state["best_accuracy"]
+        devices.tell_changes(state.get("device", {}), self.device)
 
 
 def train(
@@ -222,6 +224,7 @@ def train_alone(config: Config, folder: Path, references: dict[str, str] | None)
     finished = result.read(folder)
     if finished is not None and finished["epochs"] >= config.train.epochs:
         log.info("already finished, after %d epochs: %s", finished["epochs"], folder)
+        configuration.write_places(folder, config, references or {})
         result.report(finished, folder)
         return finished
     run = Run(config, folder)
