@@ -73,6 +73,11 @@ def _load(
     return kind(root=Path(root), download=download, url=url, digest=digest, image_size=size, time_limit=limit).load()
 
 
+def forget_data() -> None:
+    """Forget the data set kept: its files may be others by the next command."""
+    _load.cache_clear()
+
+
 def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
     """Load the splits train, test and, where the data bring one or `val_size` > 0, val, as configured, and the whole
     data set; warn of what cannot be right in pictures of a person's own.

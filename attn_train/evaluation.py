@@ -18,6 +18,7 @@ from attn_train.data.dataset import Split, limit_per_class
 from attn_train.data.folder import read_image, undivided_digest
 from attn_train.data.labelled import describe, load_labelled
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
+from attn_train.data.record import difference
 from attn_train.data.walk import count_kinds, find_pictures
 from attn_train.device import Device
 from attn_train.errors import CheckpointError, ConfigError, DataError, best_effort
@@ -40,7 +41,7 @@ class Trained:
         if state is None:
             hint = "; only a run with dataset.val_size > 0 has a best one" if name == "best" else ""
             raise CheckpointError(f"{folder / 'checkpoints'} has no {name} checkpoint{hint}")
-        self.folder, self.config = folder, config
+        self.folder, self.config, self.state = folder, config, state
         self.classes: tuple[str, ...] = tuple(state["classes"])
         self.channels: int = state["channels"]
         self.step: int = state["step"]
@@ -86,6 +87,7 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
     was = compose.to_config(saved.read(folder))
     config = saved.evaluated(folder, overrides)
     given = {override.partition("=")[0].lstrip("+") for override in overrides}
+    build.forget_data()
     if "export" in own:
         export.check_target(Path(own["export"]))
     if "output" in own:
@@ -145,6 +147,8 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
     """Evaluate on a split of the configured data; raise DataError where its classes are not the model's."""
     config = trained.config
     splits, dataset = build.load_splits(config.dataset)
+    if differs := difference(trained.state, dataset):
+        log.info("%s", differs)
     if dataset.classes != trained.classes:
         raise DataError(
             f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained "

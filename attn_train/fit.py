@@ -118,7 +118,7 @@ def end_epoch(run: "Run", tracker: Tracker, speed: Speed) -> None:
             run.best_accuracy = outcome.accuracy
             run.save("best")
     log.info("%s  %.0f images/s  %.0f s", line, speed.steady_rate, progress.train_seconds)
-    progress.begin_next_epoch()
+    progress.begin_epoch(progress.epoch + 1)
     run.save()
     tracker.flush()
 

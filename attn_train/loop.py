@@ -95,9 +95,8 @@ class Progress:
     sizes: list[int] = field(default_factory=list)
     train_seconds: float = 0.0  # compilation included, evaluation and checkpoints not
 
-    def begin_next_epoch(self) -> None:
-        self.epoch += 1
-        self.batch = 0
+    def begin_epoch(self, epoch: int) -> None:
+        self.epoch, self.batch = epoch, 0
         for counted in (self.losses, self.correct, self.sizes):
             counted.clear()
 

@@ -63,6 +63,7 @@ def make_plan(arguments: list[str]) -> Plan:
     from attn_train import build
     from attn_train.control import matching
 
+    build.forget_data()
     configs = [build.decide_resolution(config) for config in configs]
     folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
     if not multirun:

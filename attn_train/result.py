@@ -99,6 +99,8 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
         "config_digest": configuration.digest(asdict(config)),
         **identity.summary(asdict(config), run.device.precision),
     }
+    if len(run.trained_on) > 1:
+        found["data_digests"] = [data.digest for data in run.trained_on]  # it went on with other data
     if "val" in run.splits:
         found["val_accuracy"] = run.evaluate("val", config.eval.views).accuracy
     logits, labels, index = final.logits.numpy(), final.labels.numpy(), np.arange(final.total)

@@ -18,8 +18,9 @@ from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split
 from attn_train.data.overview import describe
 from attn_train.data.prune import ImageLosses
+from attn_train.data.record import difference, follow, record
 from attn_train.device import Device
-from attn_train.errors import CheckpointError, ConfigError, NotFiniteError
+from attn_train.errors import ConfigError, NotFiniteError
 from attn_train.fit import finish_tracking, fit, track_test
 from attn_train.inference import Evaluation, evaluate
 from attn_train.interrupt import stop_on_signals
@@ -76,6 +77,7 @@ class Run:
         self.optimizer = build.make_optimizer_for(config, self.model)
         self.schedule = build.schedule_options(config)
         self.progress = Progress()
+        self.trained_on = [record(self.dataset)]  # the latest data last
         self.image_losses: ImageLosses | None = None
         if config.train.prune:
             losses = torch.zeros(2, len(splits["train"].labels), device=place)
@@ -143,6 +145,7 @@ class Run:
             "best_accuracy": self.best_accuracy,
             "classes": list(self.dataset.classes),
             "channels": self.channels,
+            "data": [asdict(data) for data in self.trained_on],
             "device": asdict(self.device),
         }
 
@@ -170,12 +173,7 @@ class Run:
 
     def take_over(self, state: dict[str, Any]) -> None:
         """Become what the checkpoint `state` says; raise for anything in it that is not this run's."""
-        before, now = (list(state["classes"]), state["channels"]), (list(self.dataset.classes), self.channels)
-        if before != now:
-            raise CheckpointError(
-                f"the checkpoint in {self.checkpoints} is of other data: classes {', '.join(before[0][:5])} and "
-                f"{before[1]} channels there, classes {', '.join(now[0][:5])} and {now[1]} channels here"
-            )
+        self.trained_on = follow(state, self.dataset, self.config.dataset.allow_change, self.checkpoints)
         checkpoint.load_model(self.model, state["model"], self.checkpoints)
         if self.average is not None:
             checkpoint.load_model(self.average.model, state["average"], self.checkpoints)
@@ -186,11 +184,26 @@ class Run:
         elif self.device.kind == "mps" and "mps" in state["rng"]:
             torch.mps.set_rng_state(state["rng"]["mps"])
         self.progress = Progress(**state["progress"])
-        if self.image_losses is not None:
-            place = self.image_losses.latest.device
-            self.image_losses = ImageLosses(**{name: kept.to(place) for name, kept in state["image_losses"].items()})
-        self.best_accuracy = state["best_accuracy"]
+        if difference(state, self.dataset):
+            # Neither the images' losses nor an accuracy on others says anything about these.
+            self.progress.begin_epoch(self.progress.epoch)
+        else:
+            self.best_accuracy = state["best_accuracy"]
+            self.take_over_losses(state["image_losses"])
+        self.total_steps = self.count_steps()
         devices.tell_changes(state.get("device", {}), self.device)
+
+    def take_over_losses(self, kept: dict[str, torch.Tensor] | None) -> None:
+        """Become what a checkpoint says of the training images' losses, where both have any, of as many images."""
+        if self.image_losses is not None and kept is not None and len(kept["latest"]) == len(self.image_losses.latest):
+            place = self.image_losses.latest.device
+            self.image_losses = ImageLosses(**{name: losses.to(place) for name, losses in kept.items()})
+
+    def count_steps(self) -> int:
+        """Return the optimizer steps of the whole run: those done on earlier data, and those of the epochs since."""
+        latest, train = self.trained_on[-1], self.config.train
+        steps = latest.step + sum(map(self.batches.steps, range(latest.epoch, train.epochs)))
+        return steps if train.max_steps is None else min(steps, train.max_steps)
 
 
 def train(

@@ -1,5 +1,6 @@
 """Made-up images for tests: a coarse pattern for each class under noise, the same bytes on every machine."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -34,18 +35,26 @@ class Synthetic:
 
     def load(self) -> Dataset:
         """Make the images, uint8 (n, 3, image_size, image_size)."""
-        generator = torch.Generator().manual_seed(0)
-        cells = (torch.arange(self.image_size) * PATTERN).div(self.image_size, rounding_mode="floor")
-        shape = (len(self.classes), self.channels, PATTERN, PATTERN)
-        patterns = torch.randint(48, 208, shape, generator=generator, dtype=torch.int16)
-        patterns = patterns[:, :, cells][:, :, :, cells]  # (10, 3, image_size, image_size)
-        train = self._draw(patterns, TRAIN_COUNT, generator)
-        test = self._draw(patterns, TEST_COUNT, generator)
-        return checked_dataset(self.classes, train, test, "synthetic")
+        return make(self.image_size)
 
-    def _draw(self, patterns: torch.Tensor, count: int, generator: torch.Generator) -> Split:
-        # Whole numbers only: float rounding may differ between processors, and with it the digest.
-        labels = torch.arange(count) % len(self.classes)
-        shape = (count, *patterns.shape[1:])
-        noise = torch.randint(0, NOISE + 1, shape, generator=generator, dtype=torch.int16) - NOISE // 2
-        return canonical_order((patterns[labels] + noise).clamp(0, 255).to(torch.uint8), labels)
+
+@lru_cache(maxsize=1)
+def make(image_size: int) -> Dataset:
+    """Make the images of one size."""
+    generator = torch.Generator().manual_seed(0)
+    cells = (torch.arange(image_size) * PATTERN).div(image_size, rounding_mode="floor")
+    shape = (len(Synthetic.classes), Synthetic.channels, PATTERN, PATTERN)
+    patterns = torch.randint(48, 208, shape, generator=generator, dtype=torch.int16)
+    patterns = patterns[:, :, cells][:, :, :, cells]  # (10, 3, image_size, image_size)
+    train = draw(patterns, TRAIN_COUNT, generator)
+    test = draw(patterns, TEST_COUNT, generator)
+    return checked_dataset(Synthetic.classes, train, test, "synthetic")
+
+
+def draw(patterns: torch.Tensor, count: int, generator: torch.Generator) -> Split:
+    """Draw `count` images of the classes in turn, each its class's pattern under noise."""
+    # Whole numbers only: float rounding may differ between processors, and with it the digest.
+    labels = torch.arange(count) % len(patterns)
+    shape = (count, *patterns.shape[1:])
+    noise = torch.randint(0, NOISE + 1, shape, generator=generator, dtype=torch.int16) - NOISE // 2
+    return canonical_order((patterns[labels] + noise).clamp(0, 255).to(torch.uint8), labels)

@@ -26,7 +26,7 @@ def train_and_test(words: list[str], folder: Path) -> tuple[float, float]:
     while run.progress.step < run.total_steps:
         for _ in train_next_epoch(run, step, speed, stop):
             pass
-        run.progress.begin_next_epoch()
+        run.progress.begin_epoch(run.progress.epoch + 1)
     started = time.perf_counter()
     outcome = run.evaluate("test", config.eval.views)
     return 100 * outcome.accuracy, speed.seconds + time.perf_counter() - started
