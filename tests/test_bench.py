@@ -492,6 +492,7 @@ def test_a_label_is_text(label: str) -> None:
     assert drawing.render(figure).std() > 0
     (legend,) = figure.legends
     assert any(text.get_text().startswith(label[:50]) for text in legend.get_texts())
+    assert not any(text.get_parse_math() for text in legend.get_texts())
 
 
 def test_a_picture_that_fails_costs_a_warning(bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

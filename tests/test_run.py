@@ -476,18 +476,17 @@ def test_without_matplotlib_a_run_has_its_result(
     assert "invalid start byte" in warning
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), TypeError("a list is no value")])
 def test_a_file_of_tensorboard_that_fails_costs_a_warning(
-    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However it fails; a full disk is another test's."""
     run = unfinished(plain_run, tmp_path)
-    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_image", fail(error))
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_image", fail(TypeError("a list is no value")))
     ended = train("resume=run")
     assert ended.code == 0, ended.err
     assert result_of(run)["correct"] == result_of(plain_run)["correct"]
     (warning,) = [line for line in ended.out.splitlines() if "could not" in line or "cannot" in line]
-    assert "TensorBoard's file" in warning
-    assert str(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}") in warning
+    assert "TensorBoard's file cannot be written (TypeError: a list is no value)" in warning
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
