@@ -123,7 +123,7 @@ def test_what_lies_beside_the_images_of_a_tree(tmp_path: Path) -> None:
     (tree / "train" / "ant" / "0.png").rename(tree / "train" / "ant" / "more" / "0.png")
     dataset = small(tmp_path).load()
     assert_is_small(dataset)
-    assert dataset.notes == ("passed over: 1 __MACOSX, 1 hidden file, 1 @eaDir, 1 Thumbs.db",)
+    assert dataset.notes == ("passed over: 1 @eaDir, 1 Thumbs.db, 1 __MACOSX, 1 hidden file",)
     assert small(tmp_path).load().notes == dataset.notes, "also from the packed cache"
 
 

@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,15 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
 
 
-def settings(root: Path, *words: str) -> DatasetConfig:
+@cache
+def composed(*words: str) -> DatasetConfig:
     compose.register()
-    given = ["dataset=image_folder", f"dataset.root={root}", "dataset.image_size=16", *words]
+    given = ["dataset=image_folder", "dataset.image_size=16", *words]
     return compose.to_config(compose.compose(given, compose.parse([]))).dataset
+
+
+def settings(root: Path, *words: str) -> DatasetConfig:
+    return replace(composed(*words), root=str(root))
 
 
 def said(root: Path, caplog: pytest.LogCaptureFixture, *words: str) -> str:
