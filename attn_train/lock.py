@@ -1,12 +1,17 @@
 """One process at a time in a run folder."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from attn_train.durable import UNSUPPORTED
 from attn_train.errors import ConfigError
+from attn_train.once import warn_once
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -18,7 +23,7 @@ def locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take(descriptor, folder)
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise ConfigError(
@@ -29,3 +34,20 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def take(descriptor: int, folder: Path) -> None:
+    """Lock an open file of `folder`; raise BlockingIOError where another process has it. A file system without locks
+    (Lustre and NFS can be so) is said once."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        warn_once(
+            log,
+            "%s: this file system has no locks (%s); nothing keeps two processes apart there: start no second one in "
+            "the same folder, nor the same sweep or study twice",
+            folder,
+            error.strerror,
+        )

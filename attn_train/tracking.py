@@ -1,7 +1,6 @@
 """What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the
 reader."""
 
-import errno
 import json
 import logging
 import os
@@ -35,7 +34,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Read the rows of a run's metrics.jsonl; an incomplete last line, as a kill leaves it, is left out."""
     path = folder / "metrics.jsonl"
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except ValueError:
@@ -69,9 +68,9 @@ class Tracker:
         kept = [row for row in read_metrics(folder) if row["step"] <= step]
         self.tested = {(row["split"], row["step"]) for row in kept if row["kind"] == "evaluation"}
         temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         os.replace(temporary, self.path)
-        self.file = self.path.open("a")
+        self.file = self.path.open("a", encoding="utf-8")
         self.writer: SummaryWriter | None = None
         if threading.excepthook is threading.__excepthook__:
             threading.excepthook = report_thread
@@ -95,9 +94,8 @@ class Tracker:
                     writer.close()
 
     def row(self, kind: str, step: int, **values: Any) -> None:
-        if not os.fstat(self.file.fileno()).st_nlink:
-            raise durable.not_written(self.path, FileNotFoundError(errno.ENOENT, "gone"))
         try:
+            self.path.stat()  # to write to a deleted file would raise nothing
             self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             self.file.flush()
         except OSError as error:

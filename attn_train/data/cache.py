@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from attn_train.data.dataset import Dataset, Split, checked_dataset
+from attn_train.durable import sync
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def _write(path: Path, dataset: Dataset) -> None:
         with temporary.open("xb") as file:
             np.savez(file, allow_pickle=False, **arrays)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno(), path)
         os.replace(temporary, path)
     except BaseException:
         _unlink(temporary)
