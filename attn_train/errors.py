@@ -51,7 +51,7 @@ class ResourceError(AttnTrainError):
 
 
 class Interrupted(BaseException):
-    """A run stopped by a signal after saving a checkpoint; `exit_code` is 130 (Ctrl-C) or 143 (SIGTERM).
+    """A run stopped by a signal after saving a checkpoint; `exit_code` is 128 + the signal's number.
 
     Like KeyboardInterrupt no Exception, so that it ends a whole sweep instead of counting as one job's failure.
     """

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attn_train import errors
-from attn_train.interrupt import end_on_sigterm
+from attn_train.interrupt import end_on_signals
 from attn_train.text import Record, printable, printable_lines
 
 
@@ -29,7 +29,7 @@ def exit_codes(command: str) -> Iterator[None]:
     logging.raiseExceptions = False
     logging.setLogRecordFactory(Record)
     try:
-        end_on_sigterm()
+        end_on_signals()
         yield
         if sys.stdout is not None:
             sys.stdout.flush()

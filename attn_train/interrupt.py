@@ -1,5 +1,6 @@
 """Stopping at the next step when a signal asks for it, instead of in the middle of one."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 from attn_train.errors import Interrupted
+
+# What a person (Ctrl-C), a closed terminal, a system that shuts down and a scheduler whose time is up send.
+STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stop:
@@ -18,24 +22,49 @@ class Stop:
     def handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
+        leave_closed_terminal()
         self.signal = number
 
 
-def end_on_sigterm() -> None:
-    """Let SIGTERM end the command with its own line and exit code wherever no step is there to wait for."""
+def end(number: int, frame: FrameType | None) -> None:
+    """Raise Interrupted: the handler of a signal wherever no step is there to wait for."""
+    leave_closed_terminal()
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command again goes on", 128 + number)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        raise Interrupted("stopped by SIGTERM; the same command again goes on", 128 + number)
 
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handle)
+def leave_closed_terminal() -> None:
+    """Send to nowhere what would go to a terminal that was closed: to print there would raise, and end more than the
+    printing."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def ours(number: int) -> bool:
+    """Say whether a signal is ours to handle.
+
+    Not one that is ignored (nohup), nor one that a scheduler's plugin handles (submitit, to queue the job again).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False  # Python takes handlers from no other
+    return number == signal.SIGINT or signal.getsignal(number) in (signal.SIG_DFL, end)
+
+
+def end_on_signals() -> None:
+    """Let each of STOPPING but Ctrl-C, which Python turns into KeyboardInterrupt, end the command with a line and an
+    exit code of its own."""
+    for number in STOPPING:
+        if number != signal.SIGINT and ours(number):
+            signal.signal(number, end)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Turn SIGINT and SIGTERM into a request to stop, while the context lasts."""
+    """Turn the signals STOPPING into a request to stop, while the context lasts."""
     stop = Stop()
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop.handle) for number in STOPPING if ours(number)}
     try:
         yield stop
     finally:

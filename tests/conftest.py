@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attn_train import cli
+from attn_train.interrupt import STOPPING
 
 # A run of a fraction of a second. One thread and float32, so that a run can be repeated bit for bit in another process.
 TINY = (
@@ -85,7 +86,7 @@ def process_state(folder: Path) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     environ, argv, cwd, threads = dict(os.environ), sys.argv[:], Path.cwd(), torch.get_num_threads()
-    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = {number: signal.getsignal(number) for number in STOPPING}
     os.chdir(folder)
     # As in a fresh process; with a handler of pytest's, logging.basicConfig would do nothing.
     root.handlers[:] = []

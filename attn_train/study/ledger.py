@@ -12,7 +12,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-INTERRUPTED = (130, 143)
+from attn_train.interrupt import STOPPING
+
+# The exit codes of a run that saved and stopped because a signal said so.
+INTERRUPTED = tuple(128 + number for number in STOPPING)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Ledger:
         self.results: dict[tuple[str, int], dict[str, Any]] = {}
         self._place: dict[tuple[str, int], int] = {}
         if self.path.exists():
-            for line in self.path.read_text().splitlines():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
                 try:
                     self.take(Row(**json.loads(line)))
                 except (ValueError, TypeError):
@@ -105,7 +108,7 @@ class Ledger:
 def read_result(run: Path) -> dict[str, Any] | None:
     """Return the result of the run in the folder `run`; None if it has not finished, or its result is damaged."""
     try:
-        found = json.loads((run / "result.json").read_text())
+        found = json.loads((run / "result.json").read_text(encoding="utf-8"))
         return found if {"correct", "total", "train_seconds"} <= set(found) else None
     except (OSError, ValueError, TypeError):
         return None

@@ -1,12 +1,13 @@
 """A study as it goes: what is known, which runs come next, how long they take."""
 
 import re
+import signal
 from collections.abc import Callable
 from statistics import median
 
 from attn_train.study import process
 from attn_train.study.arms import Arm
-from attn_train.study.ledger import INTERRUPTED, Ledger, Row
+from attn_train.study.ledger import Ledger, Row
 from attn_train.study.plan import Plan
 from attn_train.study.sequential import Look, look, seeds_needed
 from attn_train.study.settings import FIRST_LOOK
@@ -61,7 +62,7 @@ class Study:
         ended = process.run(self.plan.words(arm, seed), self.plan.folder / job, self.stopped)
         row = Row(arm.label, seed, job, round(ended.seconds, 3), ended.exit_code, ended.reason)
         if self.stopped() and row.exit_code:
-            row = Row(arm.label, seed, job, row.seconds, INTERRUPTED[1], "stopped with the study")
+            row = Row(arm.label, seed, job, row.seconds, 128 + signal.SIGTERM, "stopped with the study")
         self.ledger.add(row)
         if row.exit_code and not self.stopped():
             self.failures.append(row)
