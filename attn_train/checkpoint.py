@@ -92,7 +92,7 @@ def known_digests(folder: Path) -> set[str]:
     digests = set()
     for path in folder.glob("*.json"):
         try:
-            digests.add(json.loads(path.read_text())["sha256"])
+            digests.add(json.loads(path.read_text(encoding="utf-8"))["sha256"])
         except (ValueError, KeyError, TypeError, OSError):
             log.warning("%s cannot be read; going on without it", path)
     return digests

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, run_job
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from attn_train import compose, errors, saved
+from attn_train import compose, errors, saved, surroundings
 from attn_train.bench.help import HELP
 from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.exit_codes import exit_codes
@@ -92,6 +92,7 @@ def train() -> None:
         if compose.asks_only(compose.parse(arguments)):
             run_hydra()
             return
+        surroundings.refuse_twins()
         planned = make_plan(arguments)
         # From the run's own folder, dataset.root and every other relative path would lead elsewhere.
         sys.argv[1:] = [*planned.arguments, "hydra.job.chdir=false"]
@@ -132,6 +133,7 @@ def bench() -> None:
             return
         if options := [one for one in arguments if one.startswith("-")]:
             raise errors.ConfigError(f"attn-bench has no option {options[0]}; attn-bench --help shows its settings")
+        surroundings.refuse_twins()
         config = compose.bench(arguments)
         from attn_train.bench.command import main
 
@@ -157,6 +159,7 @@ def study() -> None:
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(STUDY_HELP)
             return
+        surroundings.refuse_twins()
         config = compose.study(words_of(sys.argv[1:]))
         from attn_train.study.command import main
 

@@ -114,7 +114,7 @@ def asks_only(options: Namespace) -> bool:
 def sweep_name(overrides: list[str]) -> str:
     """Name a sweep after its overrides, whatever their order; the word to go on with other data names no other."""
     named = [one for one in overrides if not one.lstrip("+").startswith("dataset.allow_change=")]
-    return "sweep_" + hashlib.sha256("\n".join(sorted(named)).encode()).hexdigest()[:8]
+    return "sweep_" + hashlib.sha256("\n".join(sorted(named)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def compose(overrides: list[str], options: Namespace) -> DictConfig:

@@ -197,7 +197,7 @@ def forget_peak_memory(device: Device) -> None:
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
         with suppress(OSError):  # a system that keeps the peak
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def peak_memory_bytes(device: Device) -> int:

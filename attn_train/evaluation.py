@@ -10,7 +10,18 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from attn_train import build, checkpoint, compose, device as devices, drawing, export, pictures, result, saved
+from attn_train import (
+    build,
+    checkpoint,
+    compose,
+    device as devices,
+    drawing,
+    export,
+    pictures,
+    result,
+    saved,
+    surroundings,
+)
 from attn_train.config import Config, DatasetConfig
 from attn_train.data.batches import Normalization
 from attn_train.data.cache import stamped_name
@@ -212,6 +223,7 @@ def pictures_at(path: Path) -> list[Path]:
 def name_pictures(trained: Trained, path: Path, output: Path) -> None:
     """Print the class of each picture and its probability, and save it to `output` with the attention laid over it."""
     config, device = trained.config, trained.device
+    surroundings.settle_temporary_files(within=output)
     found, unreadable = pictures_at(path), []
     with best_effort("; output=FOLDER names another place") as attempt:
         for picture in found:

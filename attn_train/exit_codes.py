@@ -1,16 +1,13 @@
 """How every command ends: one line on stderr for what is expected to go wrong, and its exit code."""
 
-import getpass
 import logging
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from attn_train import errors
+from attn_train import errors, surroundings
 from attn_train.interrupt import end_on_signals
 from attn_train.text import Record, printable, printable_lines
 
@@ -18,13 +15,14 @@ from attn_train.text import Record, printable, printable_lines
 @contextmanager
 def exit_codes(command: str) -> Iterator[None]:
     """Turn what goes wrong inside into one line on stderr and an exit code; a traceback only for the unexpected."""
+    surroundings.use_utf8()
     wants_traceback = bool(os.environ.get("HYDRA_FULL_ERROR"))
     # Hydra would print and exit by itself; asked for the full error, it hands the exception over.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Matplotlib would write its list of fonts into the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"attn-train_{getpass.getuser()}"))
     # A notebook names a display that is not here.
     os.environ["MPLBACKEND"] = "agg"
+    surroundings.name_user()
+    surroundings.settle_temporary_files()
     # Whoever closes our output (| head) does not want to hear that a line could not be written.
     logging.raiseExceptions = False
     logging.setLogRecordFactory(Record)

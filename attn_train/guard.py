@@ -40,7 +40,7 @@ def check_search_path(overrides: list[str], primary: Path) -> None:
     """Raise ConfigError where the command line or the file `primary` has Hydra import a package to search it."""
     texts = [one for one in overrides if one.lstrip("+~").startswith("hydra.searchpath=")]
     try:
-        with primary.open() as file:
+        with primary.open(encoding="utf-8") as file:
             loaded = yaml.safe_load(file)
         texts.append(str((loaded.get("hydra") or {}).get("searchpath", "")))
     except (OSError, yaml.YAMLError, AttributeError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from attn_train import compose, errors, saved
+from attn_train import compose, errors, saved, surroundings
 from attn_train.config import Config
 from attn_train.lock import locked
 
@@ -100,6 +100,7 @@ def claim(folder: Path) -> list[Path]:
             f"cannot write to the output folder {folder}: {error.strerror}; name another with hydra.run.dir=FOLDER "
             "(hydra.sweep.dir=FOLDER for a sweep)"
         ) from error
+    surroundings.settle_temporary_files(within=folder)
     return created
 
 

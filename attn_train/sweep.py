@@ -39,7 +39,7 @@ def run_job(config: Config, folder: Path, references: dict[str, str], snapshot: 
         left = {"reason": reason, "exit_code": expected.exit_code if expected else 1, "time": time.time()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            failure.write_text(json.dumps(left) + "\n")
+            failure.write_text(json.dumps(left) + "\n", encoding="utf-8")
         except OSError:
             # Without its record the table would not count it: it is told at the end of the command.
             raise expected or error from error
@@ -60,8 +60,8 @@ def read_jobs(sweep: Path) -> list[Job]:
     """Return the jobs in a sweep's folder, by name."""
     jobs = []
     for folder in sorted(path.parent.parent for path in sweep.glob("*/.hydra/overrides.yaml")):
-        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) or []
-        failure = json.loads((folder / FAILURE).read_text()) if (folder / FAILURE).exists() else None
+        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")) or []
+        failure = json.loads((folder / FAILURE).read_text(encoding="utf-8")) if (folder / FAILURE).exists() else None
         settings = dict(one.split("=", 1) for one in overrides if "=" in one)
         jobs.append(Job(folder.name, settings, result.read(folder), failure))
     return jobs

@@ -109,7 +109,7 @@ def limit_memory() -> None:
 
 def ended_well(place: Path, code: int | None) -> str:
     """Say what is wrong with the end of a run, or nothing."""
-    err = Path(f"{place}.err").read_text(errors="replace")
+    err = Path(f"{place}.err").read_text(encoding="utf-8", errors="replace")
     lines = [line for line in err.splitlines() if line.strip()]
     finished = bool(list(place.parent.rglob("result.json")))
     if code is None:

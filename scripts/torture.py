@@ -104,8 +104,8 @@ def outcome(folder: Path) -> dict[str, Any]:
     """Return all that a run left, without what the clock and the machine decide."""
     state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
     state["progress"].pop("train_seconds")
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    result = json.loads((folder / "result.json").read_text())
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     with np.load(folder / "predictions.npz") as arrays:
         predictions = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     return {
@@ -161,7 +161,7 @@ def kills(folder: Path, options: argparse.Namespace, draw: random.Random) -> boo
 
 def look(process: int) -> tuple[float, int]:
     """Return the resident memory (MB) and the number of open files of a process."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, len(os.listdir(f"/proc/{process}/fd"))
 
 
@@ -201,7 +201,7 @@ def sweep200(folder: Path, options: argparse.Namespace, draw: random.Random) -> 
     begun = time.monotonic()
     process = start(folder, "-m", *TINY, "sweep=many", f"seed=range({options.jobs})")
     seen = watch(process, 86400)
-    results = [json.loads(path.read_text()) for path in folder.glob("outputs/many/*/result.json")]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("outputs/many/*/result.json")]
     seeds = {found["seed"] for found in results}
     print(
         f"sweep200: exit code {process.wait()}, {len(results)} results of {options.jobs} jobs, "
@@ -259,7 +259,7 @@ def checkpoint_cost(folder: Path, options: argparse.Namespace, draw: random.Rand
         f"hydra.run.dir={folder / 'cost'}",
     ]
     cli.train()
-    found = json.loads((folder / "cost" / "result.json").read_text())
+    found = json.loads((folder / "cost" / "result.json").read_text(encoding="utf-8"))
     # The recipe for CIFAR-10 has 50,000 images to an epoch, and saves at its end: more often than every 100 steps.
     epoch, one = 50_000 / found["images_per_second"], statistics.median(took)
     share = one / epoch

@@ -58,7 +58,7 @@ def make_arms(models: Any, conf: Path) -> list[Arm]:
         if not isinstance(name, str) or name not in ATTENTION:
             raise ConfigError(f"unknown model '{name}'; choose from {', '.join(sorted(ATTENTION))}")
         path = conf / "model" / f"{name}.yaml"
-        usual = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+        usual = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
         values = {key: value for key, value in usual.items() if key != "name"} | given
         options.bind(name, ATTENTION[name], values)
         arm = Arm(name, values, given)

@@ -145,7 +145,7 @@ def measure(order: dict[str, Any], say: Say) -> None:
 
 def main() -> None:
     # Whatever else is printed here must not reach the reader of standard output.
-    told = os.fdopen(os.dup(1), "w")
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     def say(**found: Any) -> None:

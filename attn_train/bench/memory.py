@@ -21,7 +21,7 @@ GROUP_FILES = (
 def fields(path: Path) -> dict[str, int]:
     """Read a file of lines `Name: 12 kB`; return bytes by name, and nothing where there is no such file."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     split = (line.split() for line in lines)
@@ -33,7 +33,7 @@ def available() -> int | None:
     free = [value for key, value in fields(Path("/proc/meminfo")).items() if key == "MemAvailable"]
     for limit, used in GROUP_FILES:
         try:
-            free.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+            free.append(int(Path(limit).read_text(encoding="utf-8")) - int(Path(used).read_text(encoding="utf-8")))
         except (OSError, ValueError):  # none, or the limit is the word max
             continue
     return max(0, min(free)) if free else None

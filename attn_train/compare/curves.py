@@ -46,7 +46,9 @@ def read_values(folder: Path) -> dict[str, dict[int, tuple[float, float]]]:
     path = folder / "metrics.jsonl"
     found: dict[str, dict[int, tuple[float, float]]] = {}
     try:
-        lines = path.read_text(errors="replace").splitlines() if path.stat().st_size <= MOST_BYTES else []
+        if path.stat().st_size > MOST_BYTES:
+            return {}
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     for line in lines:

@@ -134,7 +134,7 @@ def words_of(arguments: list[str]) -> list[str]:
             words.append(readable(one))
             continue
         try:
-            settings = yaml.safe_load(Path(one).read_text())
+            settings = yaml.safe_load(Path(one).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"cannot read {one}: {' '.join(str(error).split())}") from error
         if not isinstance(settings, dict):

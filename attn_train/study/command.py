@@ -98,7 +98,7 @@ def save(study: Study) -> None:
     }
     path = study.plan.folder / RULE
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n")
+    temporary.write_text(json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -54,9 +54,9 @@ class Plan:
         composed = self.composed[arm.label]
         if composed.control == "none" or composed.control_width is not None or seed == self.seeds[0]:
             return []
+        path = self.folder / self.job(arm, self.seeds[0]) / "config.yaml"
         try:
-            saved = yaml.safe_load((self.folder / self.job(arm, self.seeds[0]) / "config.yaml").read_text())
-            widths = saved["control_width"]
+            widths = yaml.safe_load(path.read_text(encoding="utf-8"))["control_width"]
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return []
         return [] if widths is None else [f"control_width={json.dumps(widths, separators=(',', ':'))}"]
@@ -115,7 +115,7 @@ def refuse_another_rule(plan: Plan) -> None:
     if not path.exists():
         return
     try:
-        before = flatten(json.loads(path.read_text())["rule"])
+        before = flatten(json.loads(path.read_text(encoding="utf-8"))["rule"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged; remove it, or name another study with sweep=NAME") from error
     now = flatten(plan.rule)

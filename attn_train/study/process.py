@@ -84,7 +84,7 @@ def wait_for(folder: Path, stopped: Callable[[], bool]) -> None:
 def reason(code: int, folder: Path, began: float, errors: IO[bytes]) -> str:
     """Say in a line why a run failed: what it left in its folder, else its last words, else its signal."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        left = json.loads((folder / "failure.json").read_text())
+        left = json.loads((folder / "failure.json").read_text(encoding="utf-8"))
         if left["time"] >= began:
             return str(left["reason"])
     errors.seek(0)

@@ -99,7 +99,7 @@ def main() -> None:
             print(f"\n{part}", flush=True)
             found[part] = PARTS[part](given, Path(folder))
             if given.json is not None:  # after each part: a later one may take hours, or fail
-                given.json.write_text(json.dumps(found, indent=2) + "\n")
+                given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def script_rate(script: Path, root: Path, batches: int) -> float:
     seconds."""
     words = [sys.executable, str(script), str(root / "cifar10"), "--epochs", "1", "--batches", str(batches)]
     words += ["--threads", str(devices.usable_cores())]
-    ran = subprocess.run(words, stdout=subprocess.PIPE, text=True)
+    ran = subprocess.run(words, stdout=subprocess.PIPE, encoding="utf-8")
     match = TRAINED.search(ran.stdout)
     if match is None or match[1] == "0":
         sys.exit(f"benchmark: {' '.join(words)} ended with {ran.returncode} and no seconds of training")

@@ -36,7 +36,7 @@ def train(folder: Path, name: str, *words: str, fresh_compiler: bool = False) ->
     started = time.perf_counter()
     epochs = []
     command = [ATTN_TRAIN, *words, f"hydra.run.dir={run}"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8", env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if match := EPOCH.search(line):
@@ -44,4 +44,4 @@ def train(folder: Path, name: str, *words: str, fresh_compiler: bool = False) ->
     if process.returncode:
         sys.exit(f"benchmark: attn-train {' '.join(words)} ended with {process.returncode}")
     seconds = time.perf_counter() - started
-    return Finished(json.loads((run / "result.json").read_text()), epochs, seconds)
+    return Finished(json.loads((run / "result.json").read_text(encoding="utf-8")), epochs, seconds)

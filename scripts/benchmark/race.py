@@ -37,7 +37,7 @@ def airbench_run(script: Path, folder: Path, seed: int) -> tuple[float, float]:
         [sys.executable, str(peer), str(script.resolve()), str(seed)],
         cwd=folder,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         check=True,
         env=os.environ | {"OMP_NUM_THREADS": str(device.usable_cores())},
     )

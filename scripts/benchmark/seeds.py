@@ -41,7 +41,7 @@ def airbench_seeds(script: Path, folder: Path, first: int, count: int) -> list[t
         str(count),
     ]
     started = time.perf_counter()
-    ran = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    ran = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     found = [tuple(map(float, line.split())) for line in ran.stdout.splitlines()[-count:]]
     print(f"  airbench94_muon: {time.perf_counter() - started:.1f} s in all, its warm-up included", flush=True)
     return found  # type: ignore[return-value]
