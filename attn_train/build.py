@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train import config as configuration, device as devices, options
+from attn_train import compiled, config as configuration, device as devices, options
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
@@ -248,7 +248,7 @@ def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.D
     def switch(value: Any) -> bool | None:
         return None if value == "auto" else bool(value)
 
-    return devices.decide(
+    device = devices.decide(
         section.kind,
         section.precision,
         switch(section.channels_last),
@@ -257,6 +257,7 @@ def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.D
         section.threads,
         steps_a_shape,
     )
+    return compiled.checked(device, by_itself=section.compile == "auto")
 
 
 def check(config: Config) -> None:

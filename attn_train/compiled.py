@@ -1,11 +1,65 @@
-"""torch.compile, once for each architecture and shape in a process: seeds share what is compiled."""
+"""torch.compile: whether it works here, and once for each architecture and shape in a process: seeds share what is
+compiled."""
 
+import logging
+import os
 import types
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import BackendCompilerFailed
+
+from attn_train.device import Device
+from attn_train.errors import ConfigError
+from attn_train.surroundings import CACHE, NOWHERE
+
+CURE = (
+    "let CXX (CC on a GPU) name a compiler that works, TORCHINDUCTOR_CACHE_DIR a folder whose files may run, or say "
+    "device.compile=false"
+)
+
+log = logging.getLogger(__name__)
+
+
+def checked(device: Device, by_itself: bool) -> Device:
+    """Return `device`, or one that does not compile where that fails and was decided on `by_itself`.
+
+    Raises ConfigError where it fails and was asked for.
+    """
+    reason = why_not(device.kind) if device.compile else None
+    if reason is None:
+        return device
+    if not by_itself:
+        raise ConfigError(f"device.compile=true: compiling fails: {reason}; {CURE}")
+    log.warning("device.compile=auto: not compiling, which fails: %s", reason)
+    return replace(device, compile=False)
+
+
+@cache
+def why_not(kind: str) -> str | None:
+    """Compile a sum for the device `kind`; return None, or in a line why that fails.
+
+    A compiler can be missing or broken, and what it makes may have no place, or may not run there.
+    """
+    if os.environ.get(CACHE) == NOWHERE:
+        return "no folder takes what the compiler makes"
+    logging.disable(logging.WARNING)  # what fails is told in one line, not in torch's many
+    try:
+        torch.compile(lambda number: number + 1, dynamic=False)(torch.zeros(1, device=kind))
+    except Exception as error:  # there is no end of what a broken compiler leads to
+        return in_a_line(error)
+    finally:
+        logging.disable(logging.NOTSET)
+    return None
+
+
+def in_a_line(error: Exception) -> str:
+    """Return the line that tells most: the compiler's first error, else the beginning."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if "error: " in line), lines[0]).strip().rstrip(".")
 
 
 def call(model: nn.Module, images: Tensor) -> Tensor:
@@ -31,6 +85,9 @@ def compile_model(model: nn.Module, architecture: str) -> Callable[[Tensor], Ten
     """
 
     def forward(images: Tensor) -> Tensor:
-        return compiled_call(architecture, images.shape)(model, images)
+        try:
+            return compiled_call(architecture, images.shape)(model, images)
+        except BackendCompilerFailed as error:
+            raise ConfigError(f"device.compile: this network cannot be compiled: {in_a_line(error)}; {CURE}") from error
 
     return forward
