@@ -133,7 +133,7 @@ def track_test(run: "Run", tracker: Tracker, final: Evaluation) -> None:
 
 
 def finish_tracking(run: "Run", tracker: Tracker, final: Evaluation) -> None:
-    """Write the final pictures and the hyperparameters with the figures they led to; what fails costs a warning."""
+    """Write the final pictures and the hyperparameters; what fails costs a warning."""
     step, classes = run.progress.step, run.dataset.classes
     images, logits, labels = run.splits["test"].images, final.logits, final.labels
     with best_effort() as attempt:
@@ -148,8 +148,4 @@ def finish_tracking(run: "Run", tracker: Tracker, final: Evaluation) -> None:
             attention = pictures.attention_on(run.evaluated, images[:PICTURED], run.normalization, captions)
             if attention is not None:
                 tracker.figure(tag, attention, step)
-    hyperparameters = configuration.identity(asdict(run.config))
-    tracker.hyperparameters(
-        {key: value for key, value in hyperparameters.items() if value is not None},
-        {"accuracy/test": final.accuracy, "loss/test": final.loss},
-    )
+    tracker.hyperparameters(configuration.identity(asdict(run.config)))

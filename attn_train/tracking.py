@@ -3,6 +3,7 @@ reader."""
 
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -14,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import (
+    NULL_TENSOR,
+    SESSION_END_INFO_TAG,
+    SESSION_START_INFO_TAG,
+    create_summary_metadata,
+)
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from attn_train import durable
@@ -147,18 +156,32 @@ class Tracker:
                 with self.events():
                     self.writer.add_scalar(tag, value, step)
 
-    def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
-        """Write the summaries of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new
-        folder)."""
-        plain = {
-            key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in values.items()
-        }
+    def hyperparameters(self, values: dict[str, Any]) -> None:
+        """Write the settings of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new
+        folder); the metrics there are the run's scalars.
+
+        No list of columns is written: TensorBoard would take that of one run for all, without what is null there or of
+        another type. From the runs alone it gathers each setting with all its values.
+        """
         if self.writer is None:
             return
-        file_writer = self.writer.file_writer
         with self.events():
-            for summary in hparams(plain, metrics):
-                file_writer.add_summary(summary)  # type: ignore[attr-defined]
+            started = SessionStartInfo()
+            for key, value in values.items():
+                column = started.hparams[key]
+                if isinstance(value, bool):
+                    column.bool_value = value
+                elif isinstance(value, int | float) and math.isfinite(value):
+                    column.number_value = value
+                else:  # what TensorBoard has no type for (null, lists, infinity) as text
+                    column.string_value = value if isinstance(value, str) else json.dumps(value)
+            ended = SessionEndInfo(status=Status.STATUS_SUCCESS)
+            for tag, content in (
+                (SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=started)),
+                (SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=ended)),
+            ):
+                entry = Summary.Value(tag=tag, tensor=NULL_TENSOR, metadata=create_summary_metadata(content))
+                self.writer.file_writer.add_summary(Summary(value=[entry]))  # type: ignore[attr-defined]
 
     def image(self, tag: str, image: Tensor | NDArray[np.uint8], step: int) -> None:
         """Write one image: uint8 (channels, height, width)."""
