@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from attn_train import identity
 from attn_train.compare import arms, cost, runs
 from attn_train.compare.report import aligned, escaped
+from attn_train.errors import ConfigError
 from tests.conftest import TINY, Outcome, run_here
 
 TOTAL = 10_000
@@ -349,6 +350,103 @@ def test_curves_are_runs_of_tensorboard(tmp_path: Path, sweep: Path) -> None:
     assert found["mean"] == pytest.approx({10: 0.52, 20: shares.mean()})
     assert found["low"][20] == pytest.approx(shares.mean() - shares.std(ddof=1))
     assert found["high"][20] == pytest.approx(shares.mean() + shares.std(ddof=1))
+
+
+# Runs picked by links
+
+
+def folders_used(folder: Path, *words: str) -> dict[str, str]:
+    """The folders that a comparison used, by real path: as they are named in compare.json."""
+    ended = compare(folder, *words, "output=out")
+    assert ended.code == 0, ended.err
+    used = [run["folder"] for arm in record(folder / "out")["arms"] for run in arm["runs"]]
+    found = {str((folder / one).resolve()): one for one in used}
+    assert len(found) == len(used)
+    return found
+
+
+def link(path: Path, target: Path | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+@pytest.fixture
+def picks(tmp_path: Path, sweep: Path) -> Path:
+    """A folder of links to four of the sweep's runs."""
+    for name in ("none_0", "none_1", "gated_0", "gated_1"):
+        link(tmp_path / "picks" / f"my-{name}", sweep / name)
+    return tmp_path / "picks"
+
+
+def test_runs_are_picked_by_links(tmp_path: Path, sweep: Path, picks: Path) -> None:
+    found = folders_used(tmp_path, "picks")
+    assert found == {
+        str((sweep / name).resolve()): f"picks/my-{name}" for name in ("none_0", "none_1", "gated_0", "gated_1")
+    }
+    # Beside runs that lie there themselves, and a link to a whole sweep, in any depth.
+    write_run(picks / "deep" / "se_7", "se", 7, 9300)
+    write_run(tmp_path / "elsewhere" / "none_7", "none", 7, 9310)
+    link(picks / "deep" / "er" / "sweep", tmp_path / "elsewhere")
+    found = folders_used(tmp_path, "picks")
+    assert {"picks/deep/se_7", "picks/deep/er/sweep/none_7", "picks/my-none_0"} < set(found.values())
+    assert len(found) == 6
+    # Given themselves, as a shell's picks/* does, and as a link to all of it.
+    assert len(folders_used(tmp_path, *(f"picks/{one.name}" for one in picks.iterdir()))) == 6
+    link(tmp_path / "there", picks)
+    assert set(folders_used(tmp_path, "there").values()) > {"there/my-gated_0", "there/deep/er/sweep/none_7"}
+
+
+def test_a_run_with_two_names_is_used_once(tmp_path: Path, sweep: Path, picks: Path) -> None:
+    link(picks / "again", sweep / "gated_0")
+    link(picks / "chain", picks / "my-gated_1")
+    link(picks / "whole", sweep)
+    found = folders_used(tmp_path, "sweep", "picks", "picks/again")
+    assert sorted(found.values()) == sorted(f"sweep/{one.name}" for one in sweep.iterdir())
+    assert not record(tmp_path / "out")["left_out"]
+    assert len(folders_used(tmp_path, "picks")) == 15
+
+
+@pytest.mark.parametrize("target", [".", "../picks", "sub", "{here}/picks"])
+def test_loops_of_links_end(tmp_path: Path, picks: Path, target: str) -> None:
+    link(picks / "loop", target.format(here=tmp_path))
+    link(picks / "sub" / "back", "..")
+    link(picks / "sub" / "other", "../../other")
+    link(tmp_path / "other" / "to-picks", picks)
+    used, left_out = runs.read_all(runs.find([str(picks)]))
+    assert sorted(run.folder.name for run in used) == ["my-gated_0", "my-gated_1", "my-none_0", "my-none_1"]
+    assert not left_out
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "{here}"])
+def test_a_link_upwards_takes_in_no_run_that_was_not_named(tmp_path: Path, picks: Path, target: str) -> None:
+    link(picks / "up", target.format(here=tmp_path))
+    used, (left_out,) = runs.read_all(runs.find([str(picks)]))
+    assert len(used) == 4
+    assert left_out.folder == picks / "up"
+    assert "link back" in left_out.reason
+
+
+@pytest.mark.parametrize("target", ["nowhere", "/nowhere/at/all", "broken", "../sweep/none_9"])
+def test_a_link_to_nothing_is_named(tmp_path: Path, picks: Path, target: str) -> None:
+    link(picks / "broken", target)
+    used, (left_out,) = runs.read_all(runs.find([str(picks)]))
+    assert len(used) == 4
+    assert left_out.folder == picks / "broken"
+    assert left_out.reason == f"a link to {target}, where nothing is"
+    with pytest.raises(ConfigError, match=f"broken is no folder, but a link to {target}"):
+        runs.find([str(picks), str(picks / "broken")])
+
+
+def test_a_link_to_nothing_is_said(tmp_path: Path, picks: Path) -> None:
+    link(picks / "broken", "gone")
+    link(tmp_path / "only" / "broken", "gone")
+    ended = compare(tmp_path, "picks", "output=out")
+    assert ended.code == 0, ended.err
+    assert "LEFT OUT: 1 of 5 runs" in ended.out
+    assert "picks/broken: a link to gone" in ended.out
+    alone = compare(tmp_path, "only")
+    assert alone.code == 2
+    assert "a link to gone" in alone.err
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ without a look: a folder may be damaged, or a stranger's."""
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,35 +55,56 @@ class LeftOut:
 
 
 def find(paths: Sequence[str]) -> list[Path]:
-    """Return every run folder at or below `paths`, each once, in order of name; links to folders are not followed.
+    """Return every run folder at or below `paths`, each once, in order of name, under the name that leads there first:
+    links to folders are followed. With them come folders that cannot be read and links that lead nowhere, or back to a
+    folder that holds them: `read` says so.
 
     Raises ConfigError for a path that is no folder, or where there is no run at all.
     """
-    found: dict[str, Path] = {}
+    found: list[Path] = []
+    seen: set[str] = set()
     for path in paths:
         if not os.path.isdir(path):
-            raise ConfigError(f"{path} is no folder; name run folders, sweeps' folders or a folder of those")
-        for folder in below(path):
-            found.setdefault(os.path.realpath(folder), Path(folder))
+            lost = f", but a link to {os.readlink(path)}" if os.path.islink(path) else ""
+            raise ConfigError(f"{path} is no folder{lost}; name run folders, sweeps' folders or a folder of those")
+        found += below(path, seen)
     if not found:
         raise ConfigError(f"no run in {', '.join(paths)}; name folders that attn-train wrote, like outputs/SWEEP")
-    return sorted(found.values())
+    return sorted(found)
 
 
-def below(top: str) -> Iterator[str]:
-    """Return the run folders at or below `top`; a run has no runs in it."""
-    folders = [top]
+def below(top: str, seen: set[str]) -> Iterator[Path]:
+    """Return what `find` does of one path, the nearest folders first; a run has no runs in it.
+
+    `seen` are the real paths of the folders looked into so far, and grows.
+    """
+    folders = deque([top])
     while folders:
-        folder = folders.pop()
+        folder = folders.popleft()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        if folder != top and leads_back(Path(folder)):
+            yield Path(folder)
+            continue
         try:
-            entries = list(os.scandir(folder))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
+            yield Path(folder)
             continue
         names = {entry.name for entry in entries}
         if names.intersection(MARKS) or (".hydra" in names and "multirun.yaml" not in names):
-            yield folder
-        else:
-            folders += [one.path for one in entries if one.is_dir(follow_symlinks=False) and one.name[0] != "."]
+            yield Path(folder)
+            continue
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+        folders += [entry.path for entry in shown if os.path.isdir(entry.path)]
+        yield from (Path(entry.path) for entry in shown if entry.is_symlink() and not os.path.exists(entry.path))
+
+
+def leads_back(folder: Path) -> bool:
+    """Say whether a folder is a link to one that holds it, where runs lie that nobody asked for."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
@@ -99,6 +121,10 @@ def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
 def read(folder: Path) -> Run:
     """Read the result of one run; raise ValueError where it has not finished, or what it says cannot be."""
     path = folder / "result.json"
+    if not folder.exists():
+        raise ValueError(f"a link to {os.readlink(folder)}, where nothing is")
+    if leads_back(folder):
+        raise ValueError(f"a link back to {os.readlink(folder)}, which holds it: it is not followed")
     try:
         result = json.loads(path.read_bytes())
     except FileNotFoundError:
