@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attn_train import config as configuration, cost, identity
+from attn_train import accuracy, config as configuration, cost, identity
 from attn_train.device import peak_memory_bytes
 from attn_train.durable import write_durably
 from attn_train.inference import Evaluation
@@ -103,7 +103,8 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
     if len(run.trained_on) > 1:
         found["data_digests"] = [data.digest for data in run.trained_on]  # it went on with other data
     if "val" in run.splits:
-        found["val_accuracy"] = run.evaluate("val", config.eval.views).accuracy
+        validated = run.evaluate("val", config.eval.views)
+        found |= {"val_accuracy": validated.accuracy, "val_total": validated.total}
     logits, labels, index = final.logits.numpy(), final.labels.numpy(), np.arange(final.total)
     write_durably(
         run.folder / "predictions.npz",
@@ -116,7 +117,7 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
 
 def objective(found: dict[str, Any]) -> float:
     """Return what a sweeper may tune on: validation accuracy where there is one, else test accuracy."""
-    return float(found.get("val_accuracy", found["test_accuracy"]))
+    return float(found[f"{accuracy.split_of([found])}_accuracy"])
 
 
 def report(found: dict[str, Any], folder: Path) -> None:

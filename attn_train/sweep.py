@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import statistics
 import time
 import traceback
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from attn_train import errors, result, run
+from attn_train import accuracy, errors, result, run
 from attn_train.config import Config
 from attn_train.text import printable
 
@@ -67,6 +68,30 @@ def read_jobs(sweep: Path) -> list[Job]:
     return jobs
 
 
+def print_arms(arms: dict[str, list[dict[str, Any]]]) -> None:
+    """Print a row for each arm, given the results of its runs: the best validation accuracy first; arms that held no
+    images out have a table of their own, by name."""
+    width = max(len(label) for label in arms)
+    judged = {label: accuracy.split_of(found) for label, found in arms.items() if found}
+    without_result = "val" if "val" in judged.values() else "test"
+    for split, word in accuracy.WORDS.items():
+        values = {
+            label: [accuracy.accuracy(one, split) for one in found]
+            for label, found in arms.items()
+            if judged.get(label, without_result) == split
+        }
+        labels = list(values)
+        if split == "val":
+            labels.sort(key=lambda label: -statistics.mean(values[label] or [-math.inf]))
+        if labels:
+            print(f"\n{'':{width}}  runs  {word:>10} accuracy  deviation  seconds a run")
+        for label in labels:
+            mean = f"{statistics.mean(values[label]):.2f} %" if values[label] else "-"
+            deviation = f"{statistics.stdev(values[label]):.2f}" if len(values[label]) > 1 else "-"
+            seconds = f"{statistics.mean(one['train_seconds'] for one in arms[label]):.1f}" if arms[label] else "-"
+            print(f"{label:{width}}  {len(values[label]):4}  {mean:>19}  {deviation:>9}  {seconds:>13}")
+
+
 def report(sweep: Path, since: float) -> int:
     """Print a sweep's table, a row for each combination of all but the seed.
 
@@ -81,14 +106,7 @@ def report(sweep: Path, since: float) -> int:
     for job in jobs:
         label = printable(" ".join(f"{key}={job.overrides[key]}" for key in varied if key in job.overrides))
         arms[label or job.name.split("_seed")[0]] += [job.result] if job.result is not None else []
-    width = max(len(label) for label in arms)
-    print(f"\n{'':{width}}  runs    mean accuracy  deviation  seconds a run")
-    for label, found in arms.items():
-        accuracies = [100 * one["test_accuracy"] for one in found]
-        mean = f"{statistics.mean(accuracies):.2f} %" if accuracies else "-"
-        deviation = f"{statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else "-"
-        seconds = f"{statistics.mean(one['train_seconds'] for one in found):.1f}" if found else "-"
-        print(f"{label:{width}}  {len(found):4}  {mean:>15}  {deviation:>9}  {seconds:>13}")
+    print_arms(arms)
     failed = [(job.name, job.failure) for job in jobs if job.failure is not None]
     print(f"{sum(len(found) for found in arms.values())} runs finished, {len(failed)} failed; in {sweep}")
     for name, failure in failed:

@@ -352,6 +352,170 @@ def test_curves_are_runs_of_tensorboard(tmp_path: Path, sweep: Path) -> None:
     assert found["high"][20] == pytest.approx(shares.mean() + shares.std(ddof=1))
 
 
+# What a row is of
+
+
+def csv_rows(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "compare.csv").open(newline="") as file:
+        return {row["arm"]: row for row in csv.DictReader(file)}
+
+
+def cells_of(folder: Path, label: str) -> list[str]:
+    """The cells of an arm's first row in report.md."""
+    lines = (folder / "report.md").read_text().splitlines()
+    return next(line for line in lines if line.startswith(f"| {label} |")).strip("| ").split(" | ")
+
+
+@pytest.fixture
+def unpaired(tmp_path: Path) -> Path:
+    """gated has two seeds of its own in which it is far better, none has one in which it is far worse, and se shares
+    a single seed with none."""
+    correct = {
+        "none": {0: 9310, 1: 9325, 2: 9301, 9: 5000},
+        "gated": {0: 9300, 1: 9329, 2: 9297, 5: 9999, 6: 9998},
+        "se": {2: 9290, 7: 9990},
+        "eca": {8: 9995},
+    }
+    for model, by_seed in correct.items():
+        for seed, count in by_seed.items():
+            write_run(tmp_path / "sweep" / f"{model}_{seed}", model, seed, count)
+    return tmp_path / "sweep"
+
+
+def test_a_row_is_of_the_seeds_that_both_arms_have(tmp_path: Path, unpaired: Path) -> None:
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    ours, theirs = [93.00, 93.29, 92.97], [93.10, 93.25, 93.01]
+    wins = stats.mannwhitneyu(ours, theirs).statistic / 9
+    assert cells_of(tmp_path / "out", "gated")[1:4] == [
+        "3 of 5",
+        f"{np.mean(ours):.2f} ± {np.std(ours, ddof=1):.2f}",
+        f"{np.mean(theirs):.2f} ± {np.std(theirs, ddof=1):.2f}",
+    ]
+    assert cells_of(tmp_path / "out", "gated")[7] == f"{100 * wins:.0f} %"
+    assert cells_of(tmp_path / "out", "none")[1] == "4"
+    assert cells_of(tmp_path / "out", "se")[1:4] == ["1 of 2", "92.90", "93.01"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in ("3 of 5", f"{np.mean(ours):.2f} ±"):
+        assert text in page
+        assert text in ended.out
+    found = {one["arm"]: one for one in record(tmp_path / "out")["comparisons"]}
+    assert found.keys() == {"gated", "se"}
+    for source in (found["gated"], csv_rows(tmp_path / "out")["gated"]):
+        assert float(source["n"]) == 3
+        assert float(source["accuracy"]) == pytest.approx(np.mean(ours))
+        assert float(source["accuracy_deviation"]) == pytest.approx(np.std(ours, ddof=1))
+        assert float(source["reference_accuracy"]) == pytest.approx(np.mean(theirs))
+        assert float(source["chance"]) == pytest.approx(wins)
+        assert float(source["mean"]) == pytest.approx(float(source["accuracy"]) - float(source["reference_accuracy"]))
+    assert "2 runs of gated have no run of none with the same seed: its row is of the 3 that have" in ended.out
+
+
+def test_the_front_is_of_paired_differences(tmp_path: Path, unpaired: Path) -> None:
+    """Over all their runs gated, se and eca would each be on the front; where runs can be paired, each is worse than
+    none and costs more."""
+    assert compare(tmp_path, "sweep", "output=out").code == 0
+    front = record(tmp_path / "out")["pareto"]
+    assert (front["parameters"], front["macs"]) == (["none"], ["none"])
+
+
+def test_a_control_is_compared_over_common_seeds(tmp_path: Path) -> None:
+    for seed in range(4):
+        write_run(tmp_path / "sweep" / f"none{seed}", "none", seed, 9300 + seed)
+        write_run(tmp_path / "sweep" / f"gated{seed}", "gated", seed + 2, 9310 + seed)
+        settings = {"model.name": "gated", "control": "parameters", "control_width": [70, 260]}
+        changes = {"arm": settings, "arm_digest": "control"}
+        write_run(tmp_path / "sweep" / f"control{seed}", "gated", seed + 3, 9312 + seed, **changes)
+    assert compare(tmp_path, "sweep", "output=out").code == 0
+    (found,) = record(tmp_path / "out")["against_controls"]
+    assert (found["n"], found["accuracy"], found["reference_accuracy"]) == pytest.approx((3, 93.12, 93.13))
+
+
+# Which accuracy is compared
+
+VALIDATED = {"none": [0.90, 0.91, 0.92], "gated": [0.89, 0.90, 0.91], "se": [0.93, 0.94, 0.96]}
+
+
+@pytest.fixture
+def validated(tmp_path: Path) -> Path:
+    """Runs whose validation accuracies say the contrary of their test accuracies."""
+    for model, accuracies in VALIDATED.items():
+        for seed, one in enumerate(accuracies):
+            changes = {"val_accuracy": one, "val_total": 500}
+            write_run(tmp_path / "sweep" / f"{model}_{seed}", model, seed, ACCURACIES[model][seed], **changes)
+    return tmp_path / "sweep"
+
+
+def test_validation_accuracy_is_shown_and_sorted_by(tmp_path: Path, validated: Path) -> None:
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    found = record(tmp_path / "out")
+    assert [arm["arm"] for arm in found["arms"]] == ["none", "se", "gated"]
+    assert [one["arm"] for one in found["comparisons"]] == ["se", "gated"]
+    assert [one["accuracy"] for one in found["comparisons"]] == pytest.approx([283 / 3, 90])
+    assert [one["mean"] for one in found["comparisons"]] == pytest.approx([10 / 3, -1])
+    assert (found["split"], found["images"]) == ("val", 500)
+    assert found["arms"][1]["runs"][0]["test_accuracy"] == pytest.approx(93.12)
+    assert found["pareto"]["macs"] == ["none", "se"]
+    assert list(csv_rows(tmp_path / "out")) == ["none", "se", "gated"]
+    for text in (ended.out, *((tmp_path / "out" / name).read_text() for name in ("report.md", "report.html"))):
+        assert "validation accuracy" in text
+        assert "93.7" not in text  # what gated has on the test images
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "percentage points of validation accuracy" in page
+    assert "500 validation images" in page
+    assert "mcnemar" not in ended.out.lower()
+
+
+def test_test_accuracy_where_it_is_asked_for(tmp_path: Path, validated: Path) -> None:
+    ended = compare(tmp_path, "sweep", "output=out", "split=test")
+    assert ended.code == 0, ended.err
+    found = record(tmp_path / "out")
+    assert [arm["arm"] for arm in found["arms"]] == ["none", "gated", "se"]
+    assert found["comparisons"][0]["accuracy"] == pytest.approx(np.mean(ACCURACIES["gated"][:3]) / 100)
+    assert (found["split"], found["images"]) == ("test", TOTAL)
+    assert "validation" not in ended.out
+
+
+def test_one_image_counts_what_it_does_on_the_images_compared(tmp_path: Path, validated: Path) -> None:
+    """Differences without a deviation get that of rounding to single images: of 500 here, of 10,000 there."""
+    assert compare(tmp_path, "sweep", "output=out").code == 0
+    gated = next(one for one in record(tmp_path / "out")["comparisons"] if one["arm"] == "gated")
+    assert gated["deviation"] == pytest.approx(0.2 / math.sqrt(6))
+    for path in validated.glob("*/result.json"):  # of before results said how many images they held out
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "val_total"}))
+    assert compare(tmp_path, "sweep", "output=before").code == 0
+    found = record(tmp_path / "before")
+    assert (found["split"], found["images"]) == ("val", None)
+    assert "in per cent of validation images" in (tmp_path / "before" / "report.md").read_text()
+
+
+def test_runs_with_and_without_validation_images(tmp_path: Path, validated: Path) -> None:
+    write_run(validated / "none_3", "none", 3, 9340)
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    assert record(tmp_path / "out")["split"] == "test"
+    assert "1 of 10 runs, like sweep/none_3, have no validation accuracy" in ended.out
+    for words, said in (
+        (["split=val"], "split=val: 1 of 10 runs, like sweep/none_3, held no images out"),
+        (["split=train"], "split=train is not a choice; choose from auto, val, test"),
+    ):
+        refused = compare(tmp_path, "sweep", *words)
+        assert refused.code == 2
+        assert said in refused.err
+    (validated / "none_3" / "result.json").unlink()
+    refused = compare(tmp_path, "sweep", "images=true")
+    assert refused.code == 2
+    assert "split=test" in refused.err
+
+
+@pytest.mark.parametrize("changes", [{"val_accuracy": 1.5}, {"val_accuracy": math.nan}, {"val_accuracy": "0.9"}])
+def test_a_validation_accuracy_that_cannot_be_is_damaged(tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = write_run(tmp_path / "run", "none", 0, 9300, **changes)
+    (left_out,) = runs.read_all([folder])[1]
+    assert "validation images cannot be" in left_out.reason
+
+
 # Runs picked by links
 
 

@@ -204,6 +204,81 @@ def test_a_control_is_solved_once(study: Command, trainer: Trainer, tmp_path: Pa
     assert len(trainer.runs) == before
 
 
+# What a row is of, and which accuracy
+
+
+def complete(sweep: Path, **changes: Any) -> None:
+    """Give every result what attn-compare reads of one."""
+    for path in sweep.glob("*/result.json"):
+        model, seed = re.match(r"(.+)_synthetic_seed(\d+)_", path.parent.name).groups()  # type: ignore[union-attr]
+        found = json.loads(path.read_text())
+        found |= {"test_accuracy": found["correct"] / found["total"], "seed": int(seed), "seeds": [int(seed)] * 3}
+        found |= {"precision": "float32", "data_digest": "d", "recipe_digest": "r", "arm_digest": model}
+        path.write_text(json.dumps(found | {"arm": {"model.name": model, "control": "none"}} | changes))
+
+
+def test_a_row_is_of_the_seeds_of_its_look(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    """Three seeds that came after the look with the verdict count neither in the difference nor beside it."""
+    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    assert study(*WORDS).code == 0
+    sweep = tmp_path / "outputs" / "mine"
+    correct = results(sweep)
+    for seed, more in enumerate((97, 101, 99, 103, 100, -5000, -6000, -7000)):
+        (path,) = sweep.glob(f"gated_*_seed{seed}_*/result.json")
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps(found | {"correct": correct["none", seed] + more}))
+    complete(sweep)
+    ended = study(*WORDS)
+    assert ended.code == 0, ended.err
+    ours = [(correct["none", seed] + more) / 100 for seed, more in enumerate((97, 101, 99, 103, 100))]
+    theirs = [correct["none", seed] / 100 for seed in range(5)]
+    assert row(ended.out, "gated")[1:3] == ["5 of 8", f"{statistics.mean(ours):.2f} %"]
+    assert row(ended.out, "gated")[-1] == "helps"
+    report = sweep / "report"
+    (line,) = [one for one in (report / "report.md").read_text().splitlines() if one.startswith("| gated | 5 of 8 |")]
+    assert f"| {statistics.mean(ours):.2f} ± {statistics.stdev(ours):.2f} " in line
+    assert f"| {statistics.mean(theirs):.2f} ± {statistics.stdev(theirs):.2f} " in line
+    (found,) = json.loads((report / "compare.json").read_text())["comparisons"]
+    assert len(found["seeds"]) == found["n"] == 5
+    assert found["chance"] == pytest.approx(stats.mannwhitneyu(ours, theirs).statistic / 25)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_validation_accuracy_decides_where_there_is_one(
+    study: Command, trainer: Trainer, tmp_path: Path, held_out: bool
+) -> None:
+    """By test accuracy gated helps; on the validation images it hurts."""
+    train = trainer.__call__
+
+    def training(words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+        ended = train(words, folder, stopped)
+        model, seed = settings(words)["model"], int(settings(words)["seed"])
+        found = json.loads((folder / "result.json").read_text())
+        right = 400 - 20 * (model == "gated") + [3, 1, 4, 1, 5, 9, 2, 6][seed] * (1 if model == "gated" else 2)
+        known = {"val_total": 500} if held_out or model == "none" else {}
+        (folder / "result.json").write_text(json.dumps(found | {"val_accuracy": right / 500} | known))
+        return ended
+
+    process.run = training  # the fixture puts it back
+    ended = study(*WORDS)
+    assert ended.code == 0, ended.err
+    shown = row(ended.out, "gated")
+    head = ended.out[ended.out.rindex("\narm ") :].splitlines()[1]
+    if held_out:
+        ours = [100 * (380 + more) / 500 for more in (3, 1, 4, 1, 5)]
+        assert shown[1:3] == ["5", f"{statistics.mean(ours):.2f} %"]
+        assert shown[-1] == "hurts"
+        assert "validation accuracy" in head
+    else:  # of before results said how many images they held out
+        assert shown[-1] == "helps"
+        assert "validation" not in ended.out
+    complete(tmp_path / "outputs" / "mine")
+    assert study(*WORDS).code == 0
+    found = json.loads((tmp_path / "outputs" / "mine" / "report" / "compare.json").read_text())
+    assert found["split"] == ("val" if held_out else "test")
+    assert found["comparisons"][0]["verdict"] == shown[-1]
+
+
 # Going on
 
 

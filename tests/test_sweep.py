@@ -13,6 +13,7 @@ import pytest
 from conftest import LONG, TINY, Command, start
 
 from attn_train.data.synthetic import Synthetic
+from attn_train.sweep import report
 
 
 def results(sweep: Path) -> dict[str, dict]:
@@ -55,11 +56,13 @@ def test_sweep(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("gated", 0), ("gated", 1), ("none", 0), ("none", 1),
     ]  # fmt: skip
     for model in ("none", "gated"):
-        accuracies = [100 * one["test_accuracy"] for one in found.values() if one["model"] == model]
+        accuracies = [100 * one["val_accuracy"] for one in found.values() if one["model"] == model]
         count, mean, deviation, _ = row(ended.out, f"model={model}")
         assert count == "2"
         assert mean == f"{statistics.mean(accuracies):.2f}"
         assert deviation == f"{statistics.stdev(accuracies):.2f}"
+    assert "validation accuracy" in ended.out
+    assert "test accuracy" not in ended.out
     assert "4 runs finished, 0 failed" in ended.out
 
     # The same command, in another order, has nothing left to do.
@@ -90,6 +93,50 @@ def test_sweep_by_name(train: Command, tmp_path: Path) -> None:
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "outputs" / "mine").glob("*/result.json")}
     assert len(after) == 3
     assert {path: after[path] for path in times} == times
+
+
+def write_job(sweep: Path, name: str, overrides: list[str], **found: float) -> None:
+    """Write what a sweep's table is made of; without figures the job has not finished."""
+    (sweep / name / ".hydra").mkdir(parents=True)
+    (sweep / name / ".hydra" / "overrides.yaml").write_text(json.dumps(overrides))
+    if found:
+        (sweep / name / "result.json").write_text(json.dumps({"epochs": 1, "train_seconds": 1.0, **found}))
+
+
+def table(capsys: pytest.CaptureFixture[str], sweep: Path) -> list[list[str]]:
+    assert report(sweep, since=0.0) == 0
+    lines, _, _ = capsys.readouterr().out.strip().partition(" runs finished")
+    return [line.replace("%", "").split() for line in lines.splitlines()[:-1]]
+
+
+def test_the_best_on_validation_images_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accuracies = {"0.1": (0.80, 0.99), "0.2": (0.90, 0.70), "0.3": (0.85, 0.98)}
+    for rate, (val, test) in accuracies.items():
+        for seed in (0, 1):
+            words = [f"optimizer.lr={rate}", f"seed={seed}"]
+            write_job(tmp_path, f"{rate}_{seed}", words, val_accuracy=val, test_accuracy=test)
+    write_job(tmp_path, "0.4_0", ["optimizer.lr=0.4", "seed=0"])
+    head, *rows = table(capsys, tmp_path)
+    assert head[:3] == ["runs", "validation", "accuracy"]
+    assert [(name, mean) for name, _, mean, *_ in rows] == [
+        ("optimizer.lr=0.2", "90.00"),
+        ("optimizer.lr=0.3", "85.00"),
+        ("optimizer.lr=0.1", "80.00"),
+        ("optimizer.lr=0.4", "-"),
+    ]
+
+
+def test_arms_with_and_without_validation_images_stand_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_job(tmp_path, "a", ["dataset.val_size=0"], test_accuracy=0.95)
+    write_job(tmp_path, "b", ["dataset.val_size=10"], test_accuracy=0.99, val_accuracy=0.5)
+    write_job(tmp_path, "c", ["dataset.val_size=20"], test_accuracy=0.98, val_accuracy=0.6)
+    rows = [row for row in table(capsys, tmp_path) if row]
+    assert [row[0] if row[0] != "runs" else row[1] for row in rows] == [
+        "validation", "dataset.val_size=20", "dataset.val_size=10", "test", "dataset.val_size=0",
+    ]  # fmt: skip
+    assert [row[2] for row in rows if row[0] != "runs"] == ["60.00", "50.00", "95.00"]
 
 
 def test_failed_job_stops_no_other(train: Command, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attn_train import result
+from attn_train.accuracy import WORDS, accuracy, split_of
 from attn_train.bench.outcome import Outcome
 from attn_train.control import widths
 from attn_train.drawing import new_figure
@@ -86,18 +87,19 @@ def growth(
 def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, look: dict[str, Look]) -> None:
     """Draw accuracy against a cost: for each model the mean over its runs, with their deviation where there are
     several."""
+    split = split_of(runs)
     of: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         of[run_label(run, runs)].append(run)
     for label, own in of.items():
-        accuracies = [100 * run["test_accuracy"] for run in own]
+        accuracies = [accuracy(run, split) for run in own]
         deviation = statistics.stdev(accuracies) if len(own) > 1 else 0.0
         at = statistics.mean(run[cost] for run in own), statistics.mean(accuracies)
         style = {**look[label], "linestyle": "none", "markersize": 6}
         axis.errorbar(*at, yerr=deviation or None, capsize=3, **style)
         axis.annotate(f"{label} ({len(own)})", at, textcoords="offset points", xytext=(5, 4), fontsize=7)
     axis.set_xlabel(title)
-    axis.set_ylabel("test accuracy, %")
+    axis.set_ylabel(f"{WORDS[split]} accuracy, %")
     axis.set_title(f"accuracy against {title}", fontsize=10)
     axis.margins(0.2)
     axis.grid(alpha=0.3)

@@ -23,17 +23,30 @@ class Comparison:
     arm: Arm
     reference: Arm
     seeds: list[Seeds]
-    values: list[float]
     difference: Difference
     corrected: Corrected
     detectable: float
-    chance: float
     needed: Needed | None
     margin: float
     over_seeds: Interval | None = None
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
     told: str | None = None  # the verdict in words, where another rule than this one reached it
+
+    @property
+    def accuracies(self) -> tuple[list[float], list[float]]:
+        """The accuracies of the arm and of the reference over the seeds that are compared, in per cent."""
+        return self.arm.over(self.seeds), self.reference.over(self.seeds)
+
+    @property
+    def chance(self) -> float:
+        """How often a run of the arm beats one of the reference, both among those that are compared."""
+        return statistics.chance(*self.accuracies)
+
+    @property
+    def values(self) -> list[float]:
+        """The difference for each seed, in percentage points."""
+        return [ours - theirs for ours, theirs in zip(*self.accuracies, strict=True)]
 
     @property
     def words(self) -> str:
@@ -75,7 +88,7 @@ def compare(pairs: Sequence[tuple[Arm, Arm]], margin: float, images: bool | None
     """
     shared, problems = in_common(pairs)
     values = [[arm.runs[one].accuracy - other.runs[one].accuracy for one in seeds] for arm, other, seeds in shared]
-    steps = [100 / arm.first.result["total"] for arm, _, _ in shared]
+    steps = [arm.first.step for arm, _, _ in shared]
     found = [statistics.paired(own, step=step) for own, step in zip(values, steps, strict=True)]
     verdicts = statistics.corrected(found, margin)
     alpha = (1 - statistics.LEVEL) / max(1, len(shared))
@@ -86,11 +99,9 @@ def compare(pairs: Sequence[tuple[Arm, Arm]], margin: float, images: bool | None
             arm=arm,
             reference=reference,
             seeds=seeds,
-            values=own,
             difference=one,
             corrected=verdict,
             detectable=statistics.detectable(one.deviation, one.n, alpha),
-            chance=statistics.chance(arm.accuracies, reference.accuracies),
             needed=statistics.needed(one, margin, len(shared)) if undecided else None,
             margin=margin,
             over_seeds=resampling.over_seeds(own, one.level) if one.n >= resampling.LEAST_SEEDS else None,
@@ -111,7 +122,10 @@ def in_common(pairs: Sequence[tuple[Arm, Arm]]) -> tuple[list[tuple[Arm, Arm, li
             problems.append(f"{arm.label} and {reference.label} have no seed in common: they are not compared")
             continue
         if lonely := len(arm.runs) - len(seeds):
-            problems.append(f"{lonely} runs of {arm.label} have no run of {reference.label} with the same seed")
+            problems.append(
+                f"{lonely} runs of {arm.label} have no run of {reference.label} with the same seed: its row is of the "
+                f"{len(seeds)} that have"
+            )
         shared.append((arm, reference, seeds))
     return shared, problems
 

@@ -27,7 +27,11 @@ class Arm:
 
     @property
     def accuracies(self) -> list[float]:
-        return [run.accuracy for run in self.runs.values()]
+        return self.over(list(self.runs))
+
+    def over(self, seeds: Sequence[Seeds]) -> list[float]:
+        """Return the accuracies of the runs with these seeds, in per cent."""
+        return [self.runs[one].accuracy for one in seeds]
 
     @property
     def is_plain(self) -> bool:

@@ -95,8 +95,9 @@ class Effect:
     words: str
 
 
-def forest(effects: Sequence[Effect], margin: float, title: str) -> Markup:
-    """Draw differences with their intervals, below each other on one axis, and the margin as a band about zero."""
+def forest(effects: Sequence[Effect], margin: float, title: str, unit: str) -> Markup:
+    """Draw differences with their intervals, below each other on one axis in `unit`, and the margin as a band about
+    zero."""
     ends = [one for effect in effects for one in (effect.low, effect.mean, effect.high) if math.isfinite(one)]
     low, high = around([*ends, -margin, margin, 0.0])
     x = Scale(low, high, 14, WIDTH - 14)
@@ -108,7 +109,7 @@ def forest(effects: Sequence[Effect], margin: float, title: str) -> Markup:
     for tick in x.ticks():
         parts.append(line(x(tick), bottom, x(tick), bottom + 5, "axis"))
         parts.append(text(x(tick), bottom + 19, f"{tick:+g}" if tick else "0", "small", "middle"))
-    parts.append(text(WIDTH / 2, bottom + 38, "percentage points of test accuracy", "small", "middle"))
+    parts.append(text(WIDTH / 2, bottom + 38, unit, "small", "middle"))
     for number, effect in enumerate(effects):
         parts += bar(effect, x, top + row * number)
     return drawing(bottom + 46, title, parts)

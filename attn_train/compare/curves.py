@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attn_train.accuracy import Split
+
 # A run logs a few thousand rows at most; a longer file is not ours.
 MOST_BYTES = 64_000_000
 
@@ -63,11 +65,12 @@ def read_values(folder: Path) -> dict[str, dict[int, tuple[float, float]]]:
     return found
 
 
-def shown(curves: Curves) -> tuple[str, list[Point]]:
+def shown(curves: Curves, split: Split) -> tuple[str, list[Point]]:
     """Return the tag and the points of the accuracy that was tested most often: on test images, or where a run held
-    some out on those."""
-    choices = [(tag, curves[tag]) for tag in ("accuracy/test", "accuracy/val") if tag in curves]
-    return max(choices, key=lambda one: len(one[1]), default=("accuracy/test", []))
+    some out on those; of two alike, that on the images of `split`."""
+    tags = sorted(("accuracy/test", "accuracy/val"), key=lambda tag: tag != f"accuracy/{split}")
+    choices = [(tag, curves[tag]) for tag in tags if tag in curves]
+    return max(choices, key=lambda one: len(one[1]), default=(tags[0], []))
 
 
 def folder_name(label: str) -> str:

@@ -5,10 +5,11 @@ attn-compare: does this attention help, by how much, at what cost? An answer fro
 
   attn-compare PATH... [SETTING=VALUE] ...
 
-PATH                  run folders, sweeps' folders, or folders of those
+PATH                  run folders, sweeps' folders, or folders of those, links among them
 margin=0.2            percentage points: a difference that is surely smaller counts as none
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench wrote, for time and memory; default: what the runs noted, which is rough
+split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out
 images=auto           true: resample test images too; auto: where an arm has fewer than 5 seeds
 curves=50             runs of an arm that its learning curve is made of
 output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
@@ -23,4 +24,5 @@ deviation over the runs of an arm, for TensorBoard.
 Examples
   attn-train -m dataset=cifar10 model=none,gated,se seed=0,1,2,3,4 sweep=try
   attn-compare outputs/try
-  attn-compare outputs/try outputs/more margin=0.1 bench=outputs/2026-01-31/12-00-00_bench_a1b2c3"""
+  attn-compare outputs/try outputs/more margin=0.1 bench=outputs/2026-01-31/12-00-00_bench_a1b2c3
+  attn-compare outputs/try split=test"""

@@ -1,12 +1,14 @@
 """report.html: one page that opens from a file, with no network, no script and nothing in it that was not escaped."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from attn_train.compare import chart, statistics, tables
+from attn_train.accuracy import WORDS
+from attn_train.compare import chart, tables
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm, show
 from attn_train.compare.curves import shown
@@ -32,10 +34,10 @@ def html(summary: Summary) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=summary,
         about=f"{first.get('dataset')}, backbone {first.get('backbone')}, {first.get('epochs')} epochs, "
-        f"{summary.total:,} test images, {len(rows) - 1} runs",
+        f"{summary.images}, {len(rows) - 1} runs",
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
-        forest=forest(summary.comparisons, summary.margin, f"Difference from {summary.baseline.label}"),
-        control_forest=forest(summary.against_controls, summary.margin, "Difference from a network of the same cost"),
+        forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
+        control_forest=forest(summary.against_controls, summary, "Difference from a network of the same cost"),
         verdicts=tables.verdicts(summary),
         controls=controls,
         costs=tables.costs(summary),
@@ -68,7 +70,7 @@ def colour(summary: Summary, arm: Arm) -> int:
     return 0 if place == 0 else 1 + (place - 1) % MOST_CURVES
 
 
-def forest(comparisons: list[Comparison], margin: float, title: str) -> Markup:
+def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Markup:
     """Draw comparisons; those beyond MOST_EFFECTS are in the table only."""
     effects = []
     for one in comparisons[:MOST_EFFECTS]:
@@ -76,7 +78,8 @@ def forest(comparisons: list[Comparison], margin: float, title: str) -> Markup:
         label = one.arm.label if one.reference.is_plain else f"{one.arm.label} against {one.reference.label}"
         words = f"{tables.signed(found.mean)} {tables.interval(found.low, found.high)}, {one.words.split(':')[0]}"
         effects.append(chart.Effect(label, found.mean, found.low, found.high, one.corrected.verdict, words))
-    return chart.forest(effects, margin, title) if effects else Markup("")
+    unit = f"percentage points of {WORDS[summary.split]} accuracy"
+    return chart.forest(effects, summary.margin, title, unit) if effects else Markup("")
 
 
 def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
@@ -88,12 +91,13 @@ def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
     for kind in COSTS:
         spots = []
         for arm in summary.arms:
-            cost = getattr(summary.costs[arm.label], kind)
-            if cost is not None:
-                own = statistics.paired(arm.accuracies)
-                error = own.high - own.mean if own.n > 1 else 0.0
+            cost, at = getattr(summary.costs[arm.label], kind), summary.accuracies.get(arm.label)
+            if cost is not None and at is not None:
+                compared = summary.of(arm)
+                known = compared is not None and math.isfinite(compared.difference.high)
+                error = compared.difference.high - compared.difference.mean if compared is not None and known else 0.0
                 on_front = arm.label in summary.fronts[kind]
-                spots.append(chart.Spot(arm.label, colour(summary, arm), cost / units[kind], own.mean, error, on_front))
+                spots.append(chart.Spot(arm.label, colour(summary, arm), cost / units[kind], at, error, on_front))
         if len({spot.cost for spot in spots}) > 1:
             title = f"Accuracy against {titles[kind]}"
             drawn = chart.scatter(spots, names.get(kind, titles[kind]), lambda tick: f"{tick:g}", title)
@@ -109,7 +113,7 @@ def curve_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, in
         series: list[Any] = []
         tags = set()
         for arm in [summary.baseline, *others[start : start + MOST_CURVES]]:
-            tag, points = shown(summary.curves[arm.label])
+            tag, points = shown(summary.curves[arm.label], summary.split)
             if points:
                 series.append((arm.label, colour(summary, arm), points))
                 tags.add(tag)

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import math
+import statistics
 from dataclasses import asdict
 from typing import Any
 
+from attn_train import accuracy
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm
 from attn_train.compare.summary import Summary
@@ -21,11 +23,20 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def spread(name: str, accuracies: list[float]) -> dict[str, Any]:
+    """Return the mean over runs and the standard deviation of one, in per cent."""
+    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+    return {name: statistics.fmean(accuracies), f"{name}_deviation": deviation}
+
+
 def plain(one: Comparison) -> dict[str, Any]:
-    """Return a comparison flat, but for what resampling found."""
+    """Return a comparison flat, but for what resampling found; its accuracies are over the seeds of both arms."""
+    ours, theirs = one.accuracies
     return {
         "arm": one.arm.label,
         "reference": one.reference.label,
+        **spread("accuracy", ours),
+        **spread("reference_accuracy", theirs),
         **asdict(one.difference),
         "verdict": one.corrected.verdict,
         "words": one.words,
@@ -50,13 +61,10 @@ def nested(one: Comparison) -> dict[str, Any]:
 
 
 def arm_row(summary: Summary, arm: Arm) -> dict[str, Any]:
-    mean = math.fsum(arm.accuracies) / len(arm.runs)
-    squares = math.fsum((one - mean) ** 2 for one in arm.accuracies)
     return {
         "arm": arm.label,
         "runs": len(arm.runs),
-        "accuracy": mean,
-        "accuracy_deviation": math.sqrt(squares / (len(arm.runs) - 1)) if len(arm.runs) > 1 else None,
+        **spread("accuracy", arm.accuracies),
         **asdict(summary.costs[arm.label]),
         "pareto": " ".join(summary.on_front(arm)),
     }
@@ -70,7 +78,12 @@ def to_json(summary: Summary) -> str:
             "settings": arm.first.arm,
             "command": summary.commands[arm.label],
             "runs": [
-                {"folder": str(run.folder), "seeds": list(run.seeds), "accuracy": run.accuracy}
+                {
+                    "folder": str(run.folder),
+                    "seeds": list(run.seeds),
+                    "accuracy": run.accuracy,
+                    "test_accuracy": accuracy.accuracy(run.result, "test"),
+                }
                 for run in arm.runs.values()
             ],
             "curves": {tag: [asdict(one) for one in points] for tag, points in summary.curves[arm.label].items()},
@@ -82,7 +95,9 @@ def to_json(summary: Summary) -> str:
         "version": summary.version,
         "date": summary.date,
         "margin": summary.margin,
-        "test_images": summary.total,
+        "split": summary.split,
+        "images": accuracy.image_count(summary.baseline.first.result, summary.split),
+        "test_images": summary.baseline.first.result["total"],
         "baseline": summary.baseline.label,
         "cost_from": "attn-bench" if summary.benched else "runs",
         "recipe": summary.recipe,

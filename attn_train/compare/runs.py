@@ -6,13 +6,14 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from attn_train import identity
+from attn_train import accuracy, identity
+from attn_train.accuracy import Split
 from attn_train.errors import ConfigError
 
 # What a run folder has one of, from its first moment on.
@@ -33,11 +34,18 @@ class Run:
     arm_digest: str
     recipe_digest: str
     seeds: tuple[int, ...]  # of initialisation, order and augmentation: what runs of two arms are paired by
+    split: Split = "test"  # whose images it is judged by
 
     @property
     def accuracy(self) -> float:
-        """Test accuracy at the final epoch, in per cent."""
-        return 100 * float(self.result["test_accuracy"])
+        """Accuracy at the final epoch, in per cent."""
+        return accuracy.accuracy(self.result, self.split)
+
+    @property
+    def step(self) -> float:
+        """What one image counts, in per cent; 0 where their number is not known."""
+        count = accuracy.image_count(self.result, self.split)
+        return 100 / count if count else 0.0
 
     @property
     def name(self) -> str:
@@ -153,16 +161,40 @@ def check(result: Any) -> None:
     ]
     if lacking:
         raise ValueError(f"damaged: result.json lacks {', '.join(lacking)}")
-    accuracy, correct, total = (result[key] for key in ("test_accuracy", "correct", "total"))
+    share, correct, total = (result[key] for key in ("test_accuracy", "correct", "total"))
     counts = all(type(one) is int for one in (correct, total, result["seed"]))
-    if not counts or type(accuracy) not in (int, float) or total < 1 or not 0 <= correct <= total:
-        raise ValueError(f"damaged: {correct} of {total} images with an accuracy of {accuracy} cannot be")
-    if not abs(accuracy - correct / total) < 1e-6:
-        raise ValueError(f"damaged: {correct} of {total} images are not an accuracy of {accuracy}")
+    if not counts or type(share) not in (int, float) or total < 1 or not 0 <= correct <= total:
+        raise ValueError(f"damaged: {correct} of {total} images with an accuracy of {share} cannot be")
+    if not abs(share - correct / total) < 1e-6:
+        raise ValueError(f"damaged: {correct} of {total} images are not an accuracy of {share}")
+    validated, held_out = result.get("val_accuracy", 0.0), result.get("val_total", 1)
+    if type(validated) not in (int, float) or not 0 <= validated <= 1 or type(held_out) is not int or held_out < 1:
+        raise ValueError(f"damaged: an accuracy of {validated} on {held_out} validation images cannot be")
     for key in NUMBERS:
         value = result.get(key)
         if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
             raise ValueError(f"damaged: {key} is {value}")
+
+
+def judged_by(runs: Sequence[Run], wanted: str) -> tuple[list[Run], list[str]]:
+    """Return the runs, judged by one split (`wanted`: auto, val or test), and warnings; raise ConfigError where a run
+    held no images out to be judged by."""
+    split = accuracy.split_of(run.result for run in runs)
+    without = [run for run in runs if "val_accuracy" not in run.result]
+    if wanted == "val" and without:
+        raise ConfigError(
+            f"split=val: {len(without)} of {len(runs)} runs, like {without[0].folder}, held no images out "
+            "(dataset.val_size); say split=test, or leave them out"
+        )
+    warnings = []
+    if wanted == "auto" and 0 < len(without) < len(runs):
+        warnings.append(
+            f"{len(without)} of {len(runs)} runs, like {without[0].folder}, have no validation accuracy: all are "
+            "compared by test accuracy"
+        )
+    if wanted == "test":
+        split = "test"
+    return [replace(run, split=split) for run in runs], warnings
 
 
 def unfinished(folder: Path) -> str:

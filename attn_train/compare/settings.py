@@ -16,6 +16,7 @@ class CompareConfig:
     margin: float
     baseline: str | None
     bench: str | None
+    split: str  # auto, val, test
     images: Any  # auto, true, false
     curves: int
     output: str | None
@@ -53,6 +54,8 @@ def check_ranges(config: CompareConfig) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     if not 0 < config.margin < math.inf:
         raise ConfigError(f"margin={config.margin} is out of range; it must be above 0 (percentage points)")
+    if config.split not in ("auto", "val", "test"):
+        raise ConfigError(f"split={config.split} is not a choice; choose from auto, val, test")
     if config.images not in ("auto", True, False):
         raise ConfigError(f"images={config.images} is not a choice; choose from auto, true, false")
     if config.curves < 0:

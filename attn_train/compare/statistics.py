@@ -1,7 +1,7 @@
 """Paired differences between two arms over seeds: interval, verdict, correction for many arms, power.
 
 Student's paired t throughout: over seeds its interval covers what it claims from n=2 on, a bootstrap's does not.
-All differences are in percentage points of test accuracy.
+All differences are in percentage points of accuracy.
 """
 
 import math

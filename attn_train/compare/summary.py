@@ -1,17 +1,19 @@
 """Everything that a report says, gathered from the run folders before a word of it is written."""
 
-import math
 import shlex
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from attn_train import identity
+from attn_train import accuracy, identity
+from attn_train.accuracy import Split
 from attn_train.compare import analysis, arms as sorting, cost, runs as reading
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm
@@ -33,7 +35,6 @@ class Summary:
     comparisons: list[Comparison]  # each other arm against the baseline
     against_controls: list[Comparison]  # each mechanism against its own controls
     costs: dict[str, Cost]
-    fronts: dict[str, list[str]]  # for each kind of cost the labels of the arms on the Pareto front
     curves: dict[str, Curves]
     left_out: list[LeftOut]
     warnings: list[str]
@@ -46,9 +47,33 @@ class Summary:
     version: str
 
     @property
-    def total(self) -> int:
-        """How many test images there are."""
-        return int(self.baseline.first.result["total"])
+    def split(self) -> Split:
+        """Whose images the arms are compared by."""
+        return self.baseline.first.split
+
+    @property
+    def images(self) -> str:
+        """Say what images those are, and how many where that is known."""
+        count = accuracy.image_count(self.baseline.first.result, self.split)
+        return f"{'' if count is None else f'{count:,} '}{accuracy.WORDS[self.split]} images"
+
+    @cached_property
+    def accuracies(self) -> dict[str, float]:
+        """The arms' mean accuracies in per cent, brought to the same seeds: of the baseline the mean over all runs, and
+        on it each arm's mean difference over the seeds that both have."""
+        base = statistics.fmean(self.baseline.accuracies)
+        means = {self.baseline.label: base, **{one.arm.label: base + one.difference.mean for one in self.comparisons}}
+        return {
+            label: round(mean, 9) for label, mean in means.items()
+        }  # equal arms are equal, however they were added up
+
+    @cached_property
+    def fronts(self) -> dict[str, list[str]]:
+        """For each kind of cost the labels of the arms on the Pareto front."""
+        return {
+            kind: cost.front({label: getattr(self.costs[label], kind) for label in self.accuracies}, self.accuracies)
+            for kind in COSTS
+        }
 
     def of(self, arm: Arm) -> Comparison | None:
         """Return the comparison of an arm with the baseline."""
@@ -66,6 +91,7 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
             f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
         )
     warnings = sorting.check_recipe(runs)
+    runs, unlike = reading.judged_by(runs, config.split)
     arms, repeated = sorting.sort(runs)
     if len(arms) < 2:
         raise ConfigError(
@@ -73,27 +99,27 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         )
     baseline = sorting.choose_baseline(arms, config.baseline)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
-    images = None if config.images == "auto" else bool(config.images)
+    images = resampled(config, runs[0].split)
     comparisons, problems = analysis.compare([(arm, baseline) for arm in arms[1:]], config.margin, images)
     against_controls, more = analysis.compare(analysis.controls(arms), config.margin, images)
+    if runs[0].split == "val":
+        comparisons.sort(key=lambda one: -one.difference.mean)
+        against_controls.sort(key=lambda one: -one.difference.mean)
+        places = {one.arm.label: place for place, one in enumerate(comparisons)}
+        arms[1:] = sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))
     if config.bench is None:
         costs, lacking = {arm.label: cost.of_runs(arm) for arm in arms}, [cost.DRIFT]
     else:
         costs, lacking = cost.with_bench(arms, cost.read_bench(Path(config.bench)))
-    accuracies = {arm.label: math.fsum(arm.accuracies) / len(arm.runs) for arm in arms}
-    fronts = {
-        kind: cost.front({label: getattr(one, kind) for label, one in costs.items()}, accuracies) for kind in COSTS
-    }
     return Summary(
         arms=arms,
         baseline=baseline,
         comparisons=comparisons,
         against_controls=against_controls,
         costs=costs,
-        fronts=fronts,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=left_out + repeated,
-        warnings=list(dict.fromkeys(warnings + problems + more + lacking)),
+        warnings=list(dict.fromkeys(warnings + unlike + problems + more + lacking)),
         margin=config.margin,
         benched=config.bench is not None,
         recipe=recipe_of(baseline),
@@ -102,6 +128,19 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
     )
+
+
+def resampled(config: CompareConfig, split: Split) -> bool | None:
+    """Return whether to resample test images (see analysis.compare); raise ConfigError where that is asked for, but the
+    arms are compared by others."""
+    if config.images == "auto":
+        return False if split == "val" else None
+    if config.images and split == "val":
+        raise ConfigError(
+            "images=true resamples test images, but these runs are compared by validation accuracy; say split=test, or "
+            "images=auto"
+        )
+    return bool(config.images)
 
 
 def recipe_of(arm: Arm) -> dict[str, Any]:

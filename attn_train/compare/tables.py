@@ -1,9 +1,10 @@
 """The tables of a comparison, cell by cell as words, and the notes under them: the same in every form of the report."""
 
 import math
+import statistics
 
+from attn_train.accuracy import WORDS
 from attn_train.compare.analysis import Comparison
-from attn_train.compare.arms import Arm
 from attn_train.compare.cost import Cost
 from attn_train.compare.resampling import LEAST_SEEDS
 from attn_train.compare.runs import Run
@@ -26,13 +27,10 @@ def short(value: float | None, unit: float = 1.0) -> str:
     return f"{scaled:.3g}"
 
 
-def accuracy(arm: Arm) -> str:
-    """Return the mean over an arm's runs and the standard deviation of one, in per cent."""
-    values = arm.accuracies
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return f"{mean:.2f}"
-    return f"{mean:.2f} ± {math.sqrt(math.fsum((one - mean) ** 2 for one in values) / (len(values) - 1)):.2f}"
+def spread(accuracies: list[float]) -> str:
+    """Return the mean over runs and the standard deviation of one."""
+    deviation = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{statistics.fmean(accuracies):.2f}{deviation}"
 
 
 def interval(low: float, high: float) -> str:
@@ -44,10 +42,12 @@ def p_value(value: float) -> str:
 
 
 def verdict_row(one: Comparison) -> list[str]:
-    found = one.difference
+    found, runs = one.difference, len(one.arm.runs)
+    ours, theirs = one.accuracies
     return [
-        str(found.n),
-        accuracy(one.arm),
+        str(found.n) if found.n == runs else f"{found.n} of {runs}",
+        spread(ours),
+        spread(theirs),
         f"{signed(found.mean)} {interval(found.low, found.high)}",
         p_value(one.corrected.p_value),
         "-" if math.isinf(one.detectable) else short(one.detectable),
@@ -56,15 +56,17 @@ def verdict_row(one: Comparison) -> list[str]:
     ]
 
 
-HEAD = ["seeds", "accuracy", "difference [95 %]", "p (Holm)", "detects", "beats it", "verdict"]
+def head(summary: Summary) -> list[str]:
+    accuracy = f"{WORDS[summary.split]} accuracy"
+    return ["seeds", accuracy, "against", "difference [95 %]", "p (Holm)", "detects", "beats it", "verdict"]
 
 
 def verdicts(summary: Summary) -> Table:
     """Return the table of the arms against the baseline."""
     base = summary.baseline
     rows = [
-        ["arm", *HEAD],
-        [base.label, str(len(base.runs)), accuracy(base), "", "", "", "", "what others are held against"],
+        ["arm", *head(summary)],
+        [base.label, str(len(base.runs)), spread(base.accuracies), *[""] * 5, "what others are held against"],
     ]
     return rows + [[one.arm.label, *verdict_row(one)] for one in summary.comparisons]
 
@@ -72,7 +74,7 @@ def verdicts(summary: Summary) -> Table:
 def control_verdicts(summary: Summary) -> Table:
     """Return the table of mechanisms against the plain networks that were made as expensive."""
     rows = [[one.arm.label, one.reference.label, *verdict_row(one)] for one in summary.against_controls]
-    return [["mechanism", "its control", *HEAD], *rows]
+    return [["mechanism", "its control", *head(summary)], *rows]
 
 
 def cost_titles(summary: Summary) -> dict[str, str]:
@@ -122,18 +124,25 @@ def notes(summary: Summary) -> list[str]:
     """Return how the figures came about, a sentence or two each."""
     arms = len(summary.comparisons)
     found = [
-        f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.total:,} test "
-        "images. Differences are in percentage points, paired by seed, with Student's t interval at 95 %, each alone.",
+        f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.images}. "
+        "Differences are in percentage points, paired by seed, with Student's t interval at 95 %, each alone. A row is "
+        "of the seeds that both arms have, as is the accuracy that it is against.",
         f"Verdict: helps or hurts where Holm's p-value over the {arms} arms is at most 0.05; else equivalent where "
         f"the two one-sided tests against the margin of {summary.margin:g} points, corrected likewise, are at most "
         "0.025 (for one arm: the interval is within the margin); else undecided.",
         "Detects: the smallest true difference that so many seeds find with 80 % power, at the strictest step of the "
         "correction. How many seeds more is solved likewise, for the deviation that was seen: a rough guide. Beats it: "
-        "the chance that one run has a higher accuracy than one of the other arm, over all pairs; a tie is half.",
-        f"An interval over seeds is for these test images; one over images is for these runs. From {LEAST_SEEDS} seeds "
-        "on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
-        "A Pareto front is of means: arms that are equivalent may stand on either side of it by chance.",
+        "the chance that one run of the row has a higher accuracy than one of the other arm's; a tie is half.",
+        f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
+        f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
+        "A Pareto front is of means: the baseline's over all its runs and, on it, each arm's mean difference from it. "
+        "Arms that are equivalent may stand on either side of it by chance.",
     ]
+    if summary.split == "val":
+        found.append(
+            "Validation images were held out of training to choose by; what is chosen is flattered by them. A claim is "
+            "for test images: split=test, once nothing is chosen any more, which can also resample them."
+        )
     if summary.benched:
         found.append(
             "Time and memory are of the mechanism alone, as attn-bench measured it: a training step, summed over the "
@@ -151,7 +160,8 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
 
 def run_rows(summary: Summary) -> Table:
     """Return the list of all runs that were used."""
-    rows = [["arm", "seed", "accuracy", "test loss", "training s", "device", "folder"]]
+    tested = ["test loss"] if summary.split == "test" else []
+    rows = [["arm", "seed", f"{WORDS[summary.split]} accuracy", *tested, "training s", "device", "folder"]]
     for arm in summary.arms:
         rows += [[arm.label, *run_words(run)] for run in arm.runs.values()]
     return rows
@@ -160,5 +170,6 @@ def run_rows(summary: Summary) -> Table:
 def run_words(run: Run) -> list[str]:
     seeds = [str(run.seeds[0])] if len(set(run.seeds)) == 1 else list(map(str, run.seeds))
     loss, seconds = run.result.get("test_loss"), run.result.get("train_seconds")
-    found = [" ".join(seeds), f"{run.accuracy:.2f}", "-" if loss is None else f"{loss:.4f}", short(seconds)]
+    tested = [] if run.split == "val" else ["-" if loss is None else f"{loss:.4f}"]
+    found = [" ".join(seeds), f"{run.accuracy:.2f}", *tested, short(seconds)]
     return [*found, f"{run.result.get('device')}, {run.result['precision']}", str(run.folder)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from attn_train.accuracy import Split, split_of
 from attn_train.interrupt import STOPPING
 
 # The exit codes of a run that saved and stopped because a signal said so.
@@ -72,21 +73,39 @@ class Ledger:
         if result is not None:
             self.add(Row(arm, seed, job, result["train_seconds"], 0, ""))
 
-    def accuracies(self, arm: str) -> list[float]:
-        """Return the test accuracies of an arm's runs in per cent, by seed."""
-        found = sorted((seed, one) for (name, seed), one in self.results.items() if name == arm)
-        return [100 * one["correct"] / one["total"] for _, one in found]
+    @property
+    def split(self) -> Split:
+        """Whose images the runs are judged by: validation images where all held some out and say how many."""
+        known = all("val_total" in one for one in self.results.values())
+        return split_of(self.results.values()) if known else "test"
+
+    def count(self, arm: str, seed: int) -> tuple[int, int]:
+        """Return how many images a finished run got right, and of how many."""
+        result = self.results[arm, seed]
+        if self.split == "test":
+            return result["correct"], result["total"]
+        return round(result["val_accuracy"] * result["val_total"]), result["val_total"]
+
+    def accuracy(self, arm: str, seed: int) -> float:
+        """Return the accuracy of a finished run in per cent."""
+        correct, total = self.count(arm, seed)
+        return 100 * correct / total
+
+    def finished(self, arm: str) -> list[int]:
+        """Return the seeds of an arm's finished runs."""
+        return sorted(seed for name, seed in self.results if name == arm)
+
+    def paired(self, arm: str, baseline: str, seeds: Iterable[int]) -> list[int]:
+        """Return the seeds that both arms have finished, in the order in which the second of the two did: the order in
+        which they were looked at."""
+        both = [seed for seed in seeds if (arm, seed) in self.results and (baseline, seed) in self.results]
+        return sorted(both, key=lambda seed: max(self._place[arm, seed], self._place[baseline, seed]))
 
     def differences(self, arm: str, baseline: str, seeds: Iterable[int]) -> tuple[list[float], float]:
-        """Return arm minus baseline in percentage points for each seed that both have finished, in the order in which
-        the second of the two did, the order in which they were looked at; and what one test image counts."""
-        both = [seed for seed in seeds if (arm, seed) in self.results and (baseline, seed) in self.results]
-        both.sort(key=lambda seed: max(self._place[arm, seed], self._place[baseline, seed]))
-        pairs = [(self.results[arm, seed], self.results[baseline, seed]) for seed in both]
-        steps = [100 / ours["total"] for ours, _ in pairs]
-        found = [
-            step * (ours["correct"] - theirs["correct"]) for (ours, theirs), step in zip(pairs, steps, strict=True)
-        ]
+        """Return arm minus baseline in percentage points for each of the `paired` seeds; and what one image counts."""
+        pairs = [(self.count(arm, seed), self.count(baseline, seed)) for seed in self.paired(arm, baseline, seeds)]
+        steps = [100 / total for (_, total), _ in pairs]
+        found = [step * (ours - theirs) for ((ours, _), (theirs, _)), step in zip(pairs, steps, strict=True)]
         return found, max(steps, default=0.0)
 
     def seconds(self, arm: str) -> float | None:

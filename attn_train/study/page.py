@@ -21,30 +21,34 @@ def write_report(study: Study) -> Path:
     """
     folder = study.plan.folder / "report"
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    config = compose.compare([f"margin={study.config.margin}"])
-    names = {row.job: row.arm for row in study.ledger.rows}
-    summary = with_looks(summarize(config, [str(study.plan.folder)], command), names, study)
+    config = compose.compare([f"margin={study.config.margin}", f"split={study.ledger.split}"])
+    summary = with_looks(summarize(config, [str(study.plan.folder)], command), study)
     folder.mkdir(exist_ok=True)
     leave(summary, folder)
     return folder / "report.html"
 
 
-def with_looks(summary: Summary, names: dict[str, str], study: Study) -> Summary:
-    """Return a summary with the intervals and verdicts of the study's looks; `names` says whose a run's folder is."""
+def with_looks(summary: Summary, study: Study) -> Summary:
+    """Return a summary with the intervals and verdicts of the study's looks, and of their seeds alone."""
     looks = study.looks()
+    names = {row.job: (row.arm, row.seed) for row in study.ledger.rows}
+    nobody = ("", -1)
 
     def looked(one: Comparison) -> Comparison:
-        look = looks.get(names.get(one.arm.first.folder.name, ""))
+        name, _ = names.get(one.arm.first.folder.name, nobody)
+        look = looks.get(name)
         if look is None or look.difference is None:
             return one
+        seen = {(name, seed) for seed in study.looked_at(name, look)}
+        seeds = [seeds for seeds in one.seeds if names.get(one.arm.runs[seeds].folder.name, nobody) in seen]
         corrected = replace(one.corrected, verdict=look.verdict)
-        return replace(one, difference=look.difference, corrected=corrected, told=words_of(look, study))
+        return replace(one, seeds=seeds, difference=look.difference, corrected=corrected, told=words_of(look, study))
 
     told = (
         "The runs were looked at after every seed by attn-study: the intervals and verdicts against "
         f"{study.baseline.label} are the study's, valid under that for all arms together; p-values and chances are "
         "those of a single look."
     )
-    is_baseline = names.get(summary.baseline.first.folder.name) == study.baseline.label
+    is_baseline = names.get(summary.baseline.first.folder.name, nobody)[0] == study.baseline.label
     comparisons = [looked(one) for one in summary.comparisons] if is_baseline else summary.comparisons
     return replace(summary, comparisons=comparisons, warnings=[told, *summary.warnings])

@@ -46,18 +46,22 @@ def missing(found: Difference | None, study: Study) -> str:
 
 
 def table(study: Study) -> str:
-    """Return the table of verdicts, the baseline first."""
-    rows = [("arm", "seeds", "accuracy", "difference [interval]", "verdict")]
+    """Return the table of verdicts, the baseline first; an arm's accuracy is over the seeds of its difference."""
+    title = "validation accuracy" if study.ledger.split == "val" else "accuracy"
+    rows = [("arm", "seeds", title, "difference [interval]", "verdict")]
     looks = study.looks()
     for name in study.labels:
-        accuracies = study.ledger.accuracies(name)
+        finished = study.ledger.finished(name)
+        shown = study.looked_at(name, looks[name]) if name in looks else finished
+        accuracies = [study.ledger.accuracy(name, seed) for seed in shown]
         accuracy = f"{statistics.mean(accuracies):.2f} %" if accuracies else "-"
+        count = f"{len(shown)}" if len(shown) == len(finished) else f"{len(shown)} of {len(finished)}"
         if name not in looks:
-            rows.append((name, str(len(accuracies)), accuracy, "", "the baseline"))
+            rows.append((name, count, accuracy, "", "the baseline"))
             continue
         found = looks[name].difference
         word = words_of(looks[name], study) + ("; dropped" if name in study.dropped else "")
-        rows.append((name, str(found.n if found else 0), accuracy, interval(found) if found else "-", word))
+        rows.append((name, count, accuracy, interval(found) if found else "-", word))
     return aligned(rows, left=(0, 3))
 
 
@@ -67,7 +71,8 @@ def note(arms: int) -> str:
     if arms > 1:
         together = f"all {arms} verdicts are right and all intervals hold"
     return (
-        f"Differences in percentage points, paired by seed. With {100 * (1 - ALPHA):g} % confidence {together},\n"
+        "Differences in percentage points, paired by seed; an arm's accuracy is over the same seeds.\n"
+        f"With {100 * (1 - ALPHA):g} % confidence {together},\n"
         "although the runs were looked at after every seed."
     )
 
@@ -93,8 +98,8 @@ def time_left(seconds: tuple[float, float] | None) -> str:
 
 def tell_run(row: Row, study: Study) -> None:
     """Say within the line of a round how a run ended."""
-    result = study.ledger.results.get((row.arm, row.seed))
-    ended = f"{100 * result['correct'] / result['total']:.2f} %" if result else f"failed ({row.exit_code})"
+    finished = (row.arm, row.seed) in study.ledger.results
+    ended = f"{study.ledger.accuracy(row.arm, row.seed):.2f} %" if finished else f"failed ({row.exit_code})"
     print(f" {row.arm} {ended}", end="", flush=True)
 
 

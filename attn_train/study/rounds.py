@@ -41,6 +41,11 @@ class Study:
             found[arm.label] = look(differences, len(self.others), self.config.max_seeds, self.config.margin, step)
         return found
 
+    def looked_at(self, arm: str, look: Look) -> list[int]:
+        """Return the seeds that a look at an arm is of."""
+        paired = self.ledger.paired(arm, self.baseline.label, self.seeds)
+        return paired if look.difference is None else paired[: look.difference.n]
+
     def open_arms(self) -> list[Arm]:
         """Return the arms that still wait for their verdict; none where the baseline was dropped."""
         if self.baseline.label in self.dropped:

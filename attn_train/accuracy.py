@@ -1,0 +1,26 @@
+"""Which accuracy a finished run is judged by: that on validation images where some were held out, else on test images.
+
+What is chosen by its test accuracy is flattered by it, so that the test is left for the claim at the end.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+Split = Literal["val", "test"]
+WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
+
+
+def split_of(results: Iterable[Mapping[str, Any]]) -> Split:
+    """Return the split that runs are judged by together, given what their result.json say: val where all have it."""
+    held_out = [result.get("val_accuracy") is not None for result in results]
+    return "val" if held_out and all(held_out) else "test"
+
+
+def accuracy(result: Mapping[str, Any], split: Split) -> float:
+    """Return a run's accuracy at its final epoch, in per cent."""
+    return 100 * float(result[f"{split}_accuracy"])
+
+
+def image_count(result: Mapping[str, Any], split: Split) -> int | None:
+    """Return how many images an accuracy is of; None for validation images of before results said so."""
+    return result["total"] if split == "test" else result.get("val_total")
