@@ -12,6 +12,7 @@ from torch import nn
 
 from attn_train import compiled, config as configuration, device as devices, options
 from attn_train.attention import ATTENTION
+from attn_train.attention.identity import Identity
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
 from attn_train.bench.settings import BenchConfig
@@ -163,7 +164,11 @@ def make_network(
     model_options = options.bind("model", mechanism, model_options)
     backbone_options = options.bind("backbone", backbone, backbone_options)
 
+    places: list[tuple[int, int, int]] = []
+
     def attention(width: int, size: tuple[int, int]) -> nn.Module:
+        if mechanism is not Identity:
+            places.append((width, *size))
         try:
             return mechanism(width, size=size, **model_options)
         except ValueError as error:
@@ -171,9 +176,11 @@ def make_network(
 
     size = (image_size, image_size)
     try:
-        return backbone(channels, size, classes, attention, **backbone_options)
+        network: Backbone = backbone(channels, size, classes, attention, **backbone_options)
     except ValueError as error:
         raise ConfigError(f"backbone={section['name']}: {error}") from error
+    network.attention_places = places
+    return network
 
 
 def architecture(config: Config, dataset: Dataset) -> str:

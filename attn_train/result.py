@@ -88,6 +88,7 @@ def write(run: "Run", final: Evaluation, speed: Speed) -> dict[str, Any]:
         "test_loss": final.loss,
         "parameters": cost.count_parameters(run.model),
         "macs": cost.count_macs(run.model, (images.shape[1], images.shape[2], images.shape[3])),
+        "attention_places": [list(place) for place in run.model.attention_places],
         "train_seconds": round(run.progress.train_seconds, 3),
         "compile_seconds": round(speed.compile_seconds, 3) if run.device.compile else 0.0,
         "images_per_second": round(speed.steady_rate, 1),

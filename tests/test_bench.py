@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,14 +24,15 @@ from matplotlib.text import Annotation
 from scipy import stats
 from torch import Tensor
 
-from attn_train import compose, drawing
+from attn_train import build, compose, drawing, identity
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention
-from attn_train.bench import cells, measure, memory, outcome, picture, process, report, settings
+from attn_train.bench import cells, measure, memory, outcome, picture, process, report, settings, trained
 from attn_train.bench.cells import Arm, Cell
 from attn_train.bench.help import HELP
 from attn_train.bench.outcome import Outcome
 from attn_train.bench.scaling import exponent, interval, slope
+from attn_train.bench.settings import BenchConfig
 from attn_train.device import Device
 from attn_train.errors import ConfigError
 
@@ -249,6 +251,213 @@ def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
     assert row["value"] == pytest.approx(np.mean(slopes))
     assert row["low"] == pytest.approx(np.mean(slopes) - stats.t.ppf(0.975, 1) * np.std(slopes, ddof=1) / math.sqrt(2))
     assert f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in ended.out
+
+
+# What runs give
+
+GROUPS = {
+    "fast": {"widths": [4, 6, 8], "depth": 2, "drop_path": 0.0, "whitening_epochs": 1},
+    "article": {},
+    "resnet": {"depth": 20, "width": 4, "drop_path": 0.0},
+}
+
+
+def network_of(backbone: str, position: str, stages: Any, name: str = "gated") -> Any:
+    placement = {"stages": stages, "position": position, "zero_gate": False}
+    model = yaml.safe_load((compose.CONF / "model" / f"{name}.yaml").read_text())
+    section = {"name": backbone, "placement": placement, **GROUPS[backbone]}
+    return build.make_network(model, section, image_size=16, channels=3, classes=5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "position", "stages"),
+    [
+        ("fast", "before_activation", "all"),
+        ("fast", "parallel", [1, 3]),
+        ("article", "after_activation", "all"),
+        ("resnet", "branch", "all"),
+        ("resnet", "parallel", [2]),
+        ("fast", "before_activation", []),
+    ],
+)
+def test_attention_places_are_the_maps_that_reach_attention(backbone: str, position: str, stages: Any) -> None:
+    network = network_of(backbone, position, stages)
+    seen = []
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.register_forward_pre_hook(lambda _, arguments: seen.append(tuple(arguments[0].shape[1:])))
+    network.eval()(torch.zeros(1, 3, 16, 16))
+    assert sorted(network.attention_places) == sorted(seen)
+    assert network_of(backbone, position, stages, "none").attention_places == []
+
+
+def test_a_result_says_where_the_attention_is(attention_run: Path, plain_run: Path) -> None:
+    found = [json.loads((run / "result.json").read_text())["attention_places"] for run in (attention_run, plain_run)]
+    assert found == [[[8, 7, 7], [8, 3, 3], [8, 1, 1]], []]
+
+
+@pytest.fixture
+def runs(attention_run: Path, tmp_path: Path) -> list[str]:
+    """Runs of self-attention, of two kinds of gates on other maps, of a control, and of no attention."""
+    found = []
+    changes: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("attending", {}, {}),
+        ("pixel", {"model": {"name": "gated", "per": "pixel", "branches": 2}}, {"attention_places": [[8, 3, 3]] * 2}),
+        ("single", {"model": {"name": "gated", "per": "element", "branches": 1}}, {"attention_places": [[8, 1, 1]]}),
+        ("control", {"control": "parameters"}, {"attention_places": []}),
+        ("plain", {"model": {"name": "none"}}, {"attention_places": []}),
+    ]
+    for name, settings_changed, said in changes:
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        values = yaml.safe_load((attention_run / "config.yaml").read_text()) | settings_changed
+        (folder / "config.yaml").write_text(yaml.safe_dump(values))
+        result = json.loads((attention_run / "result.json").read_text()) | said | {"model": values["model"]["name"]}
+        (folder / "result.json").write_text(json.dumps(result))
+        found.append(f"runs/{name}")
+    return found
+
+
+class Measured:
+    """Stands in for the processes of the cells: what each was told, and a time that is made of it."""
+
+    def __init__(self) -> None:
+        self.orders: list[dict[str, Any]] = []
+
+    def __call__(self, order: dict[str, Any], stopped: Callable[[], bool]) -> dict[str, Any]:
+        self.orders.append(order)
+        seconds = 1e-3 * order["side"] * (10 if order["options"].get("branches") == 1 else 1)
+        timed = {"forward_seconds": [seconds], "training_seconds": [seconds]}
+        return {**timed, "forward_bytes": 1, "training_bytes": 2, "status": "ok", "reason": ""}
+
+    @property
+    def cells(self) -> set[tuple[str, int, int]]:
+        return {(order["name"], order["channels"], order["side"]) for order in self.orders}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
+    one = Measured()
+    monkeypatch.setattr(process, "run", one)
+    return one
+
+
+def test_runs_give_mechanisms_maps_batch_and_device(
+    bench: Command, tmp_path: Path, runs: list[str], measured: Measured
+) -> None:
+    ended = bench(f"runs=[{','.join(runs)}]", "output=out", "rounds=1")
+    assert ended.code == 0, ended.err
+    assert measured.cells == {
+        ("self_attention", 8, 7), ("self_attention", 8, 3), ("self_attention", 8, 1), ("gated", 8, 3), ("gated", 8, 1),
+    }  # fmt: skip
+    options = {(one["model"], one["size"]): one["options"] for one in read(tmp_path)["cells"]}
+    assert options["gated per=pixel", 3] == {"per": "pixel", "branches": 2}
+    assert options["gated branches=1", 1] == {"per": "element", "branches": 1}
+    for order in measured.orders:
+        assert order["batch"] == 32  # 64 images in two parts
+        device = order["device"]
+        assert (device["kind"], device["precision"], device["threads"]) == ("cpu", "float32", 1)
+        assert device["channels_last"] is False
+
+
+def settled(folder: Path, names: list[str], *words: str) -> tuple[BenchConfig, set[tuple[str, int, int]]]:
+    """The settings with what runs give, and the cells."""
+    compose.register()
+    taken = [trained.read(str(folder / name)) for name in names]
+    config = trained.take_over(compose.bench(list(words)), taken)
+    made = trained.make_cells(config, taken, compose.CONF)
+    return config, {(cell.arm.name, cell.channels, cell.side) for cell in made}
+
+
+def test_what_is_given_is_not_taken_from_runs(tmp_path: Path, runs: list[str]) -> None:
+    config, found = settled(tmp_path, runs[:2], "models=[se]", "batch=3", "device.threads=2", "device.compile=true")
+    assert found == {("se", 8, 7), ("se", 8, 3), ("se", 8, 1)}
+    assert (config.batch, config.device.threads, config.device.compile, config.device.kind) == (3, 2, True, "cpu")
+    config, found = settled(tmp_path, runs[:2], "sizes=[6]", "channels=4")
+    assert found == {("self_attention", 4, 6), ("gated", 4, 6)}
+    config, found = settled(tmp_path, runs[:2], "scaling=true", "sizes=[2,4,8]")
+    assert found == {(name, 64, side) for name in ("self_attention", "gated") for side in (2, 4, 8)}
+    assert settings.batch(config) == 1
+    # By hand on another device: nothing of the runs' own fits it.
+    config, _ = settled(tmp_path, runs[:2], "device=cuda")
+    assert (config.device.kind, config.device.precision, config.device.threads) == ("cuda", "auto", None)
+
+
+def test_settings_of_the_device_that_runs_do_not_share_stay_open(tmp_path: Path, runs: list[str]) -> None:
+    path = tmp_path / runs[1] / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["device"]["threads"] = 2
+    path.write_text(yaml.safe_dump(values))
+    config, _ = settled(tmp_path, runs[:2])
+    assert (config.device.threads, config.device.precision) == (None, "float32")
+
+
+def test_maps_of_a_run_of_another_version_are_found_anew(tmp_path: Path, runs: list[str]) -> None:
+    path = tmp_path / runs[0] / "result.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "attention_places"}))
+    assert settled(tmp_path, runs[:1])[1] == {
+        ("self_attention", 8, 7),
+        ("self_attention", 8, 3),
+        ("self_attention", 8, 1),
+    }
+
+
+def test_a_comparison_takes_what_its_command_measured(
+    bench: Command, tmp_path: Path, runs: list[str], measured: Measured
+) -> None:
+    """attn-compare names a command; what that leaves has the costs of all arms, each its own."""
+    for name in runs:
+        path = tmp_path / name / "result.json"
+        result = json.loads(path.read_text())
+        arm = identity.arm(yaml.safe_load((tmp_path / name / "config.yaml").read_text()))
+        path.write_text(json.dumps(result | {"arm": arm, "arm_digest": name}))
+    assert bench("models=[self_attention,gated]", "sizes=[8,7]", "channels=8", "output=other", "rounds=1").code == 0
+    first = run_here(tmp_path, "runs", "bench=other", "output=lacking", command="compare")
+    assert first.code == 0, first.err
+    found = json.loads((tmp_path / "lacking" / "compare.json").read_text())
+    known = {arm["arm"] for arm in found["arms"] if arm["seconds"] is not None}
+    assert known == {"none"}
+    (command,) = [shlex.split(one.split("with: ")[1]) for one in found["warnings"] if "with: attn-bench" in one]
+    assert command[0] == "attn-bench"
+    assert bench(*command[1:], "output=out", "rounds=1").code == 0
+    second = run_here(tmp_path, "runs", "bench=out", "output=all", command="compare")
+    assert second.code == 0, second.err
+    found = json.loads((tmp_path / "all" / "compare.json").read_text())
+    seconds = {arm["arm"].split(" backbone")[0]: arm["seconds"] for arm in found["arms"]}
+    assert seconds == {
+        "none": 0.0,
+        "self_attention": pytest.approx(2 * 0.011),
+        "self_attention-control-parameters": None,
+        "gated branches=1 per=element": pytest.approx(2 * 0.010),
+        "gated branches=2 per=pixel": pytest.approx(2 * 0.006),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "said"),
+    [
+        ({}, ["runs=[runs/plain,runs/control]"], "none of them has attention; say what to measure"),
+        ({}, ["runs=[runs/plain]", "models=[gated]"], "none of them has attention"),
+        ({"device": {"kind": "xpu"}}, ["runs=[runs/attending]"], "trained on xpu, which this machine has not"),
+        ({"train": {"batch_size": 100}}, ["runs=[runs/attending]"], "does not say what it trained"),
+        (
+            {"train": {"batch_size": 100, "accumulate": 1}},
+            ["runs=[runs/attending,runs/pixel]"],
+            "100 images .* 32 images",
+        ),
+        (None, ["runs=[runs/attending]"], "does not say what it trained"),
+    ],
+)
+def test_runs_that_give_nothing_to_measure(
+    bench: Command, tmp_path: Path, runs: list[str], change: dict[str, Any] | None, words: list[str], said: str
+) -> None:
+    path = tmp_path / "runs" / "attending" / "config.yaml"
+    path.write_text("[" if change is None else yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    ended = bench(*words)
+    assert ended.code == 2
+    assert re.search(said, ended.err), ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()
 
 
 # Processes that do not end well

@@ -15,8 +15,8 @@ import yaml
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train import identity
-from attn_train.compare import arms, cost, runs
+from attn_train import compose, identity
+from attn_train.compare import arms, benched, cost, runs
 from attn_train.compare.report import aligned, escaped
 from attn_train.errors import ConfigError
 from tests.conftest import TINY, Outcome, run_here
@@ -124,24 +124,135 @@ def test_front_by_its_definition() -> None:
     assert sorted(found) == sorted(expected)
 
 
-def test_time_and_memory_of_a_bench(tmp_path: Path, sweep: Path) -> None:
+# A run of maps 64x15x15, 256x7x7 twice, in batches of 100 computed in two parts.
+PLACES = [[64, 15, 15], [256, 7, 7], [256, 7, 7]]
+DEVICE = {"kind": "cpu", "precision": "bfloat16", "channels_last": True, "compile": False, "threads": 2}
+
+
+def write_benched(folder: Path, model: str, seed: int, correct: int, **settings: Any) -> Path:
+    """Write a run that says where its network has attention; `settings` are the mechanism's."""
+    settings = {f"model.{key}": value for key, value in settings.items()}
+    changes = {"arm": {"model.name": model, **settings, "control": "none"}, "arm_digest": repr((model, settings))}
+    run = write_run(folder, model, seed, correct, attention_places=[] if model == "none" else PLACES, **changes)
+    values = {"train": {"batch_size": 100, "accumulate": 2}, "device": DEVICE, "control": "none"}
+    (run / "config.yaml").write_text(yaml.safe_dump(values))
+    return run
+
+
+def bench_cell(model: str, channels: int, size: int, seconds: float, **changes: Any) -> dict[str, Any]:
+    found = {"model": model, "name": model, "options": {}, "status": "ok", "channels": channels, "size": size}
+    return found | {"batch": 50, "training_seconds": seconds, "training_bytes": 1e6 * size} | changes
+
+
+def costs_by(cells: list[dict[str, Any]], folder: Path, *runs_of: Path) -> tuple[dict[str, cost.Cost], list[str]]:
+    """What a bench of these cells says of runs."""
+    (folder / "bench.json").write_text(json.dumps({"cells": cells, "device": DEVICE}))
+    found, _ = arms.sort(runs.read_all(list(runs_of))[0])
+    return benched.with_bench(found, benched.read_bench(folder, compose.CONF), compose.CONF)
+
+
+def test_time_and_memory_of_a_bench(tmp_path: Path) -> None:
+    """Of each option its own, over all places of the network and all parts of a step; other maps do not count."""
+    for seed in range(2):
+        write_benched(tmp_path / "sweep" / f"none{seed}", "none", seed, 9300 + seed)
+        for reduction in (1, 16):
+            write_benched(tmp_path / "sweep" / f"se{reduction}-{seed}", "se", seed, 9310 + seed, reduction=reduction)
     cells = [
-        {"model": model, "status": "ok", "channels": 64, "size": size, "training_seconds": at, "training_bytes": 5e6}
-        for model, at in (("gated", 0.002), ("se", 0.001))
-        for size in (32, 8)
+        bench_cell("se", channels, size, factor * seconds, options={"reduction": reduction})
+        for reduction, factor in ((1, 10), (16, 1), (8, 100))
+        for channels, size, seconds in ((64, 15, 0.002), (256, 7, 0.001), (64, 7, 5.0), (256, 15, 5.0))
     ]
     (tmp_path / "bench").mkdir()
-    (tmp_path / "bench" / "bench.json").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "bench" / "bench.json").write_text(json.dumps({"cells": cells, "device": DEVICE}))
     ended = compare(tmp_path, "sweep", "output=out", "bench=bench")
     assert ended.code == 0, ended.err
     found = {one["arm"]: one for one in record(tmp_path / "out")["arms"]}
-    assert {arm: one["seconds"] for arm, one in found.items()} == {"none": 0.0, "gated": 0.004, "se": 0.002}
-    assert "drift" not in ended.out
+    assert {arm: one["seconds"] for arm, one in found.items()} == pytest.approx(
+        {"none": 0.0, "se reduction=1": 0.08, "se reduction=16": 0.008}
+    )
+    assert {arm: one["bytes"] for arm, one in found.items()} == {
+        "none": 0.0,
+        "se reduction=1": 15e6,
+        "se reduction=16": 15e6,
+    }
+    assert not [one for one in record(tmp_path / "out")["warnings"] if "bench" in one]
     without = compare(tmp_path, "sweep", "output=out2")
     assert "drift" in without.out
     wrong = compare(tmp_path, "sweep", "bench=sweep")
     assert wrong.code == 2
     assert "bench.json" in wrong.err
+
+
+GATED = {"per": "element", "branches": 2}
+
+
+@pytest.mark.parametrize(
+    ("cells", "lacking"),
+    [
+        ([bench_cell("gated", 256, 7, 1.0, options=GATED)], "at batch 50 on 64x15x15"),
+        ([bench_cell("gated", 64, 15, 1.0, options=GATED), bench_cell("gated", 256, 8, 1.0, options=GATED)], "256x7x7"),
+        (
+            [bench_cell("gated", c, s, 1.0, options=GATED, batch=100) for c, s in ((64, 15), (256, 7))],
+            "64x15x15, 256x7x7",
+        ),
+        ([bench_cell("gated", c, s, 1.0, options=GATED, batch=None) for c, s in ((64, 15), (256, 7))], "256x7x7"),
+        ([bench_cell("gated", c, s, 1.0, options=GATED | {"branches": 1}) for c, s in ((64, 15), (256, 7))], "256x7x7"),
+        ([bench_cell("gated", c, s, 1.0, options=GATED | {"more": 1}) for c, s in ((64, 15), (256, 7))], "256x7x7"),
+        ([bench_cell("se", c, s, 1.0, options=GATED) for c, s in ((64, 15), (256, 7))], "256x7x7"),
+        (
+            [
+                bench_cell("gated", 64, 15, 1.0, options=GATED),
+                bench_cell("gated", 256, 7, 1.0, options=GATED, status="out of memory", training_seconds=None),
+            ],
+            "on 256x7x7 (out of memory)",
+        ),
+    ],
+)
+def test_what_a_bench_lacks_is_not_guessed(tmp_path: Path, cells: list[dict[str, Any]], lacking: str) -> None:
+    run = write_benched(tmp_path / "a run", "gated", 0, 9300, **GATED)
+    cells = [bench_cell("srm", 1, 1, 1.0), *cells]
+    found, warnings = costs_by(cells, tmp_path, write_benched(tmp_path / "none", "none", 0, 9300), run)
+    assert (found["gated"].seconds, found["gated"].bytes) == (None, None)
+    assert (found["gated"].parameters, found["none"].seconds) == (1500, 0.0)
+    (reason, command) = warnings
+    assert "time and memory of gated are not known: bench has no cell of it" in reason
+    assert lacking in reason
+    assert command.endswith(f"attn-bench 'runs=[{run}]'")
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "seconds"),
+    [("se", {"reduction": 16}, 6.0), ("se", {"reduction": 1}, None), ("se reduction=1", {"reduction": 1}, 6.0)],
+)
+def test_a_bench_of_before_cells_said_their_options(
+    tmp_path: Path, model: str, settings: dict[str, Any], seconds: float | None
+) -> None:
+    """It measured the options that its label gives, and else those of the mechanism's file: se has reduction 16."""
+    cells = [bench_cell(model, channels, size, 1.0) for channels, size in ((64, 15), (256, 7))]
+    for cell in cells:
+        del cell["name"], cell["options"]
+    found, _ = costs_by(cells, tmp_path, write_benched(tmp_path / "run", "se", 0, 9300, **settings))
+    assert found["se"].seconds == seconds
+
+
+def test_runs_that_do_not_say_where_they_have_attention(tmp_path: Path) -> None:
+    cells = [bench_cell("se", channels, size, 1.0) for channels, size in ((64, 15), (256, 7))]
+    before = write_run(tmp_path / "before", "se", 0, 9300)
+    found, warnings = costs_by(cells, tmp_path, before)
+    assert found["se"].seconds is None
+    (said,) = warnings
+    assert "do not say on which maps" in said
+
+
+def test_a_bench_on_another_device_is_said(tmp_path: Path) -> None:
+    run = write_benched(tmp_path / "run", "srm", 0, 9300)
+    values = yaml.safe_load((run / "config.yaml").read_text())
+    values["device"] |= {"threads": 1, "precision": "float32"}
+    (run / "config.yaml").write_text(yaml.safe_dump(values))
+    found, warnings = costs_by([bench_cell("srm", c, s, 1.0) for c, s in ((64, 15), (256, 7))], tmp_path, run)
+    assert found["srm"].seconds == 6.0
+    (said,) = warnings
+    assert "device.precision=bfloat16, not float32; device.threads=2, not 1" in said
 
 
 def test_what_cannot_be_used_is_listed_and_left_out(tmp_path: Path, sweep: Path) -> None:

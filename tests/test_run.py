@@ -35,6 +35,7 @@ RESULT_KEYS = {
     "test_loss",
     "parameters",
     "macs",
+    "attention_places",
     "train_seconds",
     "compile_seconds",
     "images_per_second",

@@ -1,6 +1,7 @@
 """What every backbone has in common."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ class Backbone(nn.Module):
     any_size: ClassVar[bool] = True
     # The option that takes the channels of each stage as a list: what a control makes wider.
     widths_option: ClassVar[str] = "widths"
+
+    # The maps (channels, height, width) that it has attention on at the size it was made for, in order.
+    attention_places: Sequence[tuple[int, int, int]] = ()
 
     @classmethod
     def stage_widths(cls, options: dict[str, Any]) -> list[int]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from attn_train import options
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention
+from attn_train.bench.settings import usual_options
 from attn_train.errors import ConfigError
 from attn_train.text import printable
 
@@ -57,9 +57,7 @@ def make_arms(models: Any, conf: Path) -> list[Arm]:
         name, given = section.get("name"), {str(key): value for key, value in section.items() if key != "name"}
         if not isinstance(name, str) or name not in ATTENTION:
             raise ConfigError(f"unknown model '{name}'; choose from {', '.join(sorted(ATTENTION))}")
-        path = conf / "model" / f"{name}.yaml"
-        usual = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
-        values = {key: value for key, value in usual.items() if key != "name"} | given
+        values = usual_options(name, conf) | given
         options.bind(name, ATTENTION[name], values)
         arm = Arm(name, values, given)
         if arm.label in [other.label for other in arms]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attn_train import build, compose, drawing
-from attn_train.bench import cells, memory, picture, process, report, settings
+from attn_train.bench import cells, memory, picture, process, report, settings, trained
 from attn_train.bench.cells import Cell
 from attn_train.bench.outcome import Outcome, exponents
 from attn_train.bench.settings import BenchConfig
@@ -24,12 +24,12 @@ class Bench:
     """A bench with everything decided and checked; nothing is measured yet."""
 
     def __init__(self, config: BenchConfig) -> None:
-        self.config = config
+        self.runs = picture.read_runs(config.runs)
+        taken = [trained.read(folder) for folder in config.runs]
+        self.config = config = trained.take_over(config, taken)
         self.batch = settings.batch(config)
         self.device: Device = build.decide_device(config, steps_a_shape=0)
-        self.runs = picture.read_runs(config.runs)
-        arms = cells.make_arms(config.models, compose.CONF)
-        self.cells = cells.make_cells(arms, settings.places(config))
+        self.cells = trained.make_cells(config, taken, compose.CONF)
         self.outcomes = {cell_key(cell): Outcome(cell, self.batch) for cell in self.cells}
         self.about: dict[str, Any] = {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

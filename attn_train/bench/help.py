@@ -16,7 +16,8 @@ repetitions=5         timings in each process
 sample_seconds=0.02   that a timing lasts at least
 time_limit=120        seconds for a cell in one round; past it: too slow
 memory_limit=null     bytes for a cell; past it: out of memory; null: four fifths of what is free
-runs=[RUN,...]        finished runs of attn-train, to draw their accuracy against their cost
+runs=[RUN,...]        finished runs of attn-train, to draw their accuracy against their cost; models, maps, batch and
+                      device are theirs where not given
 output=FOLDER         for bench.csv, bench.json and bench.png; default: outputs/DATE/TIME_bench_ID
 seed=0                of the order and the inputs
 device=auto           or cpu, cuda, mps; with device.precision, .channels_last, .compile, .threads as in attn-train
@@ -27,4 +28,4 @@ what was in use before: of CUDA's allocator, else of the process. Multiply-adds 
 Examples
   attn-bench models=[none,gated,self_attention] device=cpu device.threads=1
   attn-bench scaling=true models=[gated,self_attention] rounds=5
-  attn-bench models=[gated] runs=[outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3]"""
+  attn-bench runs=[outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3]     what attn-compare bench=FOLDER asks for"""

@@ -106,10 +106,15 @@ def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, l
 
 
 def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
-    """Name a run by its model, or what it is a control of; by its network and data where the runs differ in them."""
+    """Name a run by its model, or what it is a control of; by its arm's settings where runs of the same model differ in
+    them, by its network and data where any do."""
     varied = [key for key in ("backbone", "dataset") if len({one[key] for one in runs}) > 1]
-    words = [widths.label(run["model"], run.get("control", "none")), *(run[key] for key in varied)]
-    return shown(" ".join(words))
+    name = widths.label(run["model"], run.get("control", "none"))
+    alike = [one.get("arm", {}) for one in runs if widths.label(one["model"], one.get("control", "none")) == name]
+    own = run.get("arm", {})
+    differing = [key for key in own if key != "control_width" and len({repr(arm.get(key)) for arm in alike}) > 1]
+    words = [f"{key.removeprefix('model.').removeprefix('backbone.')}={own[key]}" for key in differing]
+    return shown(" ".join([name, *words, *(run[key] for key in varied)]))
 
 
 def shown(label: str) -> str:

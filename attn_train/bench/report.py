@@ -54,14 +54,18 @@ def write(path: Path, text: str) -> None:
 
 
 def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, Any]], about: dict[str, Any]) -> None:
-    """Write bench.csv, a row a cell, and bench.json, which also has every timing and what the figures are of."""
+    """Write bench.csv, a row a cell, and bench.json, which also has every timing, all options of each mechanism and
+    what the figures are of."""
     rows = [one.row() for one in outcomes]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write(folder / "bench.csv", text.getvalue())
-    cells = [{**row, "by_round": one.rounds} for row, one in zip(rows, outcomes, strict=True)]
+    cells = [
+        {**row, "name": one.cell.arm.name, "options": one.cell.arm.options, "by_round": one.rounds}
+        for row, one in zip(rows, outcomes, strict=True)
+    ]
     write(folder / "bench.json", json.dumps({**about, "cells": cells, "exponents": exponents}, indent=2) + "\n")
 
 

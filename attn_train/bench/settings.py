@@ -1,7 +1,10 @@
 """The settings of attn-bench: their types, and the checks that need no torch. The values stand in conf/bench.yaml."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from attn_train.config import DeviceConfig, flatten
 from attn_train.errors import ConfigError
@@ -40,6 +43,13 @@ class BenchConfig:
     runs: list[str]
     output: str | None
     device: DeviceConfig
+
+
+def usual_options(name: str, conf: Path) -> dict[str, Any]:
+    """Return a mechanism's options as its file in `conf`/model has them; none where there is no such file."""
+    files = {path.stem: path for path in (conf / "model").glob("*.yaml")}
+    values = yaml.safe_load(files[name].read_text(encoding="utf-8")) if name in files else None
+    return {key: value for key, value in (values or {}).items() if key != "name"}
 
 
 def numbers(key: str, value: Any, otherwise: list[int]) -> list[int]:

@@ -1,14 +1,10 @@
 """What the arms cost: parameters and multiply-adds as counted, time and memory as measured; and who is on the front."""
 
-import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from attn_train.compare.arms import Arm, show
-from attn_train.errors import ConfigError
+from attn_train.compare.arms import Arm
 
 DRIFT = (
     "time and memory are those that the runs themselves noted, on a machine whose speed may have drifted between them: "
@@ -41,64 +37,6 @@ def of_runs(arm: Arm) -> Cost:
         noted(arm, "train_seconds"),
         noted(arm, "peak_memory_bytes"),
     )
-
-
-def read_bench(folder: Path) -> list[dict[str, Any]]:
-    """Return the cells that attn-bench measured; raise ConfigError for a folder without any."""
-    path = folder / "bench.json" if folder.is_dir() else folder
-    try:
-        cells = json.loads(path.read_bytes())["cells"]
-        found = [cell for cell in cells if cell["status"] == "ok" and cell["model"] and cell["training_seconds"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"bench={folder} has no readable bench.json; name a folder that attn-bench wrote") from error
-    if not found:
-        raise ConfigError(f"bench={folder}: no cell of it was measured; run attn-bench again")
-    return found
-
-
-def with_bench(arms: Sequence[Arm], cells: Sequence[dict[str, Any]]) -> tuple[dict[str, Cost], list[str]]:
-    """Return the arms' costs with time and memory as attn-bench measured them, and warnings of what is not there.
-
-    Each is of the mechanism alone: seconds of a training step summed over the maps that all arms were measured on, and
-    the largest peak of memory. No mechanism costs nothing; a control's network is not measured by attn-bench.
-    """
-    own = {arm.label: matching(arm, cells) for arm in arms}
-    measured = {label: found for label, found in own.items() if found}
-    maps = set.intersection(*(set(found) for found in measured.values())) if measured else set()
-    warnings = [
-        f"bench has no cell of {arm.label}: its time and memory are not known"
-        for arm in arms
-        if arm.label not in measured and not arm.is_plain
-    ]
-    if measured and not maps:
-        warnings.append("bench has no map on which all of these mechanisms were measured")
-    costs = {}
-    for arm in arms:
-        seconds: float | None = None
-        peak: float | None = None
-        if arm.label in measured and maps:
-            found = [measured[arm.label][one] for one in maps]
-            seconds = sum(cell["training_seconds"] for cell in found)
-            peak = max((cell.get("training_bytes") or 0 for cell in found), default=None)
-        elif arm.is_plain:
-            seconds, peak = 0.0, 0.0
-        counted = of_runs(arm)
-        costs[arm.label] = Cost(counted.parameters, counted.macs, seconds, peak)
-    return costs, warnings
-
-
-def matching(arm: Arm, cells: Sequence[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
-    """Return the cells of an arm's mechanism with the arm's options, by their map."""
-    if arm.first.arm.get("control", "none") != "none":
-        return {}
-    found = {}
-    for cell in cells:
-        name, *options = str(cell["model"]).split(" ")
-        given = dict(one.split("=", 1) for one in options if "=" in one)
-        agrees = all(show(arm.first.arm.get(f"model.{key}")) == value for key, value in given.items())
-        if name == arm.first.arm.get("model.name") and agrees:
-            found[(cell["channels"], cell["size"])] = cell
-    return found
 
 
 def front(costs: Mapping[str, float | None], accuracies: Mapping[str, float]) -> list[str]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from attn_train import accuracy, identity
+from attn_train import accuracy, compose, identity
 from attn_train.accuracy import Split
-from attn_train.compare import analysis, arms as sorting, cost, runs as reading
+from attn_train.compare import analysis, arms as sorting, benched, cost, runs as reading
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm
 from attn_train.compare.cost import Cost
@@ -110,7 +110,8 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
     if config.bench is None:
         costs, lacking = {arm.label: cost.of_runs(arm) for arm in arms}, [cost.DRIFT]
     else:
-        costs, lacking = cost.with_bench(arms, cost.read_bench(Path(config.bench)))
+        bench = benched.read_bench(Path(config.bench), compose.CONF)
+        costs, lacking = benched.with_bench(arms, bench, compose.CONF)
     return Summary(
         arms=arms,
         baseline=baseline,

@@ -145,8 +145,9 @@ def notes(summary: Summary) -> list[str]:
         )
     if summary.benched:
         found.append(
-            "Time and memory are of the mechanism alone, as attn-bench measured it: a training step, summed over the "
-            "maps on which all arms were measured, and the largest peak."
+            "Time and memory are of the mechanism alone, as attn-bench measured it with the same options on maps and "
+            "batches as in training, at the images' full size: a training step, summed over all places where the "
+            "network has it, and the largest peak."
         )
     return found
 
