@@ -5,51 +5,45 @@ Nothing here imports torch until a run is certain, so that --help, --cfg and com
 
 import logging
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core import utils
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, run_job
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import compose, errors, saved, surroundings
 from attn_train.bench.help import HELP
 from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.exit_codes import exit_codes
-from attn_train.plan import claim, give_up, make_plan, settings_of
+from attn_train.explain import explain
+from attn_train.jobs import Jobs
+from attn_train.multirun import given_words, is_basic
+from attn_train.plan import Plan, claim, give_up, make_plan, name_jobs, settings_of
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP as STUDY_HELP
 
 log = logging.getLogger(__name__)
 
 
-def job(composed: DictConfig) -> float:
-    """Run one job that Hydra hands over; return its accuracy, for a sweeper."""
-    from attn_train import build, result, run, sweep
+def train_job(composed: DictConfig, folder: Path) -> float:
+    """Train the job that Hydra composed, in `folder`, which this process holds; return its accuracy, for a sweeper."""
+    from attn_train import build, result, run
 
-    hydra_config = HydraConfig.get()
-    folder = shortest(Path(hydra_config.runtime.output_dir))
-    settings = settings_of(composed, list(hydra_config.overrides.task))
+    hydra_config: Any = HydraConfig.get()
+    settings = settings_of(composed, given_words(hydra_config, "task"))
     config = build.decide_resolution(compose.to_config(settings))
     if composed.resume is None:
         config = saved.continued(folder, config)
     references = compose.from_environment(settings)
-    snapshot = snapshot_of(composed, hydra_config)
-    if hydra_config.mode != RunMode.MULTIRUN:
-        return result.objective(run.train(config, folder, references, snapshot))
-    tunes = "BasicSweeper" not in str(hydra_config.sweeper.get("_target_"))
+    tunes = hydra_config.mode == RunMode.MULTIRUN and not is_basic(hydra_config.sweeper)
     if tunes and not build.has_validation(config.dataset):
         log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
-    return sweep.run_job(config, folder, references, snapshot)
-
-
-def shortest(path: Path) -> Path:
-    """Return `path` as seen from the working folder where it lies below it: the form that a person would type."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return result.objective(run.train_alone(config, folder, references, snapshot_of(composed, hydra_config)))
 
 
 def snapshot_of(composed: DictConfig, hydra_config: Any) -> dict[str, str]:
@@ -62,51 +56,60 @@ def snapshot_of(composed: DictConfig, hydra_config: Any) -> dict[str, str]:
     return {name: OmegaConf.to_yaml(content) for name, content in files.items()}
 
 
-def forgetful(*arguments: Any, **options: Any) -> JobReturn:
-    """Run a job of a sweep as Hydra does, without the copies of its configuration that Hydra keeps to the end: 0.25 MB
-    each."""
-    done = run_job(*arguments, **options)
-    done.cfg = done.hydra_cfg = None
-    return done
-
-
 def train() -> None:
     """Run the command attn-train."""
     compose.register()
-    failed: list[Exception] = []
-
-    def quietly(composed: DictConfig) -> float:
-        # Hydra would print a line of its own for an exception that reaches it.
-        try:
-            return job(composed)
-        except Exception as error:
-            failed.append(error)
-            return float("nan")
-
-    utils.run_job = forgetful  # before Hydra loads its launchers, which take it from there
-    run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(quietly)
+    jobs = Jobs(train_job)
+    run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(jobs.task)
     with exit_codes("attn-train"):
         # Hydra takes -m only before or after all overrides; people put it anywhere.
         flags = [one for one in sys.argv[1:] if one in ("-m", "--multirun")]
         arguments = flags[:1] + [one for one in sys.argv[1:] if one not in flags]
-        if compose.asks_only(compose.parse(arguments)):
+        options = compose.parse(arguments)
+        if compose.asks_only(options):
             run_hydra()
             return
         surroundings.refuse_twins()
         planned = make_plan(arguments)
         # From the run's own folder, dataset.root and every other relative path would lead elsewhere.
         sys.argv[1:] = [*planned.arguments, "hydra.job.chdir=false"]
-        started = time.time()
-        run_hydra()
-        if failed:
-            give_up(planned)
-            raise failed[0]
         if planned.multirun:
-            from attn_train import sweep
+            run_sweep(planned, jobs, run_hydra)
+            return
+        launch(run_hydra)
+        if jobs.error is not None:
+            give_up(planned)
+            raise jobs.error
 
-            code = sweep.report(planned.folder, started)
-            if code:
-                sys.exit(code)
+
+def launch(run_hydra: Callable[[], None]) -> None:
+    """Have Hydra run its job or jobs; raise ConfigError in one line for what it finds wrong with the configuration."""
+    try:
+        run_hydra()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise errors.ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
+
+
+def run_sweep(planned: Plan, jobs: Jobs, run_hydra: Callable[[], None]) -> None:
+    """Run a sweep, and print its table whatever became of its jobs; exit with the code of the first that failed."""
+    from attn_train import sweep
+
+    jobs.install(planned)
+    ended: Exception | None = None
+    try:
+        launch(run_hydra)
+        jobs.finish()
+    except Exception as error:
+        if isinstance(error, errors.ConfigError) and not jobs.overrides:
+            raise  # nothing began
+        ended = error
+    # A launcher with processes of its own tells nothing of its jobs here.
+    named = jobs.overrides if len(jobs.overrides) >= len(planned.jobs) else name_jobs(planned)
+    code = sweep.report(planned.folder, jobs.started, named, jobs.failures)
+    if ended is not None:
+        raise ended
+    if code:
+        sys.exit(code)
 
 
 def evaluate() -> None:

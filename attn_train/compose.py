@@ -1,24 +1,27 @@
 """From a command line to configurations: everything that knows Hydra, and the translation of its errors into single
 lines."""
 
-import hashlib
 import secrets
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import hydra
 import yaml
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
+from hydra import version
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -50,6 +53,8 @@ def register() -> None:
     ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
     ConfigStore.instance().store(name="compare_schema", node=CompareConfig)
     ConfigStore.instance().store(name="study_schema", node=StudyConfig)
+    # Hydra's default of null takes no +hydra.sweeper.params.NAME=VALUES.
+    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeperConf(params={}))
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 
@@ -105,34 +110,63 @@ def asks_only(options: Namespace) -> bool:
 
     Raises ConfigError where that answer is about a configuration that is wrong.
     """
-    if (options.cfg or options.info) and not options.multirun:
+    if options.cfg or options.info:
+        if options.multirun:
+            raise ConfigError("--cfg and --info show one configuration, and a sweep has many; leave out -m")
         compose(options.overrides, options)
     asked = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun")
     return any(getattr(options, name, None) for name in asked)
 
 
-def sweep_name(overrides: list[str]) -> str:
-    """Name a sweep after its overrides, whatever their order; the word to go on with other data names no other."""
-    named = [one for one in overrides if not one.lstrip("+").startswith("dataset.allow_change=")]
-    return "sweep_" + hashlib.sha256("\n".join(sorted(named)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-
-
-def compose(overrides: list[str], options: Namespace) -> DictConfig:
-    """Compose one configuration, Hydra's own part included; raise ConfigError in one line for anything wrong with
-    it."""
-    folder = Path(options.config_path).resolve() if options.config_path else CONF
+@contextmanager
+def loaded(options: Namespace) -> Iterator[Hydra]:
+    """Give Hydra with the configuration files that a command line names."""
+    search_path = create_config_search_path(str(config_folder(options)))
     if options.config_dir:
-        overrides = [*overrides, f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"]
-    check_form(overrides)
-    guard.check_search_path(overrides, folder / f"{options.config_name or 'config'}.yaml")
+        place = Path(options.config_dir).resolve()
+        if not place.is_dir():
+            raise ConfigError(f"--config-dir {options.config_dir}: there is no such folder")
+        search_path.prepend(provider="command-line", path=f"file://{place}", anchor=SearchPathQuery(provider="schema"))
+    version.setbase("1.3")
     GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name="attn-train"):
-            composed = hydra.compose(options.config_name or "config", overrides, return_hydra_config=True)
-            guard.check(composed)
+        yield Hydra.create_main_hydra2("attn-train", search_path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def config_folder(options: Namespace) -> Path:
+    return Path(options.config_path).resolve() if options.config_path else CONF
+
+
+def compose(overrides: list[str], options: Namespace, mode: RunMode = RunMode.RUN) -> DictConfig:
+    """Compose one configuration, Hydra's own part included; raise ConfigError in one line for anything wrong with
+    it.
+
+    With `mode` MULTIRUN it is what a whole sweep begins with: nothing that varies is in it.
+    """
+    check_form(overrides)
+    guard.check_search_path(overrides, config_folder(options) / f"{options.config_name or 'config'}.yaml")
+    with in_one_line(overrides, options), loaded(options) as hydra:
+        composed = hydra.compose_config(options.config_name or "config", overrides, mode, from_shell=False)
+        guard.check(composed)
+        if mode == RunMode.RUN:
             plain(composed)
-            return composed
-    except (AttributeError, TypeError, KeyError, IndexError) as error:  # Hydra's own words for a value of a wrong form
+        return composed
+
+
+@contextmanager
+def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf find wrong with `overrides` into a ConfigError of one line."""
+    try:
+        yield
+    except (
+        AttributeError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AssertionError,
+    ) as error:  # Hydra's own words for a value of a wrong form
         given = " ".join(overrides)
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"a value has not the form that its setting takes ({reason}), in: {given}") from error
@@ -141,8 +175,6 @@ def compose(overrides: list[str], options: Namespace) -> DictConfig:
             groups = OTHER_GROUPS[options.config_name]
             raise ConfigError(explain(error, groups, partial(settings, options.config_name))) from error
         raise ConfigError(explain(error, GROUPS, settings)) from error
-    finally:
-        GlobalHydra.instance().clear()
 
 
 def check_form(overrides: list[str]) -> None:
@@ -164,40 +196,6 @@ def check_form(overrides: list[str]) -> None:
             raise ConfigError(
                 f"{key} alone would keep the other settings of the group; write {group}={value} to choose it"
             )
-
-
-def expand(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of each job of a sweep, as Hydra's own sweeper makes them.
-
-    Another sweeper chooses its values as it goes: then what it does not vary stands alone.
-    """
-    check_form(overrides)
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    if any(one.startswith("hydra/sweeper=") and one != "hydra/sweeper=basic" for one in overrides):
-        return [[one.input_line or "" for one in parsed if not one.is_sweep_override()]]
-    return [list(job) for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
-
-
-def worth_checking(jobs: list[list[str]]) -> list[list[str]]:
-    """Return the jobs that hold a value which no job before them held: a wrong value shows there, in a fraction of
-    the time."""
-    seen: set[str] = set()
-    chosen = []
-    for job in jobs:
-        if not seen.issuperset(job):
-            chosen.append(job)
-            seen.update(job)
-    return chosen
-
-
-def check_folders(names: list[str]) -> None:
-    """Raise ConfigError where two jobs of a sweep would have one folder, and so one result."""
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ConfigError(
-            f"two jobs of the sweep would share the folder {twice[0]}: they differ only in where things lie "
-            "(dataset.root, say); make a sweep for each, with sweep=NAME"
-        )
 
 
 def settings(name: str = "config") -> list[str]:

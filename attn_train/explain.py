@@ -20,6 +20,8 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
     while isinstance(cause.__cause__, HydraException | OmegaConfBaseException):
         cause = cause.__cause__
     key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
+    if not key and (match := re.search(r"full_key: *(\S+)", str(error))):  # of a value in a file
+        key = match.group(1)
     reason = " ".join(
         line.strip()
         for line in str(cause).splitlines()
@@ -33,13 +35,15 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
             f"{name} is added with a plus: +{name}=..." if name in groups else unknown_setting(name, groups, settings())
         )
     if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
-        return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(match.group(2), match.group(2))}"
+        kind = TYPE_WORDS.get(match.group(2), match.group(2))
+        hint = ", and the values of a sweep stand without brackets: 0,1" if match.group(1).startswith("[") else ""
+        return f"{key}={match.group(1)} does not fit; it takes {kind}{hint}"
     if match := re.search(r"Value '(.*)' is not a valid (\w+)", reason):
         kind = {"bool": "Boolean"}.get(match.group(2), match.group(2))
         return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(kind, kind)}"
     if "is not Optional" in reason:
         return f"{key}=null does not fit; it needs a value"
-    if "is not a subclass of" in reason:
+    if key and "is not a subclass of" in reason:
         return f"{key} is a section of settings, and takes no value itself; name one of them: {key}.NAME=VALUE"
     if "is not a ListConfig" in reason:
         return f"{key} takes a list, like [0.5]"
@@ -53,6 +57,8 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
 
 def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     """Say that there is no setting `name`, with the nearest ones and the names beside it."""
+    if name.startswith("hydra."):
+        return f"unknown setting '{name}'; --cfg hydra shows those of Hydra; a new one takes a plus: +{name}=..."
     section, _, last = name.rpartition(".")
     beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section] if section else []
     if section in groups and beside == ["name"]:

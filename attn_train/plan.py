@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from attn_train import compose, errors, saved, surroundings
+from attn_train import compose, errors, multirun, saved, surroundings
 from attn_train.config import Config
 from attn_train.lock import locked
 
@@ -19,13 +20,11 @@ def settings_of(composed: DictConfig, overrides: list[str]) -> DictConfig:
     return composed if composed.resume is None else saved.resumed(Path(composed.resume), overrides, composed)
 
 
-def check_resume(composed: DictConfig, options: Namespace, multirun: bool) -> None:
-    """Raise ConfigError where a command line that goes on with a run asks for what that cannot have."""
+def check_resume(composed: DictConfig, options: Namespace, folder: Path) -> None:
+    """Raise ConfigError where a command line that goes on with a run, in `folder`, asks for what that cannot have."""
     if composed.resume is None:
         return
-    if multirun:
-        raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
-    run, folder = Path(composed.resume), Path(composed.hydra.run.dir)
+    run = Path(composed.resume)
     if folder.resolve() != run.resolve():
         raise errors.ConfigError(f"hydra.run.dir={folder}: resume goes on in {run} itself; leave it out")
     if options.config_name or options.config_path:
@@ -40,6 +39,7 @@ class Plan:
     multirun: bool
     folder: Path
     created: list[Path]  # the folders that had to be made for it, innermost first
+    jobs: list[list[str]]  # the overrides of each job of a sweep; none where a sweeper chooses them as it goes
 
 
 def make_plan(arguments: list[str]) -> Plan:
@@ -48,31 +48,70 @@ def make_plan(arguments: list[str]) -> Plan:
     Raises for anything wrong before anything else is written. A sweep without a name is named after its overrides.
     """
     options = compose.parse(arguments)
-    multirun = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
-    jobs = [options.overrides]
-    if multirun:
-        jobs = compose.worth_checking(compose.expand(options.overrides))
-        if not any(one.startswith("sweep=") for one in options.overrides):
-            name = f"sweep={compose.sweep_name(options.overrides)}"
-            arguments, jobs = [*arguments, name], [[*job, name] for job in jobs]
-    composed = [compose.compose(job, options) for job in jobs]
-    for one in composed:
-        check_resume(one, options, multirun)
-    configs = [compose.to_config(settings_of(one, job)) for one, job in zip(composed, jobs, strict=True)]
+    asked = compose.compose(options.overrides, options, RunMode.MULTIRUN)
+    if multirun.is_sweep(asked, options):
+        return plan_sweep(arguments, options, asked)
+    multirun.check_single(asked, options)
+    folder = Path(multirun.folder_of(asked, "hydra.run.dir"))
+    check_resume(asked, options, folder)
+    config = compose.to_config(settings_of(asked, options.overrides))
     # From here on with torch, which takes seconds to import.
+    from attn_train import build
+
+    config = build.decide_resolution(config)
+    check(to_train(folder, config if asked.resume else saved.continued(folder, config)))
+    pinned = multirun.override("hydra.run.dir", str(folder))  # the time in a name would be another
+    return Plan([*arguments, pinned], False, folder, claim(folder), [])
+
+
+def plan_sweep(arguments: list[str], options: Namespace, asked: DictConfig) -> Plan:
+    """Do what `make_plan` says for a sweep; `asked` is the configuration that it begins with."""
+    jobs = multirun.expand(asked, options)
+    words = jobs or [multirun.fixed(asked)]
+    numbers = multirun.worth_checking(words)
+    composed = [compose.compose(words[number], options) for number in numbers]
+    multirun.share_times(asked, composed)
+    if all(job.sweep is None for job in composed):
+        name = multirun.sweep_name(options.overrides, asked)
+        arguments = [*(word for word in arguments if not multirun.is_sweep_word(word)), f"sweep={name}"]
+        for job in composed:
+            job.sweep = name
+    if any(job.resume is not None for job in composed):
+        raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
+    configs = [compose.to_config(job) for job in composed]
+    for config in configs:
+        multirun.check_name(str(config.sweep))
+    folder = multirun.sweep_folder(composed)
+    names = [
+        multirun.folder_of(job, "hydra.sweep.subdir", number) for number, job in zip(numbers, composed, strict=True)
+    ]
+    from attn_train import build
+
+    check([build.decide_resolution(config) for config in configs])
+    multirun.check_folders(names)
+    pinned = [multirun.override("hydra.sweep.dir", folder), "hydra.mode=MULTIRUN"]
+    return Plan([*arguments, *pinned], True, Path(folder), claim(Path(folder)), jobs or [])
+
+
+def check(configs: list[Config]) -> None:
+    """Raise for the first of the configurations, their resolutions decided, that cannot be built."""
     from attn_train import build
     from attn_train.control import matching
 
     build.forget_data()
-    configs = [build.decide_resolution(config) for config in configs]
-    folder = Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir)
-    if not multirun:
-        configs = to_train(folder, configs[0] if composed[0].resume else saved.continued(folder, configs[0]))
     for config in configs:
         build.check(config)
         matching.check_control(config)
-    compose.check_folders([str(one.hydra.sweep.subdir) for one in composed] if multirun else [])
-    return Plan(arguments, multirun, folder, claim(folder))
+
+
+def name_jobs(planned: Plan) -> dict[str, list[str]]:
+    """Return the overrides of a sweep's jobs by the names of their folders."""
+    options = compose.parse(planned.arguments)
+    composed = [compose.compose(job, options) for job in planned.jobs]
+    return {
+        multirun.folder_of(job, "hydra.sweep.subdir", number): multirun.given_words(job.hydra, "task")
+        for number, job in enumerate(composed)
+    }
 
 
 def to_train(folder: Path, config: Config) -> list[Config]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train import build, checkpoint, config as configuration, device as devices, result, schedule
+from attn_train import build, checkpoint, config as configuration, device as devices, failure, result, schedule
 from attn_train.average import WeightAverage
 from attn_train.backbones.backbone import Backbone
 from attn_train.config import Config
@@ -206,19 +206,11 @@ class Run:
         return steps if train.max_steps is None else min(steps, train.max_steps)
 
 
-def train(
-    config: Config, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
-) -> dict[str, Any]:
-    """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result.
-
-    `references` are the settings that came from the environment (see config.write); `snapshot` are the files, by
-    name, of .hydra/.
-    """
+def train(config: Config, folder: Path) -> dict[str, Any]:
+    """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        if snapshot is not None:
-            keep_snapshot(folder, snapshot)
-        return train_alone(config, folder, references)
+        return train_alone(config, folder)
 
 
 def keep_snapshot(folder: Path, files: dict[str, str]) -> None:
@@ -232,8 +224,17 @@ def keep_snapshot(folder: Path, files: dict[str, str]) -> None:
     unfinished.rename(target)
 
 
-def train_alone(config: Config, folder: Path, references: dict[str, str] | None) -> dict[str, Any]:
-    """Do what `train` says, in a folder that no other process trains in."""
+def train_alone(
+    config: Config, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Do what `train` says, in a folder that this process holds.
+
+    `references` are the settings that came from the environment (see config.write); `snapshot` are the files, by
+    name, of .hydra/.
+    """
+    if snapshot is not None:
+        keep_snapshot(folder, snapshot)
+    failure.discard(folder)
     finished = result.read(folder)
     if finished is not None and finished["epochs"] >= config.train.epochs:
         log.info("already finished, after %d epochs: %s", finished["epochs"], folder)

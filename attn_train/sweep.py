@@ -1,71 +1,130 @@
 """A sweep of many jobs: what fails is recorded while the others go on, and a table stands at the end."""
 
-import json
 import logging
 import math
 import statistics
-import time
-import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from attn_train import accuracy, errors, result, run
-from attn_train.config import Config
+from attn_train import accuracy, failure, result
+from attn_train.failure import Failure
+from attn_train.lock import locked
 from attn_train.text import printable
-
-FAILURE = "failure.json"
 
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, folder: Path, references: dict[str, str], snapshot: dict[str, str]) -> float:
-    """Run one job; return its accuracy, or NaN for a job that failed, after leaving in its folder why."""
-    failure = folder / FAILURE
-    failure.unlink(missing_ok=True)
+def run_job(train: Callable[[], float], folder: Path, since: float, secret: str | None) -> float | Failure:
+    """Run one job by `train`, once no other process trains in `folder`; return its accuracy, or why it failed, which it
+    leaves in the folder, too, without `secret`.
+
+    A job that another process tried after the time `since` is not tried again where it failed there.
+    """
     try:
-        return result.objective(run.train(config, folder, references, snapshot))
+        with locked(folder, wait=True):
+            before = failure.read(folder)
+            outcome = before if before is not None and before.time >= since else attempt(train, folder, secret)
+    except Exception as error:  # the lock, which cannot be had in a folder that cannot be written
+        outcome = failure.describe(error, secret)
+    if isinstance(outcome, Failure):
+        log.error("job %s failed: %s", folder.name, outcome.reason)
+    return outcome
+
+
+def attempt(train: Callable[[], float], folder: Path, secret: str | None) -> float | Failure:
+    """Do what `run_job` says, in a folder that this process holds."""
+    try:
+        return train()
     # SystemExit too: Hydra would end the whole sweep by it.
     except (Exception, SystemExit) as error:
-        expected = errors.expected(error)
-        if expected is None:
-            log.error("".join(traceback.format_exception(error)))
-        reason = str(expected or f"unexpected {type(error).__name__}: {error}")
-        if config.dataset.url and "dataset.url" in references:
-            reason = reason.replace(config.dataset.url, "dataset.url")  # which may hold a secret
-        log.error("job %s failed: %s", folder.name, reason)
-        left = {"reason": reason, "exit_code": expected.exit_code if expected else 1, "time": time.time()}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            failure.write_text(json.dumps(left) + "\n", encoding="utf-8")
-        except OSError:
-            # Without its record the table would not count it: it is told at the end of the command.
-            raise expected or error from error
-        return float("nan")
+        outcome = failure.describe(error, secret)
+        with suppress(OSError):
+            failure.write(folder, outcome)
+        return outcome
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job's folder, as found."""
+    """A job of a sweep, as its folder and its command tell."""
 
     name: str
     overrides: dict[str, str]
     result: dict[str, Any] | None
-    failure: dict[str, Any] | None
+    failure: Failure | None
+    lost: str | None  # what a job of this command did not do, where it left neither a result nor a failure
 
 
-def read_jobs(sweep: Path) -> list[Job]:
-    """Return the jobs in a sweep's folder, by name."""
+def read_jobs(
+    sweep: Path, since: float, planned: Mapping[str, Sequence[str]], failures: Mapping[str, Failure]
+) -> list[Job]:
+    """Return the jobs in a sweep's folder and those of its command, by name.
+
+    That command began at the time `since`; `planned` are the overrides of its jobs, `failures` what it knows of those
+    that failed, both by name.
+    """
+    folders = {path.parent.parent for path in sweep.glob("*/.hydra/overrides.yaml")}
+    folders |= {path.parent for path in sweep.glob(f"*/{failure.NAME}")}
     jobs = []
-    for folder in sorted(path.parent.parent for path in sweep.glob("*/.hydra/overrides.yaml")):
-        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")) or []
-        failure = json.loads((folder / FAILURE).read_text(encoding="utf-8")) if (folder / FAILURE).exists() else None
-        settings = dict(one.split("=", 1) for one in overrides if "=" in one)
-        jobs.append(Job(folder.name, settings, result.read(folder), failure))
+    for name in sorted({folder.name for folder in folders} | set(planned)):
+        folder = sweep / name
+        settings = dict(word.split("=", 1) for word in planned.get(name, read_overrides(folder)) if "=" in word)
+        finished, failed, lost = result.read(folder), failures.get(name) or failure.read(folder), None
+        if failed is not None and failed.time < since and (finished is not None or name in planned):
+            failed = None  # of an earlier command
+        if name in planned and finished is None and failed is None:
+            lost = "did not finish" if (folder / "config.yaml").exists() else "did not begin"
+        jobs.append(Job(name, settings, finished, failed, lost))
     return jobs
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """Return the overrides that a job began with; none where they cannot be read."""
+    try:
+        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_bytes())
+    except (OSError, yaml.YAMLError):
+        return []
+    return [str(word) for word in overrides] if isinstance(overrides, list) else []
+
+
+def report(sweep: Path, since: float, planned: Mapping[str, Sequence[str]], failures: Mapping[str, Failure]) -> int:
+    """Print a sweep's table, a row for each combination of all but the seed, and the jobs that did not finish.
+
+    The arguments are those of `read_jobs`. Returns the exit code of the first job that failed after the time `since`,
+    1 where one was lost, or 0.
+    """
+    jobs = read_jobs(sweep, since, planned, failures)
+    if not jobs:
+        return 0
+    print_table(jobs)
+    failed = [(job.name, job.failure) for job in jobs if job.failure is not None]
+    lost = [(job.name, job.lost) for job in jobs if job.lost is not None]
+    counts = [f"{sum(job.result is not None for job in jobs)} runs finished", f"{len(failed)} failed"]
+    counts += [f"{number} {lack}" for lack, number in Counter(lack for _, lack in lost).items()]
+    print(f"{', '.join(counts)}; in {sweep}")
+    for name, left in failed:
+        print(printable(f"  failed: {name}: {left.reason}"))
+    for name, lack in lost:
+        print(f"  {lack}: {name}: its process left no word why")
+    print(f"look at them: tensorboard --logdir {sweep}")
+    codes = [left.exit_code for _, left in failed if left.time >= since]
+    return codes[0] if codes else int(bool(lost))
+
+
+def print_table(jobs: Sequence[Job]) -> None:
+    """Print a row for each combination of all settings but the seed."""
+    keys = {key for job in jobs for key in job.overrides if key.split(".")[0] not in ("seed", "seeds", "sweep")}
+    varied = sorted(key for key in keys if len({job.overrides.get(key) for job in jobs}) > 1)
+    arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for job in jobs:
+        label = printable(" ".join(f"{key}={job.overrides[key]}" for key in varied if key in job.overrides))
+        arms[label or job.name.split("_seed")[0]] += [job.result] if job.result is not None else []
+    print_arms(arms)
 
 
 def print_arms(arms: dict[str, list[dict[str, Any]]]) -> None:
@@ -90,26 +149,3 @@ def print_arms(arms: dict[str, list[dict[str, Any]]]) -> None:
             deviation = f"{statistics.stdev(values[label]):.2f}" if len(values[label]) > 1 else "-"
             seconds = f"{statistics.mean(one['train_seconds'] for one in arms[label]):.1f}" if arms[label] else "-"
             print(f"{label:{width}}  {len(values[label]):4}  {mean:>19}  {deviation:>9}  {seconds:>13}")
-
-
-def report(sweep: Path, since: float) -> int:
-    """Print a sweep's table, a row for each combination of all but the seed.
-
-    Returns the exit code of the first job that failed after the time `since`, or 0.
-    """
-    jobs = read_jobs(sweep)
-    if not jobs:
-        return 0
-    keys = {key for job in jobs for key in job.overrides if key.split(".")[0] not in ("seed", "seeds")}
-    varied = sorted(key for key in keys if len({job.overrides.get(key) for job in jobs}) > 1)
-    arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for job in jobs:
-        label = printable(" ".join(f"{key}={job.overrides[key]}" for key in varied if key in job.overrides))
-        arms[label or job.name.split("_seed")[0]] += [job.result] if job.result is not None else []
-    print_arms(arms)
-    failed = [(job.name, job.failure) for job in jobs if job.failure is not None]
-    print(f"{sum(len(found) for found in arms.values())} runs finished, {len(failed)} failed; in {sweep}")
-    for name, failure in failed:
-        print(printable(f"  failed: {name}: {failure['reason']}"))
-    print(f"look at them: tensorboard --logdir {sweep}")
-    return next((int(failure["exit_code"]) for _, failure in failed if failure["time"] >= since), 0)

@@ -1,17 +1,21 @@
 """Sweeps: every combination once, a table that agrees with the runs, failures that stop nobody else."""
 
+import hashlib
 import json
+import os
 import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LONG, TINY, Command, start
+from conftest import LONG, TINY, Command, run_here, start
 
+from attn_train import compose
 from attn_train.data.synthetic import Synthetic
 from attn_train.sweep import report
 
@@ -217,3 +221,378 @@ cli.train()
     alive = [int(line.split()[1]) for line in ended.stdout.splitlines() if line.startswith("alive:")]
     assert len(alive) == 4
     assert len(set(alive[1:])) == 1
+
+
+# A sweep described in a file
+
+
+def write_file(folder: Path, text: str) -> None:
+    """Write `text` as an experiment, and as a configuration of its own, below `folder`/theirs."""
+    (folder / "theirs" / "experiment").mkdir(parents=True)
+    (folder / "theirs" / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}\n")
+    (folder / "theirs" / "whole.yaml").write_text(f"defaults: [config, _self_]\n{text}\n")
+
+
+BY_FILE = ("--config-dir", "theirs", *TINY[1:], "+experiment=[smoke,mine]")
+# Jobs that end at once, for lack of data.
+FAILING = (*TINY[1:], "dataset=cifar10", "dataset.root=data", "dataset.download=false")
+
+
+def job_name(*words: str) -> str:
+    """The name of a job's folder in its sweep's."""
+    return compose.job_name(_root_=compose.compose([*TINY, *words], compose.parse([])))
+
+
+def last_lines(out: str) -> list[str]:
+    return out[out.index("runs    mean accuracy") :].splitlines()
+
+
+def test_sweep_in_a_file(train: Command, tmp_path: Path) -> None:
+    """One of two jobs fails; the folder has a name, and the same command goes on in it, also with a name of null."""
+    params = "{optimizer.lr: '0.01,1e30', seed: '0,1,2'}"
+    write_file(
+        tmp_path,
+        "defaults: [override /optimizer: sgd]\ntrain: {clip_norm: null}\n"
+        f"hydra: {{mode: MULTIRUN, sweeper: {{params: {params}}}}}",
+    )
+    ended = train(*BY_FILE, "seed=7")  # the command line has the last word
+    assert ended.code == 4, ended.err
+    assert "Traceback" not in ended.err
+    sweep = only_sweep(tmp_path)
+    assert re.fullmatch(r"sweep_[0-9a-f]{8}", sweep.name)
+    (found,) = results(sweep).values()
+    assert found["seed"] == 7
+    assert "1 runs finished, 1 failed; in outputs/" in ended.out
+    assert row(ended.out, "optimizer.lr=0.01")[0] == "1"
+    assert row(ended.out, "optimizer.lr=1e+30")[0] == "0"
+
+    before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/result.json")}
+    again = train(*BY_FILE, "seed=7", "sweep=null")
+    assert again.code == 4, again.err
+    assert only_sweep(tmp_path) == sweep
+    assert {path: path.stat().st_mtime_ns for path in sweep.glob("*/result.json")} == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        BY_FILE,
+        (*TINY[1:], "+experiment=[smoke,mine]", "hydra.searchpath=[file://theirs]"),
+        (*BY_FILE[:2], "--config-name", "whole", *TINY),
+        *(
+            (*TINY, word, "seed=0,x")
+            for word in ("hydra.mode=MULTIRUN", "hydra.mode='MULTIRUN'", 'hydra.mode="MULTIRUN"')
+        ),
+        *((*TINY, word, "seed=0,x") for word in ("++hydra.mode=MULTIRUN", "+hydra.mode=MULTIRUN", "--multirun")),
+        (*TINY, "-m", "+hydra.sweeper.params={seed: '0,x'}"),
+        (*TINY, "++hydra.sweeper.params.seed='0,x'", "-m"),
+        (*TINY, "-m", "seed=0,x", "hydra.mode=RUN"),
+    ],
+    ids=lambda words: " ".join(word for word in words if word not in TINY),
+)
+def test_a_sweep_however_it_is_asked_for(train: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Its jobs are checked before anything runs."""
+    write_file(tmp_path, "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,x'}}}")
+    refused = train(*words)
+    assert refused.code == 2, refused
+    assert refused.err == "attn-train: seed=x does not fit; it takes an integer\n"
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*FAILING, "+experiment=[smoke,mine]", "hydra.searchpath=[file://theirs]"),
+        (
+            "-m",
+            *FAILING,
+            "seed=0,1",
+            "hydra.sweep.dir=outputs/${now:%H-%M-%S-%f}",
+            "hydra.sweep.subdir=${hydra.job.num}",
+        ),
+        ("-m", *FAILING, "seed=0,1", "sweep=null", "hydra.sweep.subdir='${hydra:runtime.choices.model}_${seed}'"),
+    ],
+    ids=lambda words: " ".join(word for word in words if word not in FAILING),
+)
+def test_where_a_sweep_goes(train: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    write_file(tmp_path, "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}")
+    ended = train(*words)
+    assert ended.code == 3, ended.err
+    assert ended.err == ""
+    sweep = only_sweep(tmp_path)
+    assert sweep.name != "None"
+    assert len(list(sweep.glob("*/failure.json"))) == 2
+    assert f"0 runs finished, 2 failed; in outputs/{sweep.name}" in ended.out
+
+
+def test_a_sweep_is_named_by_its_words(train: Command, tmp_path: Path) -> None:
+    """By the SHA-256 of its sorted words, so that whoever has an unfinished one finds it; what a file has vary, too."""
+    words = [*FAILING, "model=none", "seed=0"]
+    assert train("-m", *words).code == 3
+    typed = hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
+    assert only_sweep(tmp_path).name == f"sweep_{typed}"
+
+    names = set()
+    for seed in range(2):
+        folder = tmp_path / str(seed)
+        write_file(folder, f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{seed: '{seed}'}}}}}}")
+        assert run_here(folder, *BY_FILE[:2], *FAILING, "+experiment=[smoke,mine]").code == 3
+        names.add(only_sweep(folder).name)
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("text", ["sweep: first", "hydra: {sweeper: {params: {sweep: first}}}"])
+def test_a_name_in_a_file(train: Command, tmp_path: Path, text: str) -> None:
+    write_file(tmp_path, text)
+    assert train("-m", *BY_FILE[:2], *FAILING, "+experiment=[smoke,mine]", "seed=0").code == 3
+    assert only_sweep(tmp_path).name == "first"
+
+
+@pytest.mark.parametrize(
+    ("word", "folder"), [("sweep=first/second", "first/second"), ("sweep='${model.name}'", "gated")]
+)
+def test_other_names(train: Command, tmp_path: Path, word: str, folder: str) -> None:
+    assert train("-m", *FAILING, "seed=0", word).code == 3
+    assert len(list((tmp_path / "outputs" / folder).glob("*/failure.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"sweep={name}" for name in ("", ".", "..", "/tmp", "../out", "a/../b", "first,second", "null,second")),
+        "sweep='${model.name}' model=none,gated",
+        "sweep=${nosuch}",
+        "hydra.sweep.dir=outputs/${seed}",
+        "hydra.sweep.subdir=job",
+        "model.reduction=range(0)",
+        "optimizer.lr=interval(0,1)",
+        "train.epochs=[1,2]",
+        "hydra.sweeper.max_batch_size=0",
+    ],
+)
+def test_a_sweep_that_cannot_be(train: Command, tmp_path: Path, words: str) -> None:
+    refused = train("-m", *TINY, "model=gated", "seed=0,1", *words.split())
+    assert refused.code == 2, refused
+    assert len(refused.err.splitlines()) == 1, refused.err
+    assert "sweep" in refused.err or words.partition("=")[0] in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "named"),
+    [
+        ("params: {seed: '0,x'}", "seed=x"),
+        ("params: {seed: [0,1]}", "seed=[0, 1]"),
+        ("params: {seed: null}", "hydra.sweeper.params.seed"),
+        ("params: {seed: '0,'}", "seed=0,"),
+        ("params: {seed: 'range(0)'}", "range(0)"),
+        ("params: {sedd: '0,1'}", "did you mean seed"),
+        ("params: {model: 'none,nosuch'}", "nosuch"),
+        ("params: {train.epochs: '1,0'}", "train.epochs=0"),
+        ("params: {sweep: 'a,b'}", "outputs/a and outputs/b"),
+        ("params: {resume: run}", "run"),
+        ("params: seed", "str"),
+        ("parms: {seed: '0,1'}", "hydra.sweeper.parms"),
+        ("max_batch_size: 0", "max_batch_size"),
+    ],
+)
+def test_a_wrong_value_in_a_file(train: Command, tmp_path: Path, sweeper: str, named: str) -> None:
+    write_file(tmp_path, f"hydra: {{mode: MULTIRUN, sweeper: {{{sweeper}}}}}")
+    refused = train(*BY_FILE)
+    assert refused.code == 2, refused
+    assert len(refused.err.splitlines()) == 1, refused.err
+    assert named in refused.err
+    assert "None=" not in refused.err
+    assert not (tmp_path / "outputs").exists()
+
+
+# The same sweep twice at once
+
+
+def test_a_sweep_in_two_shells(tmp_path: Path) -> None:
+    """Each job is trained once, by whichever comes first; both commands end with the table of all."""
+    words = ("-m", *TINY, "seed=0,1,2", "sweep=mine")
+    both = [start(tmp_path, *words) for _ in range(2)]
+    printed = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    sweep = tmp_path / "outputs" / "mine"
+    assert len(results(sweep)) == 3
+    assert list(sweep.glob("*/failure.json")) == []
+    outs = [out for out, _ in printed]
+    assert sum(out.count("writing to") for out in outs) == 3
+    assert sum(out.count("already finished") for out in outs) == 3
+    tables = [last_lines(out) for out in outs]
+    assert tables[0] == tables[1]
+    assert "3 runs finished, 0 failed; in outputs/mine" in tables[0]
+
+
+# Holds a job's folder until a file is there, then does its last deed and ends.
+HOLDER = """
+import json, os, signal, sys, time
+from pathlib import Path
+from attn_train.lock import locked
+folder, awaited, deed = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+folder.mkdir(parents=True, exist_ok=True)
+with locked(folder):
+    print("held", flush=True)
+    while not awaited.exists():
+        time.sleep(0.01)
+    exec(deed)
+"""
+
+
+def hold(folder: Path, awaited: Path, deed: str) -> "subprocess.Popen[str]":
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder), str(awaited), deed], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+@pytest.mark.parametrize("deed", ["pass", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_job_left_by_another_process_is_taken_over(train: Command, tmp_path: Path, deed: str) -> None:
+    """The other job is not kept waiting for it."""
+    sweep = tmp_path / "outputs" / "mine"
+    held, other = sweep / job_name("seed=0"), sweep / job_name("seed=1")
+    with hold(held, other / "result.json", deed) as holder:
+        ended = train("-m", *TINY, "seed=0,1", "sweep=mine")
+    assert ended.code == 0, ended.err
+    assert set(results(sweep)) == {held.name, other.name}
+    assert list(sweep.glob("*/failure.json")) == []
+    assert f"{held.relative_to(tmp_path)} is being trained by process {holder.pid}\n" in ended.out
+    assert "2 runs finished, 0 failed" in ended.out
+
+
+def test_a_job_that_failed_for_another_process_is_not_tried_again(train: Command, tmp_path: Path) -> None:
+    sweep = tmp_path / "outputs" / "mine"
+    held, other = sweep / job_name("seed=0"), sweep / job_name("seed=1")
+    left = '{"reason": "it was so", "exit_code": 4, "time": time.time()}'
+    with hold(held, other / "result.json", f"(folder / 'failure.json').write_text(json.dumps({left}))"):
+        ended = train("-m", *TINY, "seed=0,1", "sweep=mine")
+    assert ended.code == 4, ended.err
+    assert "1 runs finished, 1 failed" in ended.out
+    assert f"  failed: {held.name}: it was so" in ended.out
+    assert not (held / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_waiting_ends_by_a_signal(train: Command, tmp_path: Path, number: str, code: int) -> None:
+    held = tmp_path / "outputs" / "mine" / job_name("seed=0")
+    # Hydra opens a job's log right before the job begins to wait.
+    deed = f"time.sleep(0.3); os.kill({os.getpid()}, signal.{number}); time.sleep(600)"
+    with hold(held, held / "attn-train.log", deed) as holder:
+        ended = train("-m", *TINY, "seed=0", "sweep=mine")
+        holder.kill()
+    assert ended.code == code
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert ended.out.count("waiting: ") == 1
+    assert not (held / "failure.json").exists()
+
+
+def test_a_finished_run_has_no_failure(train: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for _ in range(2):  # by training, then by being finished
+        (run / "failure.json").write_text('{"reason": "the disk was full", "exit_code": 6, "time": 1}')
+        assert train(*TINY, "hydra.run.dir=run").code == 0
+        assert not (run / "failure.json").exists()
+
+
+# Jobs that do not get far
+
+
+def no_folder(job: Path) -> None:
+    job.write_text("")
+
+
+def no_log(job: Path) -> None:
+    (job / "attn-train.log").mkdir(parents=True)
+
+
+def no_lock(job: Path) -> None:
+    (job / ".lock").mkdir(parents=True)
+
+
+def no_snapshot(job: Path) -> None:
+    job.mkdir()
+    (job / ".hydra.tmp").write_text("")
+
+
+def another_run(job: Path) -> None:
+    job.mkdir()
+    (job / "config.yaml").write_text("[")
+
+
+@pytest.mark.parametrize("plant", [no_folder, no_log, no_lock, no_snapshot, another_run])
+def test_jobs_that_die_before_they_begin(train: Command, tmp_path: Path, plant: Callable[[Path], None]) -> None:
+    """Two of three do, and the third finishes; then both alone."""
+    sweep = tmp_path / "outputs" / "mine"
+    sweep.mkdir(parents=True)
+    names = [job_name(f"seed={seed}") for seed in range(2)]
+    for name in names:
+        plant(sweep / name)
+    seeds = "seed=0,1,2" if plant is no_folder else "seed=0,1"
+    ended = train("-m", *TINY, seeds, "sweep=mine")
+    lines = last_lines(ended.out)
+    finished = seeds.count("2")
+    assert f"{finished} runs finished, 2 failed; in outputs/mine" in lines
+    for name in names:
+        assert sum(line.startswith(f"  failed: {name}: ") for line in lines) == 1
+    assert len(results(sweep)) == finished
+    assert ended.code == (2 if plant in (no_folder, another_run) else 1)
+    assert "Error executing job" not in ended.err
+
+
+LAUNCHER = """
+import os, signal, threading, time
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus, run_job
+from hydra.plugins.launcher import Launcher
+
+class Forking(Launcher):
+    \"\"\"A process for each job; that of the second is killed at its start, that of the third in its middle.\"\"\"
+    def setup(self, *, hydra_context, task_function, config):
+        self.given = hydra_context, task_function, config
+    def launch(self, job_overrides, initial_job_idx):
+        context, task, config = self.given
+        for number, overrides in enumerate(job_overrides):
+            if os.fork():
+                os.wait()
+                continue
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if number == 2:
+                from attn_train import run
+                run.fit = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+            job = context.config_loader.load_sweep_config(config, list(overrides))
+            run_job(hydra_context=context, task_function=task, config=job, job_dir_key="hydra.sweep.dir",
+                    job_subdir_key="hydra.sweep.subdir")
+            os._exit(0)
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=0.0) for _ in job_overrides]
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="forking", node={"_target_": "hydra_plugins.forking.Forking"}
+)
+"""
+
+
+def test_jobs_killed_in_processes_of_their_own(tmp_path: Path) -> None:
+    """A launcher of somebody else's, which tells nothing of what became of its jobs."""
+    (tmp_path / "plugins" / "hydra_plugins").mkdir(parents=True)
+    (tmp_path / "plugins" / "hydra_plugins" / "forking.py").write_text(LAUNCHER)
+    words = ("-m", *TINY, "seed=0,1,2", "sweep=mine", "hydra/launcher=forking")
+    program = "import torch; torch.set_num_threads(1); from attn_train.cli import train; train()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "plugins")},
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr == ""
+    (first,) = results(tmp_path / "outputs" / "mine")
+    lines = last_lines(ended.stdout)
+    names = [job_name(f"seed={seed}") for seed in range(3)]
+    assert first == names[0]
+    assert "1 runs finished, 0 failed, 1 did not begin, 1 did not finish; in outputs/mine" in lines
+    assert any(line.startswith(f"  did not begin: {names[1]}") for line in lines)
+    assert any(line.startswith(f"  did not finish: {names[2]}") for line in lines)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from attn_train import accuracy, identity
+from attn_train import accuracy, failure, identity
 from attn_train.accuracy import Split
 from attn_train.errors import ConfigError
 
@@ -199,11 +199,8 @@ def judged_by(runs: Sequence[Run], wanted: str) -> tuple[list[Run], list[str]]:
 
 def unfinished(folder: Path) -> str:
     """Say why a run has no result: by its record of a failure, or that it has not finished."""
-    try:
-        reason = json.loads((folder / "failure.json").read_bytes())["reason"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"not finished; go on with: attn-train resume={folder}"
-    return f"failed: {reason}"
+    left = failure.read(folder)
+    return f"failed: {left.reason}" if left else f"not finished; go on with: attn-train resume={folder}"
 
 
 def read_config(folder: Path) -> dict[str, Any]:

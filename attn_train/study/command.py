@@ -26,7 +26,7 @@ def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:
     """
     plan = make_plan(config)
     claim(plan.folder)
-    with locked(plan.folder), stop_on_signals() as stop:
+    with locked(plan.folder, wait=True), stop_on_signals() as stop:
         study = Study(plan, lambda: stop.signal is not None)
         save(study)
         introduce(study)

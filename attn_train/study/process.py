@@ -1,7 +1,6 @@
 """Train a run in a process of its own, and say how it ended: no run ends the study."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -12,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from attn_train import failure
 from attn_train.errors import ConfigError
-from attn_train.lock import locked
+from attn_train.lock import PATIENCE, locked
 
 PACKAGES = Path(__file__).resolve().parent.parent.parent
 PROGRAM = "from attn_train.cli import train; train()"
-# Seconds between two looks at a process, or at a lock.
-PATIENCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,25 +66,17 @@ def run(words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ende
 
 
 def wait_for(folder: Path, stopped: Callable[[], bool]) -> None:
-    """Wait until no other process trains in `folder`; say so once."""
-    said = False
-    while folder.exists() and not stopped():
-        try:
-            with locked(folder):
-                return
-        except ConfigError as held:
-            if not said:
-                print(f"waiting: {str(held).partition(';')[0]}", flush=True)
-                said = True
-            time.sleep(PATIENCE)
+    """Wait until no other process trains in `folder`, or until `stopped` says so."""
+    if folder.exists():
+        with contextlib.suppress(ConfigError), locked(folder, wait=True, stopped=stopped):
+            pass
 
 
 def reason(code: int, folder: Path, began: float, errors: IO[bytes]) -> str:
     """Say in a line why a run failed: what it left in its folder, else its last words, else its signal."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        left = json.loads((folder / "failure.json").read_text(encoding="utf-8"))
-        if left["time"] >= began:
-            return str(left["reason"])
+    left = failure.read(folder)
+    if left is not None and left.time >= began:
+        return left.reason
     errors.seek(0)
     lines = errors.read().decode(errors="replace").strip().splitlines()
     if lines and code > 0:

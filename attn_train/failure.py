@@ -1,0 +1,53 @@
+"""Why a job of a sweep failed, as its folder tells: failure.json, of the last attempt, gone once the job finished."""
+
+import json
+import logging
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from attn_train import errors
+
+NAME = "failure.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a job failed, and when, in seconds since 1970."""
+
+    reason: str
+    exit_code: int
+    time: float
+
+
+def describe(error: BaseException, secret: str | None = None) -> Failure:
+    """Return how a job failed by `error`, with `secret` taken out of the reason; log the traceback of an unexpected
+    one."""
+    expected = errors.expected(error)
+    if expected is None:
+        log.error("%s", "".join(traceback.format_exception(error)))
+    reason = str(expected or f"unexpected {type(error).__name__}: {error}")
+    if secret:
+        reason = reason.replace(secret, "dataset.url")
+    return Failure(reason, expected.exit_code if expected else 1, time.time())
+
+
+def read(folder: Path) -> Failure | None:
+    """Return how the run in `folder` failed; None where it left nothing readable about that."""
+    try:
+        left = json.loads((folder / NAME).read_bytes())
+        return Failure(str(left["reason"]), int(left.get("exit_code", 1)), float(left.get("time", 0)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(folder: Path, failure: Failure) -> None:
+    (folder / NAME).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
+
+
+def discard(folder: Path) -> None:
+    """Take back how an earlier attempt failed."""
+    (folder / NAME).unlink(missing_ok=True)
