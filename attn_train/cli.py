@@ -6,6 +6,7 @@ Nothing here imports torch until a run is certain, so that --help, --cfg and com
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attn_train import compose, errors, saved, surroundings
+from attn_train import compose, errors, saved, surroundings, words
 from attn_train.bench.help import HELP
 from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.exit_codes import exit_codes
@@ -62,12 +63,12 @@ def train() -> None:
     jobs = Jobs(train_job)
     run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(jobs.task)
     with exit_codes("attn-train"):
-        # Hydra takes -m only before or after all overrides; people put it anywhere.
-        flags = [one for one in sys.argv[1:] if one in ("-m", "--multirun")]
-        arguments = flags[:1] + [one for one in sys.argv[1:] if one not in flags]
+        arguments = words.arranged(sys.argv[1:])
+        sys.argv[1:] = arguments
         options = compose.parse(arguments)
         if compose.asks_only(options):
-            run_hydra()
+            with compose.in_one_line(options.overrides, options):
+                run_hydra()
             return
         surroundings.refuse_twins()
         planned = make_plan(arguments)
@@ -120,6 +121,7 @@ def evaluate() -> None:
         if not arguments or {"-h", "--help"} & set(arguments):
             print(EVAL_HELP)
             return
+        words.refuse_options("attn-eval", arguments)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         from attn_train.evaluation import main
 
@@ -134,13 +136,12 @@ def bench() -> None:
         if {"-h", "--help"} & set(arguments):
             print(HELP)
             return
-        if options := [one for one in arguments if one.startswith("-")]:
-            raise errors.ConfigError(f"attn-bench has no option {options[0]}; attn-bench --help shows its settings")
+        words.refuse_options("attn-bench", arguments)
         surroundings.refuse_twins()
         config = compose.bench(arguments)
         from attn_train.bench.command import main
 
-        main(config, claim)
+        main(config, partial(claim, setting="output"))
 
 
 def compare() -> None:
@@ -150,9 +151,10 @@ def compare() -> None:
         if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
             print(COMPARE_HELP)
             return
+        words.refuse_options("attn-compare", sys.argv[1:])
         from attn_train.compare.command import main
 
-        main(sys.argv[1:], claim)
+        main(sys.argv[1:], partial(claim, setting="output"))
 
 
 def study() -> None:
@@ -162,11 +164,12 @@ def study() -> None:
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(STUDY_HELP)
             return
+        words.refuse_options("attn-study", sys.argv[1:])
         surroundings.refuse_twins()
         config = compose.study(words_of(sys.argv[1:]))
         from attn_train.study.command import main
 
-        main(config, claim)
+        main(config, partial(claim, setting="sweep"))
 
 
 EVAL_HELP = """\

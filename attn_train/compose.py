@@ -15,7 +15,7 @@ import yaml
 from hydra import version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attn_train import config as configuration, guard
+from attn_train import config as configuration, guard, words
 from attn_train.bench.settings import BenchConfig, check_ranges as check_bench
 from attn_train.compare.settings import CompareConfig, check_ranges as check_compare
 from attn_train.config import Config
@@ -99,8 +99,8 @@ def from_environment(config: DictConfig) -> dict[str, str]:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """Parse a command line as Hydra does; raise ConfigError for an option that is not safe."""
-    options = get_args_parser().parse_args(arguments)
+    """Parse a command line as Hydra does; raise ConfigError for an option that is wrong or not safe."""
+    options = words.parse(arguments)
     guard.check_options(options)
     return options
 
@@ -110,10 +110,10 @@ def asks_only(options: Namespace) -> bool:
 
     Raises ConfigError where that answer is about a configuration that is wrong.
     """
-    if options.cfg or options.info:
-        if options.multirun:
-            raise ConfigError("--cfg and --info show one configuration, and a sweep has many; leave out -m")
-        compose(options.overrides, options)
+    if options.cfg or options.info or (options.help and options.overrides):
+        composed = compose(options.overrides, options)
+        if options.package and OmegaConf.select(composed, options.package) is None:
+            raise ConfigError(f"--package={options.package} is no section of the configuration")
     asked = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun")
     return any(getattr(options, name, None) for name in asked)
 
@@ -170,10 +170,15 @@ def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
         given = " ".join(overrides)
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"a value has not the form that its setting takes ({reason}), in: {given}") from error
+    except UnicodeDecodeError as error:
+        folders = [config_folder(options), *([Path(options.config_dir)] if options.config_dir else [])]
+        files = (path for folder in folders for path in folder.rglob("*.yaml"))
+        named = next((str(path) for path in files if error.object in path.read_bytes()), "a configuration file")
+        raise ConfigError(f"{named} is no text in UTF-8, as a configuration must be ({error.reason})") from error
     except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         if options.config_name in OTHER_GROUPS:
             groups = OTHER_GROUPS[options.config_name]
-            raise ConfigError(explain(error, groups, partial(settings, options.config_name))) from error
+            raise ConfigError(explain(error, groups, partial(settings, options.config_name), sweeps=False)) from error
         raise ConfigError(explain(error, GROUPS, settings)) from error
 
 
@@ -216,19 +221,21 @@ def to_settings(composed: DictConfig, kind: type[Settings], check: Callable[[Set
 
 def bench(overrides: list[str]) -> BenchConfig:
     """Return the settings of attn-bench."""
-    return to_settings(compose(overrides, parse(["--config-name", "bench"])), BenchConfig, check_bench)
+    composed = compose(words.readable(overrides), parse(["--config-name", "bench"]))
+    return to_settings(composed, BenchConfig, check_bench)
 
 
 def compare(overrides: list[str]) -> CompareConfig:
     """Return the settings of attn-compare."""
-    return to_settings(compose(overrides, parse(["--config-name", "compare"])), CompareConfig, check_compare)
+    composed = compose(words.readable(overrides), parse(["--config-name", "compare"]))
+    return to_settings(composed, CompareConfig, check_compare)
 
 
 def study(overrides: list[str]) -> StudyConfig:
     """Return the settings of attn-study."""
-    composed = compose(overrides, parse(["--config-name", "study"]))
+    composed = compose(words.readable(overrides), parse(["--config-name", "study"]))
     found = to_settings(composed, StudyConfig, check_study)
     # Unresolved: a reference to the environment among a run's words is for that run to look up.
-    words = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
-    assert isinstance(words, dict)
-    return replace(found, arms=words["arms"], recipe=words["recipe"])
+    given = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
+    assert isinstance(given, dict)
+    return replace(found, arms=given["arms"], recipe=given["recipe"])

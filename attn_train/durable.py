@@ -10,6 +10,7 @@ from typing import IO
 
 from attn_train.errors import ResourceError
 from attn_train.once import warn_once
+from attn_train.quoting import pasted, setting
 
 # How a file system says that it has no such operation; every other error is one.
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF, errno.ENOLCK)
@@ -85,4 +86,5 @@ def not_written(path: Path, error: OSError) -> ResourceError:
             "put it back and go on with resume=, or start a new run"
         )
     cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
-    return ResourceError(f"could not write {path}: {error.strerror or error}; {cure} and go on with resume={run}")
+    again = pasted("attn-train", setting("resume", run))
+    return ResourceError(f"could not write {path}: {error.strerror or error}; {cure} and go on with: {again}")

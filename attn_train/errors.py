@@ -68,6 +68,8 @@ def expected(error: BaseException) -> AttnTrainError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or error
         return ResourceError(f"no space left on the disk ({where}); free some and run the command again")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return ConfigError(f"the name {error.filename} is longer than the file system takes; choose a shorter one")
     text = str(error)
     starved = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     if starved or re.search("out of memory|can't allocate memory|bad allocation|bad_alloc", text, re.IGNORECASE):

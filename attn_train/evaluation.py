@@ -21,6 +21,7 @@ from attn_train import (
     result,
     saved,
     surroundings,
+    words,
 )
 from attn_train.config import Config, DatasetConfig
 from attn_train.data.batches import Normalization
@@ -77,10 +78,12 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         key, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
-        if key in ("run", "checkpoint", "split", "image", "output", "export"):
+        if key in ("run", "image", "output", "export"):
+            own[key] = words.path_of(key, value)
+        elif key in CHOICES:
             own[key] = value
         else:
-            overrides.append(argument)
+            overrides += words.readable([argument])
     if "run" not in own:
         raise ConfigError("run=RUN is missing; name a run folder, like run=outputs/DATE/TIME_MODEL_DATASET_ID")
     for key, choices in CHOICES.items():
@@ -91,7 +94,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     return own, overrides
 
 
-def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
+def main(arguments: list[str], claim: Callable[[Path, str], object]) -> None:
     """Do what the command line asks; `claim` makes the folder of `output` or raises. Raise for anything wrong."""
     own, overrides = split_arguments(arguments)
     folder = Path(own["run"])
@@ -102,7 +105,7 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
     if "export" in own:
         export.check_target(Path(own["export"]))
     if "output" in own:
-        claim(Path(own["output"]))
+        claim(Path(own["output"]), "output")
     trained = Trained(folder, own["checkpoint"], config)
     if "export" in own:
         target = Path(own["export"])

@@ -16,7 +16,7 @@ from attn_train.text import Record, printable, printable_lines
 def exit_codes(command: str) -> Iterator[None]:
     """Turn what goes wrong inside into one line on stderr and an exit code; a traceback only for the unexpected."""
     surroundings.use_utf8()
-    wants_traceback = bool(os.environ.get("HYDRA_FULL_ERROR"))
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"  # as Hydra reads it
     # Hydra would print and exit by itself; asked for the full error, it hands the exception over.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A notebook names a display that is not here.

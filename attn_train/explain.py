@@ -10,18 +10,22 @@ from omegaconf.errors import OmegaConfBaseException
 TYPE_WORDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}
 
 
-def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list[str]]) -> str:
-    """Say in one line what Hydra or OmegaConf found wrong, with the choices among `groups` and `settings`."""
+def explain(
+    error: Exception, groups: Sequence[str], settings: Callable[[], list[str]], key: str = "", sweeps: bool = True
+) -> str:
+    """Say in one line what Hydra or OmegaConf found wrong, with the choices among `groups` and `settings`.
+
+    `key` is the setting that it is about, where the error itself does not say; `sweeps`: whether the command has -m.
+    """
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"unknown {group} '{choice}'; choose from {', '.join(error.options)}"
+        return unknown_choice(error, groups)
     text = " ".join(line.strip() for line in str(error).splitlines())
     cause: BaseException = error
     while isinstance(cause.__cause__, HydraException | OmegaConfBaseException):
         cause = cause.__cause__
-    key = getattr(cause, "full_key", None) or getattr(error, "full_key", None)
-    if not key and (match := re.search(r"full_key: *(\S+)", str(error))):  # of a value in a file
-        key = match.group(1)
+    # An error in a file has its setting only in its text.
+    named = re.search(r"^\s*full_key: (\S+)$", str(error), re.MULTILINE)
+    key = key or getattr(cause, "full_key", None) or getattr(error, "full_key", None) or (named[1] if named else "")
     reason = " ".join(
         line.strip()
         for line in str(cause).splitlines()
@@ -34,6 +38,8 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
         return (
             f"{name} is added with a plus: +{name}=..." if name in groups else unknown_setting(name, groups, settings())
         )
+    if unresolved := explain_reference(reason):
+        return f"{key}: {unresolved}" if key else unresolved
     if match := re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", reason):
         kind = TYPE_WORDS.get(match.group(2), match.group(2))
         hint = ", and the values of a sweep stand without brackets: 0,1" if match.group(1).startswith("[") else ""
@@ -43,20 +49,69 @@ def explain(error: Exception, groups: Sequence[str], settings: Callable[[], list
         return f"{key}={match.group(1)} does not fit; it takes {TYPE_WORDS.get(kind, kind)}"
     if "is not Optional" in reason:
         return f"{key}=null does not fit; it needs a value"
-    if key and "is not a subclass of" in reason:
+    if "is not a subclass of" in reason or "Cannot assign str to" in reason:
+        if not key or "while composing config" in text:
+            return (
+                f"{key or 'a section of settings'} takes no value itself in a file; choose one under 'defaults:', like "
+                f"'- override /{key or 'model'}: NAME', or give its settings"
+            )
         return f"{key} is a section of settings, and takes no value itself; name one of them: {key}.NAME=VALUE"
     if "is not a ListConfig" in reason:
         return f"{key} takes a list, like [0.5]"
-    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{match.group(1)} names several values; add -m to sweep over them, or write [..] for a list"
-    if match := re.search(r"missing mandatory value: (\S+)", reason):
-        return f"{match.group(1)} is missing; it cannot be deleted"
+    several = re.search(r"Ambiguous value for argument '([^']+)'|Sweep parameters '([^']+)' requires", text)
+    if several:
+        sweep = "add -m to sweep over them, or " if sweeps else ""
+        return f"{several[1] or several[2]} names several values; {sweep}write [..] for a list"
+    if match := re.search(r"[Mm]issing mandatory value: (\S+)", reason):
+        return f"{key or match.group(1)} is missing; it needs a value, and cannot be deleted"
     reason = re.sub(r" See https://hydra\.cc/\S+ for details", "", reason)
     return f"{key}: {reason}" if key and str(key) not in reason else reason
 
 
+def unknown_choice(error: MissingConfigException, groups: Sequence[str]) -> str:
+    """Say what a group has to choose from."""
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    group = group.rstrip("/")
+    last = group.rpartition("/")[2]
+    if not error.options and last in groups:
+        return f"unknown {group} '{choice}'; a file names a group from the root: '- override /{last}: {choice}'"
+    return f"unknown {group} '{choice}'; choose from {', '.join(error.options or ['nothing'])}"
+
+
+def explain_reference(reason: str) -> str | None:
+    """Say why a reference, ${...}, has no value; None where the error is about something else."""
+    if match := re.search(r"Environment variable '(.+?)' not found", reason):
+        return f"the environment variable {match[1]} is not set"
+    if match := re.search(r"Interpolation key '(.+?)' not found", reason):
+        return f"${{{match[1]}}} refers to no setting"
+    if match := re.search(r"Unsupported interpolation type (\S+)", reason):
+        return f"${{{match[1]}:...}} has no resolver; choose from ${{SETTING}}, ${{oc.env:NAME}}, ${{now:FORMAT}}"
+    if "Recursive interpolation detected" in reason:
+        return "it refers to itself"
+    if match := re.search(r"while resolving interpolation: Missing mandatory value: (\S+)", reason):
+        return f"${{{match[1]}}} has no value here; in a sweep (-m) hydra.sweep.subdir can refer to it"
+    if match := re.search(r"Error resolving interpolation '(.+?)'", reason):
+        return f"a group's choice refers to {match[1]}, which cannot be resolved there; write the choice itself"
+    if match := re.search(r"raised while resolving interpolation: (.*)", reason):
+        return f"its reference cannot be resolved: {match[1]}"
+    return None
+
+
 def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     """Say that there is no setting `name`, with the nearest ones and the names beside it."""
+    first = name.partition(".")[0]
+    sections = {one.partition(".")[0] for one in known}
+    if first in groups and first not in sections:
+        return (
+            f"a file of +{first}=... sets nothing of the run's; it must begin with the line '# @package _global_', "
+            "without a comment or a byte order mark before it"
+        )
+    if name in (*sections, *known):
+        nested = name.replace(".", ": {") + ": ...}"
+        hint = f"a file writes it as '{nested}', and " if "." in name else ""
+        return f"{name} is not there: {hint}a configuration of your own begins with 'defaults: [config, _self_]'"
+    if (match := re.fullmatch(r"\w+/(\w+)(@.*)?", name)) and match[1] in groups:
+        return f"unknown group '{name}'; a file names a group from the root, like '- override /{match[1]}: NAME'"
     if name.startswith("hydra."):
         return f"unknown setting '{name}'; --cfg hydra shows those of Hydra; a new one takes a plus: +{name}=..."
     section, _, last = name.rpartition(".")
@@ -68,5 +123,5 @@ def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     place = section if beside else "the top level"
     if not beside:
-        beside = sorted({*groups, *(one.partition(".")[0] for one in known)})
+        beside = sorted({*groups, *sections})
     return f"unknown setting '{name}'{hint}; {place} has {', '.join(beside)}"

@@ -12,6 +12,7 @@ from attn_train.errors import Interrupted, best_effort
 from attn_train.inference import Evaluation
 from attn_train.interrupt import Stop
 from attn_train.loop import Window, make_step, train_epoch
+from attn_train.quoting import pasted, setting
 from attn_train.recorded import Step
 from attn_train.speed import Speed
 from attn_train.tracking import Bar, Tracker
@@ -87,7 +88,7 @@ def fit(run: "Run", tracker: Tracker, speed: Speed, stop: Stop) -> None:
             name = signal.Signals(stop.signal).name
             raise Interrupted(
                 f"stopped by {name} at step {progress.step} of {run.total_steps}; "
-                f"go on with: attn-train resume={run.folder}",
+                f"go on with: {pasted('attn-train', setting('resume', run.folder))}",
                 128 + stop.signal,
             )
         end_epoch(run, tracker, speed)

@@ -5,6 +5,7 @@ Hydra makes whatever `_target_` names, of its callbacks, launcher and sweeper, a
 the plugins that are installed, and the handlers that Hydra itself uses.
 """
 
+import logging
 import re
 from argparse import Namespace
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from attn_train.config import NOT_IDENTITY
 from attn_train.errors import ConfigError
+from attn_train.words import FOLDERS
 
 HANDLERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler")
 FACTORIES = ("colorlog.ColoredFormatter",)  # of Hydra's own colorlog plugin
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
-FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 # What may stand alone as a value of Hydra's section: it gives a text, or a part of the section, which is looked at too.
 PLAIN_RESOLVERS = r"\$\{(hydra[.:]|oc\.env:|now:|run_folder:|job_name:)"
 
@@ -86,6 +87,8 @@ def check_hydra(path: str, key: str, value: Any) -> None:
     logs = path.startswith(("hydra.job_logging.", "hydra.hydra_logging."))
     if logs and (("://" in value and value not in STREAMS) or (key == "filename" and value != LOG_FILE)):
         raise ConfigError(f"{path}={value} is no place for the log; leave it out")
+    if logs and key == "level" and value not in logging.getLevelNamesMapping():
+        raise ConfigError(f"{path}={value} is no level; choose from {', '.join(logging.getLevelNamesMapping())}")
     if value.startswith("${") and path not in FOLDERS and not re.match(PLAIN_RESOLVERS, value):
         raise ConfigError(f"{path}={value} could name code, which a configuration may not; write the value itself")
 

@@ -76,7 +76,7 @@ class Jobs:
         done = JobReturn(overrides=self.overrides[name], status=JobStatus.COMPLETED, _return_value=math.nan)
         try:
             folder = Path(folder_of(config, "hydra.sweep.dir")) / name
-            claim(folder)
+            claim(folder, "hydra.sweep.dir")
             if self._may_postpone and (other := holder(folder)):
                 print(f"left for the end: {folder} is being trained by process {other}", flush=True)
                 self._postponed.append(options)

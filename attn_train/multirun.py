@@ -8,7 +8,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -150,11 +150,6 @@ def sweep_folder(jobs: list[DictConfig]) -> str:
             f"the jobs of a sweep go into one folder, not into {' and '.join(folders[:3])}; give it a name: sweep=NAME"
         )
     return folders[0]
-
-
-def override(key: str, value: str) -> str:
-    """Return the word that gives the setting `key` a text, whatever is in it."""
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 def check_folders(names: list[str]) -> None:

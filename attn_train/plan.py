@@ -4,13 +4,13 @@ import shutil
 import tempfile
 from argparse import Namespace
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from attn_train import compose, errors, multirun, saved, surroundings
+from attn_train import compose, errors, multirun, quoting, saved, surroundings
 from attn_train.config import Config
 from attn_train.lock import locked
 
@@ -49,6 +49,7 @@ def make_plan(arguments: list[str]) -> Plan:
     """
     options = compose.parse(arguments)
     asked = compose.compose(options.overrides, options, RunMode.MULTIRUN)
+    check_complete(asked, options)
     if multirun.is_sweep(asked, options):
         return plan_sweep(arguments, options, asked)
     multirun.check_single(asked, options)
@@ -60,8 +61,9 @@ def make_plan(arguments: list[str]) -> Plan:
 
     config = build.decide_resolution(config)
     check(to_train(folder, config if asked.resume else saved.continued(folder, config)))
-    pinned = multirun.override("hydra.run.dir", str(folder))  # the time in a name would be another
-    return Plan([*arguments, pinned], False, folder, claim(folder), [])
+    # By its name, not by its pattern: a time in it would be another one when Hydra comes to it.
+    pinned = quoting.setting("hydra.run.dir", folder)
+    return Plan([*arguments, pinned], False, folder, claim(folder, "hydra.run.dir"), [])
 
 
 def plan_sweep(arguments: list[str], options: Namespace, asked: DictConfig) -> Plan:
@@ -89,8 +91,10 @@ def plan_sweep(arguments: list[str], options: Namespace, asked: DictConfig) -> P
 
     check([build.decide_resolution(config) for config in configs])
     multirun.check_folders(names)
-    pinned = [multirun.override("hydra.sweep.dir", folder), "hydra.mode=MULTIRUN"]
-    return Plan([*arguments, *pinned], True, Path(folder), claim(Path(folder)), jobs or [])
+    created = claim(Path(folder), "hydra.sweep.dir")
+    try_names([Path(folder, name) for name in names], created)
+    pinned = [quoting.setting("hydra.sweep.dir", Path(folder)), "hydra.mode=MULTIRUN"]
+    return Plan([*arguments, *pinned], True, Path(folder), created, jobs or [])
 
 
 def check(configs: list[Config]) -> None:
@@ -127,20 +131,49 @@ def to_train(folder: Path, config: Config) -> list[Config]:
     return []
 
 
-def claim(folder: Path) -> list[Path]:
-    """Make the output folder and try it; return the folders made. Raises ConfigError where nothing can be written."""
-    created = [path for path in (folder, *folder.parents) if not path.exists()]
+def check_complete(composed: DictConfig, options: Namespace) -> None:
+    """Raise ConfigError for a configuration of one's own, chosen by --config-name, that is not built upon `config`."""
+    lacking = [field.name for field in fields(Config) if field.name not in composed]
+    if lacking:
+        raise errors.ConfigError(
+            f"--config-name={options.config_name} lacks {', '.join(lacking)}; begin it with "
+            "'defaults: [config, _self_]'"
+        )
+
+
+def claim(folder: Path, setting: str) -> list[Path]:
+    """Make the output folder and try it; return the folders made. Raises ConfigError where nothing can be written;
+    `setting` names another."""
+    created: list[Path] = []
     try:
+        created = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        remove_empty(created)
         raise errors.ConfigError(
-            f"cannot write to the output folder {folder}: {error.strerror}; name another with hydra.run.dir=FOLDER "
-            "(hydra.sweep.dir=FOLDER for a sweep)"
+            f"cannot write to the output folder {folder}: {error.strerror}; name another with {setting}=..."
         ) from error
     surroundings.settle_temporary_files(within=folder)
     return created
+
+
+def try_names(folders: list[Path], created: list[Path]) -> None:
+    """Raise OSError for a name that is longer than the file system takes, after removing the folders `created`."""
+    try:
+        for folder in folders:
+            folder.exists()
+    except OSError:
+        remove_empty(created)
+        raise
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, as far as they are there and empty: what another process put in stays."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def give_up(planned: Plan) -> None:
@@ -150,6 +183,4 @@ def give_up(planned: Plan) -> None:
     # Another process may have begun in it meanwhile: then it is not ours to remove.
     with suppress(errors.ConfigError, OSError), locked(planned.folder):
         shutil.rmtree(planned.folder, ignore_errors=True)
-    for path in planned.created:
-        with suppress(OSError):  # not empty: another run's folder is in it by now
-            path.rmdir()
+    remove_empty(planned.created)

@@ -65,6 +65,9 @@ def check_choices(flat: dict[str, Any], choices: dict[str, tuple[Any, ...]]) -> 
 def check_ranges(config: Config) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     flat = flatten(asdict(config))
+    for section in ("model", "backbone", "optimizer", "schedule"):
+        if not isinstance(flat.get(f"{section}.name"), str):
+            raise ConfigError(f"{section} has no name; its file needs a line 'name: ...'")
     # Sections would pass for these, which take values of more than one type.
     for key in SEVERAL_TYPES:
         if key not in flat:

@@ -15,6 +15,7 @@ from attn_train import accuracy, config as configuration, cost, identity
 from attn_train.device import peak_memory_bytes
 from attn_train.durable import write_durably
 from attn_train.inference import Evaluation
+from attn_train.quoting import pasted
 from attn_train.speed import Speed
 
 if TYPE_CHECKING:
@@ -125,4 +126,4 @@ def report(found: dict[str, Any], folder: Path) -> None:
     """Print the last lines of a run."""
     log.info("Accuracy of the model on the %d test images: %.2f %%", found["total"], 100 * found["test_accuracy"])
     log.info("run folder: %s", folder)
-    log.info("look at it: tensorboard --logdir %s", folder)
+    log.info("look at it: %s", pasted("tensorboard", "--logdir", folder))

@@ -15,6 +15,7 @@ import yaml
 from attn_train import accuracy, failure, result
 from attn_train.failure import Failure
 from attn_train.lock import locked
+from attn_train.quoting import pasted
 from attn_train.text import printable
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def report(sweep: Path, since: float, planned: Mapping[str, Sequence[str]], fail
         print(printable(f"  failed: {name}: {left.reason}"))
     for name, lack in lost:
         print(f"  {lack}: {name}: its process left no word why")
-    print(f"look at them: tensorboard --logdir {sweep}")
+    print(f"look at them: {pasted('tensorboard', '--logdir', sweep)}")
     codes = [left.exit_code for _, left in failed if left.time >= since]
     return codes[0] if codes else int(bool(lost))
 

@@ -1,6 +1,5 @@
 """attn-bench: from its settings to the cells, round by round, and what they leave."""
 
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from attn_train.bench.settings import BenchConfig
 from attn_train.device import Device
 from attn_train.errors import Interrupted, best_effort
 from attn_train.interrupt import stop_on_signals
+from attn_train.quoting import pasted
 
 # Of the free memory, what a cell may take where memory_limit does not say.
 FREE_SHARE = 0.8
@@ -32,7 +32,7 @@ class Bench:
         self.cells = trained.make_cells(config, taken, compose.CONF)
         self.outcomes = {cell_key(cell): Outcome(cell, self.batch) for cell in self.cells}
         self.about: dict[str, Any] = {
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": pasted(Path(sys.argv[0]).name, *sys.argv[1:]),
             "machine": report.machine(self.device),
             "device": asdict(self.device),
             "settings": asdict(config),

@@ -5,9 +5,9 @@ attn-bench: measure what attention costs: parameters, multiply-adds, time and me
 
   attn-bench [SETTING=VALUE] ...
 
-models=[none,gated]   mechanisms; with options of their own: 'models=[{name:self_attention,heads:4}]'; default: all
-sizes=[32,8]          sides of the feature maps
-channels=[64,256]     of each of the sizes, or one number for all
+models=LIST           mechanisms, 'models=[none,gated]'; with options 'models=[{name:gated,branches:1}]'; default: all
+sizes=LIST            sides of the feature maps, like 'sizes=[32,8]'
+channels=LIST         of each of the sizes, like 'channels=[64,256]', or one number for all
 batch=128             images at once
 scaling=true          instead, at batch 1: the exponent of time and memory against the number of tokens, 8x8 to 128x128
 points=3              largest sizes that the exponent is taken over
@@ -16,8 +16,8 @@ repetitions=5         timings in each process
 sample_seconds=0.02   that a timing lasts at least
 time_limit=120        seconds for a cell in one round; past it: too slow
 memory_limit=null     bytes for a cell; past it: out of memory; null: four fifths of what is free
-runs=[RUN,...]        finished runs of attn-train, to draw their accuracy against their cost; models, maps, batch and
-                      device are theirs where not given
+runs=LIST             finished runs of attn-train, 'runs=[RUN,RUN]', to draw their accuracy against their cost; models,
+                      maps, batch and device are theirs where not given
 output=FOLDER         for bench.csv, bench.json and bench.png; default: outputs/DATE/TIME_bench_ID
 seed=0                of the order and the inputs
 device=auto           or cpu, cuda, mps; with device.precision, .channels_last, .compile, .threads as in attn-train
@@ -26,6 +26,6 @@ Time is the median (lower-upper quartile) of a call; a training step is forward 
 what was in use before: of CUDA's allocator, else of the process. Multiply-adds are of one image.
 
 Examples
-  attn-bench models=[none,gated,self_attention] device=cpu device.threads=1
-  attn-bench scaling=true models=[gated,self_attention] rounds=5
-  attn-bench runs=[outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3]     what attn-compare bench=FOLDER asks for"""
+  attn-bench 'models=[none,gated,self_attention]' device=cpu device.threads=1
+  attn-bench scaling=true 'models=[gated,self_attention]' rounds=5
+  attn-bench 'runs=[outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3]'     what attn-compare bench=FOLDER asks for"""

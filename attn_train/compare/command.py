@@ -1,7 +1,6 @@
 """attn-compare: from the words of its command line to the report."""
 
 import os
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from attn_train.compare import curves, page, records, report, settings
 from attn_train.compare.settings import CompareConfig
 from attn_train.compare.summary import Summary, summarize
 from attn_train.errors import best_effort
+from attn_train.quoting import pasted
 
 
 def output_folder(config: CompareConfig) -> Path:
@@ -44,9 +44,10 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
     """Compare the runs that `arguments` name and write the report; `claim` makes its folder or raises."""
     paths, overrides = settings.split(arguments)
     config = compose.compare(overrides)
-    summary = summarize(config, paths, shlex.join(["attn-compare", *arguments]))
+    summary = summarize(config, paths, pasted("attn-compare", *arguments))
     folder = output_folder(config)
     claim(folder)
     print(report.terminal(summary))
     leave(summary, folder)
-    print(f"\nlook at it in a browser: {folder / 'report.html'}; learning curves: tensorboard --logdir {folder}")
+    curves_command = pasted("tensorboard", "--logdir", folder)
+    print(f"\nlook at it in a browser: {folder / 'report.html'}; learning curves: {curves_command}")

@@ -15,6 +15,7 @@ import yaml
 from attn_train import accuracy, failure, identity
 from attn_train.accuracy import Split
 from attn_train.errors import ConfigError
+from attn_train.quoting import pasted, setting
 
 # What a run folder has one of, from its first moment on.
 MARKS = ("result.json", "config.yaml", "metrics.jsonl")
@@ -200,7 +201,11 @@ def judged_by(runs: Sequence[Run], wanted: str) -> tuple[list[Run], list[str]]:
 def unfinished(folder: Path) -> str:
     """Say why a run has no result: by its record of a failure, or that it has not finished."""
     left = failure.read(folder)
-    return f"failed: {left.reason}" if left else f"not finished; go on with: attn-train resume={folder}"
+    return (
+        f"failed: {left.reason}"
+        if left
+        else f"not finished; go on with: {pasted('attn-train', setting('resume', folder))}"
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

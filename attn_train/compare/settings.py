@@ -22,9 +22,6 @@ class CompareConfig:
     output: str | None
 
 
-TEXTS = ("baseline", "bench", "output")
-
-
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the paths among the words of a command line, and its settings as overrides; raise ConfigError for a word
     that is neither."""
@@ -34,15 +31,13 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     for word in arguments:
         name, equals, value = word.partition("=")
         if equals and name in names:
-            # In quotes: a name or a folder may hold what the grammar of settings has another use for.
-            quoted = re.sub(r'(["\\])', r"\\\1", value)
-            settings[name] = f'"{quoted}"' if name in TEXTS and value != "null" else value
-        elif word.startswith("-"):
-            raise ConfigError(f"attn-compare has no option {word}; attn-compare --help shows its settings")
+            settings[name] = value
         elif re.fullmatch(r"[+~]*[\w.]+=.*", word) and not Path(word).exists():
             raise ConfigError(f"unknown setting '{name}'; choose from {', '.join(names)}")
         else:
             paths.append(word)
+    if "" in paths:
+        raise ConfigError("an empty word names no folder of runs; give its name, or leave it out")
     if not paths:
         raise ConfigError(
             "nothing to compare; name run folders, sweeps' folders or a folder of those, like outputs/try"

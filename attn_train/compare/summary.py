@@ -1,6 +1,5 @@
 """Everything that a report says, gathered from the run folders before a word of it is written."""
 
-import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from attn_train.compare.curves import Curves, read_curves
 from attn_train.compare.runs import LeftOut
 from attn_train.compare.settings import CompareConfig
 from attn_train.errors import ConfigError
+from attn_train.quoting import pasted
 
 COSTS = ("parameters", "macs", "seconds", "bytes")
 
@@ -166,4 +166,4 @@ def training_command(arm: Arm) -> str:
         kept = [word for word in kept if not word.startswith("control_width=")]
         kept.append(f"control_width={sorting.show(width)}")
     seeds = ",".join(str(seeds[0]) for seeds in arm.runs)
-    return shlex.join(["attn-train", "-m", *kept, f"seed={seeds}", "sweep=again"])
+    return pasted("attn-train", "-m", *kept, f"seed={seeds}", "sweep=again")

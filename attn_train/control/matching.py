@@ -14,6 +14,7 @@ from attn_train.control import widths as search
 from attn_train.control.steptime import StepTimes, Timing
 from attn_train.cost import count_macs, count_parameters
 from attn_train.errors import ConfigError
+from attn_train.quoting import pasted
 
 # The relative difference in cost past which a control is refused.
 TOLERANCE = 0.02
@@ -184,5 +185,5 @@ def decide_control(config: Config) -> Config:
     if config.control == "none" or config.control_width is not None:
         return config
     match = solve(config)
-    log.info("%s; the same for another run: %s", match, match.setting)
+    log.info("%s; the same for another run: %s", match, pasted(match.setting))
     return replace(config, control_width=match.widths)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from attn_train.control.widths import label
 from attn_train.errors import ConfigError
+from attn_train.quoting import is_plain, quoted
 from attn_train.text import printable
+from attn_train.words import read_file
 
 # What an arm may set; all else is the recipe.
 OWN = r"(model|model\..+|backbone\.placement\..+|control|control_width)"
@@ -40,7 +40,7 @@ def make_arms(value: Any, baseline: str) -> list[Arm]:
     if baseline not in labels:
         raise ConfigError(f"baseline={baseline} is none of the arms; choose from {', '.join(labels) or 'nothing'}")
     if len(arms) < 2:
-        raise ConfigError(f"arms names only {baseline}, the baseline; name at least one more, like arms=[none,gated]")
+        raise ConfigError(f"arms names only {baseline}, the baseline; name at least one more, like 'arms=[none,gated]'")
     return sorted(arms, key=lambda arm: arm.label != baseline)
 
 
@@ -88,7 +88,7 @@ def check_recipe(value: Any) -> list[str]:
         if not isinstance(word, str) or "=" not in word:
             raise ConfigError(
                 f"recipe holds {word_of(word)}, which is no word of attn-train; write NAME=VALUE, like "
-                "recipe=[+experiment=quick,train.epochs=4]"
+                "'recipe=[+experiment=quick,train.epochs=4]'"
             )
         key = word.lstrip("+~").partition("=")[0]
         if re.fullmatch(TAKEN, key):
@@ -103,20 +103,10 @@ def text(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{text(one)}' for key, one in value.items())}}}"
     if isinstance(value, str):
-        # Quoted where a bare one would be read as something else.
-        bare = re.fullmatch(r"[A-Za-z_/.][A-Za-z0-9_/.-]*", value) and value.lower() not in ("null", "true", "false")
-        bare = bare and value.lower() not in ("nan", "inf")
-        return value if bare else quoted(value)
+        return value if is_plain(value) else quoted(value, "'")
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)
-
-
-def quoted(word: str) -> str:
-    """Put a text in quotes, as the grammar of a command line reads them."""
-    escaped = re.sub(r"(\\*)'", lambda found: 2 * found.group(1) + r"\'", word)
-    trailing = len(escaped) - len(escaped.rstrip("\\"))
-    return f"'{escaped}{trailing * chr(92)}'"
 
 
 def word_of(value: Any) -> str:
@@ -128,47 +118,8 @@ def words_of(arguments: list[str]) -> list[str]:
     """Return a command line with each YAML file that it names replaced by that file's settings."""
     words = []
     for one in arguments:
-        if one.startswith("-"):
-            raise ConfigError(f"attn-study has no option {one}; attn-study --help shows its settings")
         if "=" in one or not one.endswith((".yaml", ".yml")):
-            words.append(readable(one))
+            words.append(one)
             continue
-        try:
-            settings = yaml.safe_load(Path(one).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"cannot read {one}: {' '.join(str(error).split())}") from error
-        if not isinstance(settings, dict):
-            raise ConfigError(f"{one} holds no settings; write lines like 'arms: [none, gated]'")
-        words += [f"{key}={text(value)}" for key, value in settings.items()]
+        words += [f"{key}={text(value)}" for key, value in read_file(Path(one)).items()]
     return words
-
-
-def readable(argument: str) -> str:
-    """Return a word of attn-study's own command line with the words in recipe=[...] quoted: `=` and `+` within a list
-    are not in the grammar of a command line, and nobody wants to type the quotes."""
-    name, equals, value = argument.partition("=")
-    if name != "recipe" or not equals or value in ("", "null"):
-        return argument
-    listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    words = [one.strip() for one in split(listed) if one.strip()]
-    return f"recipe=[{','.join(one if one[0] in QUOTES else quoted(one) for one in words)}]"
-
-
-QUOTES = "'\""
-
-
-def split(listed: str) -> list[str]:
-    """Split at the commas that stand in no quotes and no brackets."""
-    parts, depth, quote = [""], 0, ""
-    for letter in listed:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in QUOTES:
-            quote = letter
-        else:
-            depth += (letter in "[{(") - (letter in "]})")
-        if letter == "," and not depth and not quote:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts

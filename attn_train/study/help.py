@@ -5,9 +5,9 @@ attn-study: train arms and seeds until it is known whether each arm helps, or th
 
   attn-study [FILE.yaml] [SETTING=VALUE] ...
 
-arms=[none,gated]     mechanisms, or sections of words that an arm may have (model, model.NAME, backbone.placement.NAME,
-                      control): 'arms=[none,{model:se,model.reduction:8},{model:gated,control:parameters}]'
-recipe=[WORD,...]     words of attn-train that all arms share: recipe=[+experiment=quick,dataset.root=data]
+arms=LIST             mechanisms, 'arms=[none,gated]', or sections of words that an arm may have (model, model.NAME,
+                      backbone.placement.NAME, control): 'arms=[none,{model:se,model.reduction:8}]'
+recipe=LIST           words of attn-train that all arms share: 'recipe=[+experiment=quick,dataset.root=data]'
 baseline=none         the arm that the others are compared with
 margin=1              percentage points: a difference that is surely smaller is none (equivalent)
 max_seeds=12          at most; fixed before the first run
@@ -32,5 +32,5 @@ report/report.html, to look at in a browser.
 Examples
   attn-study
   attn-study 'arms=[none,gated,{model:gated,control:parameters},placebo_shuffled]' \\
-    recipe=[+experiment=quick] margin=0.2 max_seeds=20 budget.minutes=600
+    'recipe=[+experiment=quick]' margin=0.2 max_seeds=20 budget.minutes=600
   attn-study study.yaml budget.minutes=60"""

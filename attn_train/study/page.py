@@ -1,7 +1,6 @@
 """The report of attn-compare on a study's runs, with the study's own intervals and verdicts in it: those of a single
 look would claim more than runs that were looked at after every seed can show."""
 
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from attn_train import compose
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.command import leave
 from attn_train.compare.summary import Summary, summarize
+from attn_train.quoting import pasted
 from attn_train.study.report import words_of
 from attn_train.study.rounds import Study
 
@@ -20,7 +20,7 @@ def write_report(study: Study) -> Path:
     Raises ConfigError where attn-compare finds nothing to compare.
     """
     folder = study.plan.folder / "report"
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = pasted(Path(sys.argv[0]).name, *sys.argv[1:])
     config = compose.compare([f"margin={study.config.margin}", f"split={study.ledger.split}"])
     summary = with_looks(summarize(config, [str(study.plan.folder)], command), study)
     folder.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from attn_train import build, compose
+from attn_train import build, compose, words
 from attn_train.config import flatten, identity
 from attn_train.control import matching
 from attn_train.errors import ConfigError
@@ -72,7 +72,8 @@ class Plan:
 
 def make_plan(config: StudyConfig) -> Plan:
     """Check a study as far as that goes before anything runs; raise ConfigError for the first thing wrong."""
-    arms, recipe = make_arms(config.arms, config.baseline), check_recipe(config.recipe)
+    arms = make_arms(config.arms, config.baseline)
+    recipe = words.readable(check_recipe(config.recipe))
     runs = config.budget.runs
     if runs is not None and runs < FIRST_LOOK * len(arms):
         raise ConfigError(
@@ -83,9 +84,9 @@ def make_plan(config: StudyConfig) -> Plan:
     sweep = config.sweep or "study_" + hashlib.sha256(json.dumps(plan.rule, sort_keys=True).encode()).hexdigest()[:8]
     options = compose.parse([])
     for arm in arms:
-        words = [*recipe, *arm.words, f"seed={config.first_seed}", f"sweep={sweep}"]
+        job = [*recipe, *arm.words, f"seed={config.first_seed}", f"sweep={sweep}"]
         try:
-            plan.composed[arm.label] = compose.compose(words, options)
+            plan.composed[arm.label] = compose.compose(job, options)
             checked = compose.to_config(plan.composed[arm.label])
             checked = build.decide_resolution(checked)
             build.check(checked)
