@@ -160,13 +160,8 @@ def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
     """Turn what Hydra and OmegaConf find wrong with `overrides` into a ConfigError of one line."""
     try:
         yield
-    except (
-        AttributeError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AssertionError,
-    ) as error:  # Hydra's own words for a value of a wrong form
+    # Hydra's own words for a value of a wrong form.
+    except (AttributeError, TypeError, KeyError, IndexError, AssertionError) as error:
         given = " ".join(overrides)
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"a value has not the form that its setting takes ({reason}), in: {given}") from error

@@ -21,7 +21,6 @@ from scipy import stats
 from test_compare import write_run
 
 from attn_train import compose
-from attn_train.lock import locked
 from attn_train.study import process
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP
@@ -514,15 +513,26 @@ def test_how_a_run_can_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert end("import sys; sys.exit(3)").reason == "ended with exit code 3"
 
 
+# Holds a folder until the process that started it has opened the folder's lock, and a little longer.
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from attn_train.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    while not any(Path(f"/proc/{os.getppid()}/fd/{number}").samefile(Path(sys.argv[1]) / ".lock")
+                  for number in os.listdir(f"/proc/{os.getppid()}/fd")
+                  if Path(f"/proc/{os.getppid()}/fd/{number}").exists()):
+        time.sleep(0.01)
+    time.sleep(0.3)
+"""
+
+
 def test_a_run_that_a_killed_study_left_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hold = (
-        "import sys, time; from pathlib import Path; from attn_train.lock import locked\n"
-        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(0.7)"
-    )
     monkeypatch.setattr(process, "PROGRAM", "pass")
-    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         assert process.run([], tmp_path, lambda: False).exit_code == 0
@@ -533,13 +543,17 @@ def test_a_run_that_a_killed_study_left_is_waited_for(
 
 
 def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    """A second one waits, and goes on from what is there."""
     sweep = tmp_path / "outputs" / "mine"
     sweep.mkdir(parents=True)
-    with locked(sweep):
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(sweep)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
         ended = study(*WORDS)
-    assert ended.code == 2
-    assert "outputs/mine" in ended.err
-    assert trainer.runs == []
+        assert other.wait() == 0
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith(f"waiting: outputs/mine is being trained by process {other.pid}\n")
+    assert trainer.runs
 
 
 @pytest.mark.slow
