@@ -8,7 +8,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Sweep
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -93,8 +93,11 @@ def check_values(word: Override) -> None:
     """Raise ConfigError where an override stands for values that cannot be counted, or for none."""
     if word.is_interval_sweep():
         raise ConfigError(f"{word.input_line} has no end of values; list some (0,1,2), or give a range: range(0,3)")
-    if word.is_sweep_override() and not list(word.sweep_string_iterator()):
+    values = list(word.sweep_iterator()) if word.is_sweep_override() else [word]
+    if not values:
         raise ConfigError(f"{word.input_line} stands for no value, and so the sweep has no job; give it one")
+    if any(isinstance(value, Sweep) for value in values):
+        raise ConfigError(f"{word.input_line} holds a choice within a choice; write one list of values")
 
 
 def is_basic(sweeper: DictConfig) -> bool:

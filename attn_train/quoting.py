@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 QUOTES = "'\""
+OPENERS = ("", " ", "=", ":", "[", "{", "(", ",")  # what may stand before an opening quotation mark
 KEYWORDS = ("null", "true", "false", "nan", "inf")
 
 
@@ -28,7 +29,7 @@ def split(listed: str) -> list[str]:
     for letter in listed:
         if quote:
             quote = "" if letter == quote else quote
-        elif letter in QUOTES:
+        elif letter in QUOTES and parts[-1][-1:] in OPENERS:  # not an apostrophe
             quote = letter
         else:
             depth += (letter in "[{(") - (letter in "]})")

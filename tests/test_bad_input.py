@@ -121,6 +121,7 @@ SETTINGS = [
     ("model=gated,none", "model", "-m"),
     ("seed=0,1", "seed", "-m"),
     ("hydra.run.dir=a_file/run", "a_file/run", "hydra.run.dir"),
+    ("hydra.job_logging.root.level=LOUD", "hydra.job_logging.root.level=LOUD", "WARNING"),
     ("seed=${nothing}", "nothing"),
     ("seed=${no_such_resolver:1}", "no_such_resolver"),
 ]
@@ -166,10 +167,10 @@ def test_wrong_command(
 
 
 def test_unknown_option(train: Command, tmp_path: Path) -> None:
-    """Python's parser of options puts its usage before the line."""
+    """Python's parser of options would put its usage before the line."""
     ended = train("--no-such-option")
     assert ended.code == 2
-    assert "--no-such-option" in ended.err.splitlines()[-1]
+    check_line(ended.err, "attn-train", ("--no-such-option", "NAME=VALUE", "--help"))
     assert left_in(tmp_path) == []
 
 
@@ -270,6 +271,15 @@ def test_traceback_on_request(train: Command, monkeypatch: pytest.MonkeyPatch) -
     assert ended.err.splitlines()[-1].startswith("attn-train: train.epochs=0")
 
 
+@pytest.mark.parametrize("value", ["0", "false", "", "2"])
+def test_no_traceback_unasked(train: Command, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Hydra takes nothing but 1 for a yes."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", value)
+    ended = train("train.epochs=0")
+    assert ended.code == 2
+    check_line(ended.err, "attn-train", ("train.epochs=0",))
+
+
 # attn-eval
 
 
@@ -292,6 +302,11 @@ def test_traceback_on_request(train: Command, monkeypatch: pytest.MonkeyPatch) -
         (("run=RUN", "dataset=mnist"), 2, ("mnist", "cifar10")),
         (("run=RUN", "dataset.root=/nowhere/at/all"), 2, ("/nowhere/at/all",)),
         (("run=RUN", "split"), 2, ("split",)),
+        (("run=RUN", "eval.views=1,2"), 2, ("eval.views=1,2", "one value")),
+        (("run=RUN", "seed=range(3)"), 2, ("seed=range(3)", "one value")),
+        (("run=RUN", "~eval"), 2, ("~eval", "NAME=VALUE")),
+        (("run=RUN", "seed=a(b"), 2, ("seed=a(b", "NAME=VALUE")),
+        (("run=RUN", "dataset.root="), 2, ("dataset.root=", "empty")),
     ],
     ids=lambda row: " ".join(row) if isinstance(row, tuple) else str(row),
 )

@@ -103,6 +103,32 @@ def test_answers_what_scipy_finds(tmp_path: Path, sweep: Path) -> None:
     assert "helps" in (tmp_path / "out" / "report.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("bench=a=b (1)", "bench=a=b (1) has no readable bench.json"),
+        ("bench=~/none", "bench=/home/me/none has no"),
+        ("baseline=it's, [x] #1", "it's, [x] #1"),
+        ("output=file/it's (1)", "file/it's (1): Not a directory; name another with output="),
+    ],
+)
+def test_a_text_needs_no_quotes_but_the_shells(
+    tmp_path: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch, word: str, named: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "file").touch()
+    ended = compare(tmp_path, "sweep", word)
+    assert ended.code == 2
+    assert named in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_an_empty_word_is_refused(tmp_path: Path, sweep: Path) -> None:
+    ended = compare(tmp_path, "sweep", "")
+    assert ended.code == 2
+    assert "empty" in ended.err
+
+
 def test_only_the_front_is_marked(tmp_path: Path, sweep: Path) -> None:
     write_run(sweep / "eca_0", "eca", 0, 9000)  # costs more than se and is worse
     assert compare(tmp_path, "sweep", "output=out").code == 0

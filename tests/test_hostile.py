@@ -121,6 +121,14 @@ def test_what_stays_legal(train: Command, word: str) -> None:
     assert done.code == 0, done.err
 
 
+def test_a_run_without_a_log(train: Command, tmp_path: Path) -> None:
+    """It says nothing, as asked, and leaves what every run leaves, in one folder, although its name holds a time."""
+    done = train(*TINY, "train.max_steps=1", "hydra/job_logging=disabled", "hydra.run.dir=run_${now:%f}")
+    assert (done.code, done.out) == (0, ""), done
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "result.json").is_file()
+
+
 def test_a_strangers_run_folder(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
     """Its address must not be made of our environment, nor its sections name code."""
     for section, values in (

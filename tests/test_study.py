@@ -168,6 +168,18 @@ def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
     assert "gated model.per=pixel backbone.placement.stages=[1,3]" in ended.out
 
 
+def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, trainer: Trainer) -> None:
+    arms, recipe = (
+        "arms=[none,gated]",
+        "recipe=[dataset=synthetic,device=cpu,dataset.root=it's [a] (1)=2, dataset.digest=1_0]",
+    )
+    ended = study(arms, recipe, "max_seeds=5", "sweep=mine")
+    assert ended.code == 0, ended.err
+    given = settings(trainer.words[0])
+    assert given["dataset.root"] == '"it\'s [a] (1)=2"'
+    assert given["dataset.digest"] == '"1_0"'
+
+
 def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
     ended = study(*WORDS)

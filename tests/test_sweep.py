@@ -109,7 +109,7 @@ def write_job(sweep: Path, name: str, overrides: list[str], **found: float) -> N
 
 
 def table(capsys: pytest.CaptureFixture[str], sweep: Path) -> list[list[str]]:
-    assert report(sweep, since=0.0) == 0
+    assert report(sweep, since=0.0, planned={}, failures={}) == 0
     lines, _, _ = capsys.readouterr().out.strip().partition(" runs finished")
     return [line.replace("%", "").split() for line in lines.splitlines()[:-1]]
 
@@ -142,6 +142,17 @@ def test_arms_with_and_without_validation_images_stand_apart(
         "validation", "dataset.val_size=20", "dataset.val_size=10", "test", "dataset.val_size=0",
     ]  # fmt: skip
     assert [row[2] for row in rows if row[0] != "runs"] == ["60.00", "50.00", "95.00"]
+
+
+def test_folders_by_patterns_of_hydra(train: Command, tmp_path: Path) -> None:
+    """The number of a job is known only in the sweep, and the time would be another one when Hydra comes to it."""
+    words = ("-m", *TINY, "train.max_steps=1", "model=glob([none,srm])")
+    ended = train(*words, "hydra.sweep.dir=sweep_${now:%f}", "hydra.sweep.subdir=${hydra.job.num}_${model.name}")
+    assert ended.code == 0, ended.err
+    (sweep,) = tmp_path.iterdir()
+    assert {name: one["model"] for name, one in results(sweep).items()} == {"0_none": "none", "1_srm": "srm"}
+    assert "2 runs finished, 0 failed" in ended.out
+    assert str(sweep.name) in ended.out.splitlines()[-1]
 
 
 def test_failed_job_stops_no_other(train: Command, tmp_path: Path) -> None:
