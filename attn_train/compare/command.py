@@ -49,5 +49,6 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
     claim(folder)
     print(report.terminal(summary))
     leave(summary, folder)
-    curves_command = pasted("tensorboard", "--logdir", folder)
-    print(f"\nlook at it in a browser: {folder / 'report.html'}; learning curves: {curves_command}")
+    page_path = folder / "report.html"
+    first = f"look at it in a browser: {page_path}" if page_path.exists() else f"the figures: {folder / 'compare.json'}"
+    print(f"\n{first}; learning curves: {pasted('tensorboard', '--logdir', folder)}")
