@@ -79,9 +79,9 @@ def expand(asked: DictConfig, options: Namespace) -> list[list[str]] | None:
         raise ConfigError(
             f"hydra.sweeper.max_batch_size={sweeper.max_batch_size} is out of range; it must be at least 1"
         )
-    words = [*sweep_params(asked), *given_words(asked.hydra, "task")]
-    compose.check_form(words)
-    with compose.in_one_line(words, options), compose.loaded(options) as hydra:
+    with compose.in_one_line(options.overrides, options), compose.loaded(options) as hydra:
+        words = [*sweep_params(asked), *given_words(asked.hydra, "task")]
+        compose.check_form(words)
         parsed = OverridesParser.create(hydra.config_loader).parse_overrides(words)
         for word in parsed:
             check_values(word)

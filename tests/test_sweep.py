@@ -399,6 +399,7 @@ def test_a_sweep_that_cannot_be(train: Command, tmp_path: Path, words: str) -> N
         ("params: {seed: null}", "hydra.sweeper.params.seed"),
         ("params: {seed: '0,'}", "seed=0,"),
         ("params: {seed: 'range(0)'}", "range(0)"),
+        ("params: {seed: '0,${nosuch}'}", "nosuch"),
         ("params: {sedd: '0,1'}", "did you mean seed"),
         ("params: {model: 'none,nosuch'}", "nosuch"),
         ("params: {train.epochs: '1,0'}", "train.epochs=0"),
