@@ -42,10 +42,15 @@ def split(listed: str) -> list[str]:
 
 def setting(name: str, path: Path) -> str:
     """Write `name`=`path` as a word of a command line that is read as this very path."""
+    return f"{name}={path_value(path)}"
+
+
+def path_value(path: Path) -> str:
+    """Write a path as a value, alone or in a list, that the grammar of a command line reads as this very path."""
     text = path_word(path)
     # A resolver would take ${...} for its own; backslashes count only before it.
     literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found.group(1) + r"\${", text)
-    return f"{name}={text if is_plain(text) else quoted(literal)}"
+    return text if is_plain(text) else quoted(literal)
 
 
 def path_word(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Time and memory of the arms' attention as attn-bench measured it: of the very mechanism, on the very maps."""
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from attn_train.compare.cost import Cost, of_runs
 from attn_train.compare.runs import Run, read_config
 from attn_train.config import flatten
 from attn_train.errors import ConfigError
+from attn_train.quoting import pasted, path_value
 
 DEVICE = ("kind", "precision", "channels_last", "compile", "threads")
 
@@ -93,11 +93,11 @@ def with_bench(arms: Sequence[Arm], bench: Bench, conf: Path) -> tuple[dict[str,
             seconds, peak = attention_cost(arm, bench, conf)
         except ValueError as error:
             warnings.append(f"time and memory of {arm.label} are not known: {error}")
-            lacking += [str(representative(arm).folder)] if isinstance(error, LackingError) else []
+            lacking += [path_value(representative(arm).folder)] if isinstance(error, LackingError) else []
         counted = of_runs(arm)
         costs[arm.label] = Cost(counted.parameters, counted.macs, seconds, peak)
     if lacking:
-        command = shlex.join(["attn-bench", f"runs=[{','.join(lacking)}]"])
+        command = pasted("attn-bench", f"runs=[{','.join(lacking)}]")
         warnings.append(f"measure what bench lacks with: {command}")
     return costs, warnings
 

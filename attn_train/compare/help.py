@@ -8,7 +8,7 @@ attn-compare: does this attention help, by how much, at what cost? An answer fro
 PATH                  run folders, sweeps' folders, or folders of those, links among them
 margin=0.2            percentage points: a difference that is surely smaller counts as none
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
-bench=FOLDER          that attn-bench runs=[RUN,...] wrote, for time and memory; default: what the runs noted, roughly
+bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out
 images=auto           true: resample test images too; auto: where an arm has fewer than 5 seeds
 curves=50             runs of an arm that its learning curve is made of
