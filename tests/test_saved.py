@@ -58,7 +58,7 @@ def another(value: Any) -> Any:
     return 1 if value is None else f"{value}x"
 
 
-def accepted(run: Path, freedom: saved.Freedom) -> set[str]:
+def accepted(run: Path, freedom: "saved.Freedom") -> set[str]:
     """Give each setting of a run another value, one at a time; return those that were taken, alone and as given."""
     settings = saved.read(run)
     before = saved.raw(settings)
@@ -145,7 +145,7 @@ def test_a_forced_word_is_a_word_of_a_test(evaluate: Command, run: Path) -> None
     assert losses[0] == losses[1] != evaluate("run=run").out.partition("loss")[2][:7]
 
 
-GIVEN = ["device.precision=float32", "device.threads=1", "device.channels_last=true", "++train.log_every=2"]
+GIVEN = ["device.precision=float32", "device.threads=1", "device.channels_last=true", "train.log_every=2"]
 
 
 @pytest.mark.parametrize(
