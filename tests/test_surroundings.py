@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -206,10 +206,13 @@ def test_every_text_file_has_an_encoding() -> None:
 
 
 @pytest.mark.parametrize("variable", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
-@pytest.mark.parametrize("command", ["train", "bench", "study"])
-def test_twins_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, variable: str) -> None:
+@pytest.mark.parametrize(("command", "words"), [("train", TINY), ("bench", ["batch=0"]), ("study", ["margin=0"])])
+def test_twins_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: Sequence[str], variable: str
+) -> None:
+    """Whatever else they are told."""
     monkeypatch.setenv(variable, "2")
-    ended = run_here(tmp_path, command=command)
+    ended = run_here(tmp_path, *words, command=command)
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1, ended.err
     assert f"{variable}=2" in ended.err
