@@ -47,7 +47,7 @@ def locked(folder: Path, wait: bool = False, stopped: Callable[[], bool] = lambd
         try:
             yield
         finally:
-            _held_here.remove(lock)
+            _held_here.discard(lock)
     finally:
         os.close(descriptor)
 

@@ -1,6 +1,7 @@
 """A sweep's command line: its jobs and their folders, as Hydra makes them, before any of them runs."""
 
 import hashlib
+import math
 import re
 from argparse import Namespace
 
@@ -8,7 +9,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import Override, RangeSweep, Sweep
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -91,7 +92,9 @@ def expand(asked: DictConfig, options: Namespace) -> list[list[str]] | None:
 
 def check_values(word: Override) -> None:
     """Raise ConfigError where an override stands for values that cannot be counted, or for none."""
-    if word.is_interval_sweep():
+    value = word.value()
+    endless = isinstance(value, RangeSweep) and not all(map(math.isfinite, (value.start or 0, value.stop or 0)))
+    if endless or word.is_interval_sweep():
         raise ConfigError(f"{word.input_line} has no end of values; list some (0,1,2), or give a range: range(0,3)")
     values = list(word.sweep_iterator()) if word.is_sweep_override() else [word]
     if not values:

@@ -248,6 +248,8 @@ def test_a_folder_of_configurations_is_found_from_here(tmp_path: Path) -> None:
         (("model=glob(s*)",), "-m"),
         (("-m", "model=glob(zz*)"), "zz*"),
         (("-m", "seed=interval(0,3)"), "range(0,3)"),
+        (("-m", "seed=range(0,inf)"), "no end of values"),
+        (("-m", "seed=shuffle(range(0,inf))"), "no end of values"),
         (("-m", "seed=range(2,0)"), "range(2,0)"),
         (("-m", "seed=range(0,2,0)"), "zero"),
         (("-m", "seed=glob(*)"), "glob(*)"),
