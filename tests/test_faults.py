@@ -51,12 +51,20 @@ ELSEWHERE = {
     25: ("test_sweep", "test_failed_job_stops_no_other"),
     26: ("test_package", "test_installed_elsewhere"),
     27: ("test_run", "test_a_picture_that_fails_costs_a_warning"),
+    28: ("test_data_record", "test_other_data_is_refused_with_both_digests"),
+    29: ("test_sweep", "test_a_sweep_in_two_shells"),
+    30: ("test_sweep", "test_sweep_in_a_file"),
+    31: ("test_surroundings", "test_only_the_output_folder_can_be_written"),
+    32: ("test_cli", "test_no_display_and_no_matplotlibrc_changes_a_picture"),
+    33: ("test_durable", "test_a_sweep_on_a_file_system_with_neither"),
+    34: ("test_compiled", "test_a_run_where_compiling_fails"),
+    35: ("test_interrupt", "test_a_run_saves_and_stops_and_goes_on"),
 }
 
 
 def test_every_row_has_a_test() -> None:
     here = Path(__file__).read_text()
-    for row in range(1, 27):
+    for row in range(1, 36):
         file, name = ELSEWHERE.get(row, (None, None))
         elsewhere = file is not None and f"def {name}(" in (Path(__file__).parent / f"{file}.py").read_text()
         assert elsewhere or (file is None and f"def test_row_{row:02}_" in here), row
