@@ -53,9 +53,9 @@ def make_plan(arguments: list[str]) -> Plan:
     if multirun.is_sweep(asked, options):
         return plan_sweep(arguments, options, asked)
     multirun.check_single(asked, options)
+    config = compose.to_config(settings_of(asked, options.overrides))
     folder = Path(multirun.folder_of(asked, "hydra.run.dir"))
     check_resume(asked, options, folder)
-    config = compose.to_config(settings_of(asked, options.overrides))
     # From here on with torch, which takes seconds to import.
     from attn_train import build
 
