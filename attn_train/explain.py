@@ -50,7 +50,7 @@ def explain(
     if "is not Optional" in reason:
         return f"{key}=null does not fit; it needs a value"
     if "is not a subclass of" in reason or "Cannot assign str to" in reason:
-        if not key or "while composing config" in text:
+        if not key or ("while composing config" in text and not str(key).startswith("hydra.")):
             return (
                 f"{key or 'a section of settings'} takes no value itself in a file; choose one under 'defaults:', like "
                 f"'- override /{key or 'model'}: NAME', or give its settings"

@@ -134,7 +134,7 @@ def to_train(folder: Path, config: Config) -> list[Config]:
 def check_complete(composed: DictConfig, options: Namespace) -> None:
     """Raise ConfigError for a configuration of one's own, chosen by --config-name, that is not built upon `config`."""
     lacking = [field.name for field in fields(Config) if field.name not in composed]
-    if lacking:
+    if lacking and options.config_name:
         raise errors.ConfigError(
             f"--config-name={options.config_name} lacks {', '.join(lacking)}; begin it with "
             "'defaults: [config, _self_]'"

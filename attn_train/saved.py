@@ -167,9 +167,14 @@ def evaluated(folder: Path, words: list[str]) -> Config:
     Other data is seen as the model has learnt to see, unless its size or figures are named themselves. Raises
     ConfigError for the first of the command line's `words` that has no effect on a test.
     """
+    compose.check_form(words)
+    overrides = parsed(words)
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line} does not fit one run; write NAME=VALUE with one value")
     saved = read(folder)
     composed = compose.compose(words, compose.parse([])) if words else saved
-    return compose.to_config(lay_over(saved, parsed(words), composed, TEST))
+    return compose.to_config(lay_over(saved, overrides, composed, TEST))
 
 
 def parsed(words: list[str]) -> list[Override]:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError, safe_load
 
 from attn_train.errors import ConfigError
 from attn_train.quoting import QUOTES, quoted, split
@@ -67,7 +67,9 @@ def arranged(arguments: list[str]) -> list[str]:
 def read_file(path: Path) -> dict[str, Any]:
     """Return the settings in a YAML file, its references as they stand; raise ConfigError where it holds none."""
     try:
-        settings = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        # OmegaConf makes a setting of a file's lone word, but it alone refuses a setting that stands there twice.
+        lone = isinstance(safe_load(path.read_bytes()), str)
+        settings = None if lone else OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):

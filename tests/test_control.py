@@ -265,7 +265,11 @@ def test_bad_input(train: Command, tmp_path: Path, words: tuple[str, ...], named
 
 
 def test_a_control_without_a_width_is_not_built(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
-    ended = evaluate(f"run={plain_run}", "model=gated", "control=macs")
+    run = shutil.copytree(plain_run, tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config |= {"model": {"name": "gated", "per": "element", "branches": 2}, "control": "macs"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    ended = evaluate("run=run")
     assert ended.code == 2
     assert "control_width" in ended.err
 

@@ -227,7 +227,7 @@ def test_other_classes_are_refused_whatever_a_word_says(train: Command, place: P
     ended = train("resume=run", "train.epochs=3", MEANT)
     assert ended.code == 5
     assert len(ended.err.splitlines()) == 1, ended.err
-    for named in ("2 classes", "3 and 3 here", "emu"):
+    for named in ("2 classes and 3 channels there", "3 classes (with emu) and 3 channels here"):
         assert named in ended.err
 
 

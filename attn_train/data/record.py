@@ -1,6 +1,7 @@
 """What data a run was trained on: kept in its checkpoints, and compared when the run goes on or is tested again."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,13 @@ def check_fits(state: dict[str, Any], dataset: Dataset, folder: Path) -> None:
     channels = dataset.train.images.shape[1]
     if (there, state["channels"]) == (here, channels):
         return
-    names = sorted({*there} ^ {*here})
-    differing = f", different are {', '.join(names[:5])}" if names else ""
     raise CheckpointError(
-        f"the network in {folder} is for other data: {len(there)} classes and {state['channels']} channels there, "
-        f"{len(here)} and {channels} here{differing}; bring that data back, or start a new run"
+        f"the network in {folder} is for other data: {of_classes(there, here)} and {state['channels']} channels there, "
+        f"{of_classes(here, there)} and {channels} channels here; bring that data back, or start a new run"
     )
+
+
+def of_classes(classes: Sequence[str], others: Sequence[str]) -> str:
+    """Say how many classes there are, and which of them, the first five, are not among `others`."""
+    only = [name for name in classes if name not in others][:5]
+    return f"{len(classes)} classes" + (f" (with {', '.join(only)})" if only else "")
