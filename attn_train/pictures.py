@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # Letters of a class's name that a figure has room for.
 LONGEST = 30
+# Of a tile, in inches: its side, the gap to the next, the room of its caption, and of the names of rows.
+TILE, GAP, CAPTION, MARGIN = 1.4, 0.1, 0.3, 0.5
+LETTER = 0.6  # the width of a letter, as a share of the size of its font
 
 
 def label(name: str) -> str:
@@ -40,17 +44,44 @@ def samples(batches: TrainBatches, count: int = 64) -> Tensor:
     return make_grid(to_rgb(shown), nrow=8, padding=2, pad_value=255)
 
 
+def tiled(
+    rows: Sequence[Sequence[NDArray[np.uint8]]], captions: Sequence[Sequence[str]], names: Sequence[str] = ()
+) -> "Figure":
+    """Lay out images in rows: the captions stand over them, the names of the rows at the left.
+
+    Args:
+        rows: images, uint8 (height, width, 3).
+    """
+    margin = MARGIN if names else 0.0
+    # Of each row's images, the upper edge; a row without captions leaves no room for them.
+    tops = [TILE * row + CAPTION * min(row + 1, len(captions)) for row in range(len(rows))]
+    size = margin + TILE * max(1, *map(len, rows)), TILE * len(rows) + CAPTION * len(captions)
+    with new_figure(*size, layout=None) as figure:
+        # One pair of axes, in inches from the upper left corner: a pair for each image takes ten times as long.
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.axis("off")
+        for top, images in zip(tops, rows, strict=True):
+            for column, image in enumerate(images):
+                high, wide = ((TILE - GAP) * length / max(image.shape[:2]) for length in image.shape[:2])
+                left, upper = margin + TILE * column + (TILE - wide) / 2, top + (TILE - GAP - high) / 2
+                axes.imshow(image, extent=(left, left + wide, upper + high, upper), aspect="auto")
+        for top, texts in zip(tops, captions, strict=False):
+            for column, text in enumerate(texts):
+                font = min(7.0, 72 * TILE / (LETTER * max(1, *map(len, text.splitlines()))))
+                middle = margin + TILE * (column + 0.5)
+                axes.text(middle, top - GAP / 2, text, fontsize=font, ha="center", va="bottom")
+        for top, name in zip(tops, names, strict=False):
+            middle = top + (TILE - GAP) / 2
+            axes.text(margin / 2, middle, name, fontsize=6, rotation=90, ha="center", va="center")
+        axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
+    return figure
+
+
 def captioned(images: Tensor, captions: Sequence[str], columns: int = 8) -> "Figure":
     """Lay out uint8 images (n, channels, height, width) in a grid, a caption over each."""
-    rows = max(1, -(-len(images) // columns))
-    with new_figure(1.4 * columns, 1.6 * rows) as figure:
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for axis in axes.flat:
-            axis.axis("off")
-        for axis, image, caption in zip(axes.flat, to_rgb(images), captions, strict=False):
-            axis.imshow(image.permute(1, 2, 0).numpy())
-            axis.set_title(caption, fontsize=7)
-    return figure
+    shown = list(to_rgb(images).permute(0, 2, 3, 1).numpy())
+    starts = range(0, max(1, len(shown)), columns)
+    return tiled([shown[i : i + columns] for i in starts], [captions[i : i + columns] for i in starts])
 
 
 def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[str], count: int = 32) -> "Figure":
@@ -120,34 +151,27 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     return maps
 
 
-def spread(attention: Tensor, size: tuple[int, int]) -> Tensor:
+def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
     """Bring maps (batch, height, width) to `size`, each stretched to the range from 0 to 1."""
     low = attention.amin(dim=(1, 2), keepdim=True)
     high = attention.amax(dim=(1, 2), keepdim=True)
     stretched = (attention - low) / (high - low).clamp(min=1e-12)
-    return F.interpolate(stretched[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(stretched[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
 
 
 def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> "Figure":
     """Draw each uint8 image (n, channels, height, width) and, below it, itself under each attention map."""
+    # Here, as Matplotlib takes long to import.
+    import matplotlib
+
     shown = to_rgb(images).permute(0, 2, 3, 1).numpy()
-    size = (images.shape[-2], images.shape[-1])
-    rows = 1 + len(maps)
-    with new_figure(1.5 * max(2, len(images)), 1.6 * rows) as figure:
-        axes = figure.subplots(rows, len(images), squeeze=False)
-        for axis in axes.flat:
-            axis.set_xticks([])
-            axis.set_yticks([])
-        for column, caption in enumerate(captions):
-            axes[0, column].imshow(shown[column])
-            axes[0, column].set_title(printable(caption), fontsize=7)
-        for row, (name, found) in enumerate(maps.items(), start=1):
-            overlay = spread(found, size).numpy()
-            axes[row, 0].set_ylabel(name.replace(".attention", "\nattention"), fontsize=6)
-            for column in range(len(images)):
-                axes[row, column].imshow(np.asarray(shown[column]).mean(axis=2), cmap="gray", vmin=0, vmax=255)
-                axes[row, column].imshow(overlay[column], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
-    return figure
+    grey = shown.mean(axis=3, keepdims=True)
+    rows = [list(shown)]
+    for attention in maps.values():
+        overlay = matplotlib.colormaps["inferno"](spread(attention, images.shape[-2:]).numpy())[..., :3]
+        rows.append(list((0.45 * grey + 0.55 * 255 * overlay).astype(np.uint8)))
+    names = ["", *(name.replace(".attention", "\nattention") for name in maps)]
+    return tiled(rows, [[printable(caption) for caption in captions]], names)
 
 
 def attention_on(
