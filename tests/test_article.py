@@ -18,7 +18,7 @@ from attn_train.tracking import read_metrics
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 SCRIPT = SHARED / "peers" / "article_script.py"
 IMAGES = SHARED / "data" / "cifar10-test.tar.gz"
-STEPS, BATCH = 20, 128
+STEPS, BATCH = 10, 128
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def script() -> ModuleType:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Lay out real images: 256 a class to train on, so that 20 batches of 128 are one epoch, and 2 a class to test."""
+    """Lay out real images: 128 a class to train on, so that 10 batches of 128 are one epoch, and 2 a class to test."""
     seen: Counter[str] = Counter()
     with tarfile.open(IMAGES) as archive:
         for member in archive:
@@ -38,7 +38,7 @@ def pictures(tmp_path: Path) -> Path:
                 continue
             label, name = member.name.split("/")[-2:]
             seen[label] += 1
-            if seen[label] > 258:
+            if seen[label] > 130:
                 continue
             target = tmp_path / "pictures" / ("train" if seen[label] > 2 else "test") / label / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -68,13 +68,24 @@ def test_every_backbone_is_under_test() -> None:
 
 
 @torch.no_grad()
+def gives_class_scores(network: str, mechanism: str, stages: Any, position: str, channels: int, side: int) -> None:
+    model = make(network, mechanism, stages, position, channels, (side, side)).eval()
+    assert model(torch.randn(2, channels, side, side)).shape == (2, 7)
+
+
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
+@pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"resnet56"}))  # whose blocks are those of resnet20
+def test_any_position_gives_class_scores(network: str, mechanism: str) -> None:
+    for position in NETWORKS[network][-1]:
+        gives_class_scores(network, mechanism, "all", position, 1, 33)
+    gives_class_scores(network, mechanism, "all", "after_activation", 3, 8)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_any_slot_size_and_channels_give_class_scores(network: str, mechanism: str) -> None:
+def test_any_stage_size_and_channels_give_class_scores(network: str) -> None:
     for stages, position in placements(network):
         for channels, side in ((1, 8), (3, 8), (3, 32), (1, 33)):
-            model = make(network, mechanism, stages, position, channels, (side, side)).eval()
-            assert model(torch.randn(2, channels, side, side)).shape == (2, 7)
+            gives_class_scores(network, "gated", stages, position, channels, side)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The benchmark reads what attn-train prints: that must not drift apart."""
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -40,7 +40,10 @@ def test_a_seed_that_leaves_nothing_behind_ends_as_the_commands_run(
     assert not (tmp_path / "none").exists()
 
 
-def test_wrong_words_end_in_one_line_with_the_choices(tmp_path: Path) -> None:
+def test_wrong_words_end_in_one_line_with_the_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARK))
     for words, named in (
         (["--parts=speed"], "unknown part 'speed'; choose from machine, start"),
         (["--parts=step"], "--root is missing"),
@@ -48,6 +51,8 @@ def test_wrong_words_end_in_one_line_with_the_choices(tmp_path: Path) -> None:
         (["--parts=machine", "--seeds=0"], "--seeds=0 must be at least 1"),
         (["--parts=machine", "--airbench=nowhere.py"], "nowhere.py is no file"),
     ):
-        ended = subprocess.run([sys.executable, str(BENCHMARK), *words], capture_output=True, text=True)
-        assert ended.returncode == 2
-        assert named in ended.stderr.splitlines()[-1]
+        monkeypatch.setattr(sys, "argv", [str(BENCHMARK), *words])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(BENCHMARK), run_name="__main__")
+        assert ended.value.code == 2
+        assert named in capsys.readouterr().err.splitlines()[-1]

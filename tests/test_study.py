@@ -570,7 +570,7 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
 @pytest.mark.slow
 def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
     """A study that is stopped within a run: that run goes on at its step; every run is one of attn-train."""
-    recipe = ",".join([*LONG, "dataset.val_size=0"])
+    recipe = ",".join([*LONG, "dataset.val_size=0", "train.epochs=3"])
     words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=0.01")
     program = "from attn_train.cli import study; study()"
     sweep = tmp_path / "outputs" / "mine"

@@ -37,14 +37,14 @@ RAW = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["dataset.root", "resume", "sweep", "dataset.url", "dataset.digest"])
-def test_a_text_is_what_the_shell_handed_over(name: str) -> None:
+@pytest.mark.parametrize("value", RAW)
+def test_a_text_is_what_the_shell_handed_over(value: str) -> None:
     compose.register()
-    for value in RAW:
-        (word,) = words.readable([f"{name}={value}"])
-        composed = compose.plain(compose.compose([word], compose.parse([])))
-        section, _, key = name.rpartition(".")
-        assert (composed[section] if section else composed)[key] == value
+    names = ["dataset.root", "resume", "sweep", "dataset.url", "dataset.digest"]
+    taken = words.readable([f"{name}={value}" for name in names])
+    composed = compose.plain(compose.compose(taken, compose.parse([])))
+    assert [composed["resume"], composed["sweep"]] == [value, value]
+    assert [composed["dataset"][key] for key in ("root", "url", "digest")] == [value] * 3
 
 
 @pytest.mark.parametrize("value", ["a=b (1), it's [#2] ~é", "1_0"])
