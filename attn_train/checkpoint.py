@@ -31,6 +31,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a checkpoint; raise CheckpointError where the system does not let it be read."""
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}; mend that, and run the command again"
+        ) from error
+
+
 def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]) -> None:
     """Save `state` as `name`.pt in `folder`, with `summary` and its digest in `name`.json.
 
@@ -110,7 +120,7 @@ def load(folder: Path, names: tuple[str, ...] = ("last", "previous")) -> dict[st
         path = folder / f"{name}.pt"
         if not path.exists():
             continue
-        if sha256(path) not in digests:
+        if digest_of(path) not in digests:
             aside = folder / f"{name}.damaged.pt"
             try:
                 os.replace(path, aside)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attn_train.errors import ConfigError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 def plain_settings() -> Iterator[None]:
     """Set aside, while the context lasts, what a matplotlibrc or a notebook set; read no text as a formula."""
     # Here and not above: where somebody's matplotlibrc cannot be read, it costs the pictures and not the run.
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError:
+        raise
+    except Exception as error:
+        named = os.environ.get("MATPLOTLIBRC") or "the one in the working folder, or in the home folder"
+        raise ConfigError(f"Matplotlib cannot read its matplotlibrc, {named}: {error}") from error
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()

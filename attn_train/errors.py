@@ -13,6 +13,9 @@ NAMED = 5
 
 log = logging.getLogger(__name__)
 
+# How the system says that a file is there and not ours to use, or no file.
+REFUSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EROFS)
+
 
 class AttnTrainError(Exception):
     """An expected failure; its message is shown without a traceback."""
@@ -70,7 +73,11 @@ def expected(error: BaseException) -> AttnTrainError | None:
         return ResourceError(f"no space left on the disk ({where}); free some and run the command again")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return ConfigError(f"the name {error.filename} is longer than the file system takes; choose a shorter one")
+    if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+        return ConfigError(f"{error.filename} cannot be read or written: {error.strerror}; mend that, or name another")
     text = str(error)
+    if "Unable to configure handler" in text and error.__cause__ is not None:  # the log file, by Python's logging
+        return expected(error.__cause__)
     starved = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     if starved or re.search("out of memory|can't allocate memory|bad allocation|bad_alloc", text, re.IGNORECASE):
         return ResourceError(

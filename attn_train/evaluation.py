@@ -4,6 +4,7 @@ import errno
 import hashlib
 import logging
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,9 +165,13 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
     if differs := difference(trained.state, dataset):
         log.info("%s", differs)
     if dataset.classes != trained.classes:
+        here, there = (
+            sorted(unicodedata.normalize("NFC", name) for name in names) for names in (dataset.classes, trained.classes)
+        )
+        form = " (they differ in their form of Unicode: rename the folders)" if here == there else ""
         raise DataError(
             f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained "
-            f"on {', '.join(trained.classes[:10])}; evaluate it on data with the same ones"
+            f"on {', '.join(trained.classes[:10])}; evaluate it on data with the same ones{form}"
         )
     if name not in splits:
         raise ConfigError(

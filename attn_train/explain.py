@@ -56,6 +56,10 @@ def explain(
                 f"'- override /{key or 'model'}: NAME', or give its settings"
             )
         return f"{key} is a section of settings, and takes no value itself; name one of them: {key}.NAME=VALUE"
+    if "Cannot merge DictConfig with ListConfig" in reason:
+        return f"{key or 'a file'} is a list (lines that begin with -), where settings are expected: NAME: VALUE"
+    if "Config group override must be a string or a list" in text:
+        return "a group=null leaves nothing to choose; write GROUP=CHOICE, or leave it out"
     if "is not a ListConfig" in reason:
         return f"{key} takes a list, like [0.5]"
     several = re.search(r"Ambiguous value for argument '([^']+)'|Sweep parameters '([^']+)' requires", text)

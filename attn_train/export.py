@@ -6,6 +6,7 @@ The texts say what the numbers belong to: `model` and `backbone` (their sections
 """
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def check_target(path: Path) -> None:
         raise ConfigError(f"export={path} exists already; name another file, or remove that one")
     if not path.parent.is_dir():
         raise ConfigError(f"export={path}: there is no folder {path.parent}; make it, or name another file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"export={path} cannot be written: {error.strerror}; name another file") from error
 
 
 def write(path: Path, model: nn.Module, config: Config, channels: int, classes: tuple[str, ...], step: int) -> None:

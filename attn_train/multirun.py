@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import re
 from argparse import Namespace
 
@@ -24,9 +25,20 @@ def is_sweep(asked: DictConfig, options: Namespace) -> bool:
     return options.multirun or asked.hydra.mode == RunMode.MULTIRUN
 
 
+def check_machinery(asked: DictConfig) -> None:
+    """Raise ConfigError where Hydra's sweeper or launcher was taken away."""
+    for name in ("sweeper", "launcher"):
+        if asked.hydra.get(name) is None:
+            raise ConfigError(f"hydra.{name}=null leaves nothing to run the jobs; leave it out")
+
+
 def check_single(asked: DictConfig, options: Namespace) -> None:
     """Raise ConfigError where a command line without a sweep has values of one, or what only a sweep could fill in."""
     words = given_words(asked.hydra, "task")
+    if asked.sweep is not None and any(map(is_sweep_word, words)):
+        raise ConfigError(
+            f"sweep={asked.sweep} names the folder of a sweep, and this is one run; add -m, or leave it out"
+        )
     with compose.in_one_line(words, options):
         parsed = OverridesParser.create().parse_overrides(words)
         ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=False)
@@ -158,9 +170,16 @@ def sweep_folder(jobs: list[DictConfig]) -> str:
     return folders[0]
 
 
-def check_folders(names: list[str]) -> None:
-    """Raise ConfigError where two jobs of a sweep would have one folder, and so one result."""
+def check_folders(asked: DictConfig, names: list[str]) -> None:
+    """Raise ConfigError where a job's folder is not in the sweep's, or two have one folder, and so one result."""
+    pattern = OmegaConf.to_container(asked.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
+    otherwise = "leave it out, or let it name each job: ${job_name:}, ${hydra.job.num}"
+    for name in names:
+        if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] in (os.pardir, os.curdir):
+            raise ConfigError(f"hydra.sweep.subdir={pattern}: {name} is no folder in the sweep's own; {otherwise}")
     twice = [name for name in names if names.count(name) > 1]
+    if twice and "$" not in str(pattern):
+        raise ConfigError(f"hydra.sweep.subdir={pattern} is one folder for all jobs; {otherwise}")
     if twice:
         raise ConfigError(
             f"two jobs of the sweep would share the folder {twice[0]}: they differ only in where things lie "

@@ -50,6 +50,7 @@ def make_plan(arguments: list[str]) -> Plan:
     options = compose.parse(arguments)
     asked = compose.compose(options.overrides, options, RunMode.MULTIRUN)
     check_complete(asked, options)
+    multirun.check_machinery(asked)
     if multirun.is_sweep(asked, options):
         return plan_sweep(arguments, options, asked)
     multirun.check_single(asked, options)
@@ -90,7 +91,7 @@ def plan_sweep(arguments: list[str], options: Namespace, asked: DictConfig) -> P
     from attn_train import build
 
     check([build.decide_resolution(config) for config in configs])
-    multirun.check_folders(names)
+    multirun.check_folders(asked, names)
     created = claim(Path(folder), "hydra.sweep.dir")
     try_names([Path(folder, name) for name in names], created)
     pinned = [quoting.setting("hydra.sweep.dir", Path(folder)), "hydra.mode=MULTIRUN"]

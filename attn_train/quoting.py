@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 QUOTES = "'\""
@@ -64,9 +65,18 @@ def pasted(*words: str | Path) -> str:
     return " ".join(shell_word(path_word(word) if isinstance(word, Path) else word) for word in words)
 
 
+def is_shown(word: str) -> bool:
+    """Say whether standard output writes all letters of a word as they are."""
+    try:
+        word.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shell_word(word: str) -> str:
     """Quote one word for bash and zsh; what no terminal can show is written by its bytes."""
-    if word.isprintable():
+    if word.isprintable() and is_shown(word):
         # zsh takes =NAME for the path of a command.
         return f"'{word}'" if shlex.quote(word) == word and word.startswith("=") else shlex.quote(word)
     plain = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in os.fsencode(word))

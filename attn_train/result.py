@@ -31,6 +31,9 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        log.warning("%s cannot be read (%s): the run counts as unfinished", path, error.strerror)
+        return None
     except ValueError:
         found = None
     if not isinstance(found, dict) or "epochs" not in found:

@@ -248,12 +248,13 @@ def train_alone(
             f"train.epochs={config.train.epochs} ends before step {run.progress.step}, where {folder} stands; "
             "give it more epochs, or start a new run"
         )
-    configuration.write(folder, run.config, references)
-    result.discard(folder)
     announce(run, resumed)
+    # First of all: a run whose metrics cannot be read stays as it is, its result included.
     tracker = Tracker(folder, run.progress.step)
     speed = Speed(run.device)
     try:
+        configuration.write(folder, run.config, references)
+        result.discard(folder)
         with stop_on_signals() as stop:
             fit(run, tracker, speed, stop)
         final = run.evaluate("test", config.eval.views)

@@ -69,7 +69,9 @@ def read(folder: Path) -> DictConfig:
         assert isinstance(config, DictConfig)
         # Unresolved: where the environment says no longer where the data lies, the command line may.
         lacking = sorted(key for key, value in raw(config).items() if value == "???")
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; mend that, or name another run") from error
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error
     guard.check_saved(config, path)
     if lacking:
@@ -218,7 +220,9 @@ def refuse_idle(folder: Path, config: Config, epochs: int) -> bool:
     """Say whether `config` gives other places to the data of the run in `folder`, which is finished after `epochs` and
     trains no longer; raise ConfigError for anything else that `config` has otherwise, and that would have no effect."""
     before, now = raw(read(folder)), configuration.flatten(asdict(config))
-    changed = [key for key in now if before.get(key) != now[key] and key not in ("sweep", "resume")]
+    left_open = {key for key in now if key.startswith("device.") and now[key] in ("auto", None)}
+    aside = {"sweep", "resume", *left_open}
+    changed = [key for key in now if before.get(key) != now[key] and key not in aside]
     for key in changed:
         if key not in configuration.PLACES:
             raise ConfigError(

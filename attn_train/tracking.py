@@ -40,15 +40,28 @@ log = logging.getLogger(__name__)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Read the rows of a run's metrics.jsonl; an incomplete last line, as a kill leaves it, is left out."""
+    """Read the rows of a run's metrics.jsonl; what is no row, as an incomplete last line after a kill, is left out."""
     path = folder / "metrics.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
+            row = None
+        if is_row(row):
+            rows.append(row)
+        else:
             log.warning("%s: left out a damaged line", path)
     return rows
+
+
+def is_row(row: Any) -> bool:
+    """Say whether a line of metrics.jsonl holds what every row does."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("step"), int)
+        and (row.get("kind") == "train" or (row.get("kind") == "evaluation" and "split" in row))
+    )
 
 
 def report_thread(arguments: threading.ExceptHookArgs) -> None:

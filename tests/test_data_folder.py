@@ -1,6 +1,8 @@
 """A person's own pictures: every mode, rotation and size, and what can be wrong with a folder of them."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +152,21 @@ def test_a_cut_or_missing_file_is_named(tmp_path: Path) -> None:
         read_image(path, SIDE, 3)
 
 
-@pytest.mark.parametrize("pixels", [100, 60])
-def test_a_decompression_bomb_is_refused(pixels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (14, 14)).save(tmp_path / "picture.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
-    with pytest.raises(DataError, match=r"picture\.png.*too many pixels"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    with pytest.raises(DataError, match=r"picture\.png.*too many pixels.*over 120"):
         read_image(tmp_path / "picture.png", SIDE, 3)
+
+
+def test_a_large_picture_is_read_without_a_word(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "scan.png")
+    program = (
+        "from pathlib import Path; from attn_train.data.folder import read_image; "
+        f"read_image(Path('scan.png'), {SIDE}, 1)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_float_pixels_are_refused_by_name(tmp_path: Path) -> None:
@@ -205,7 +216,32 @@ DIVIDED = [
     ({"train": "train", "val": "Valid", "test": "Testing"}, ".*, Valid/ is the val split, Testing/ is .*"),
     ({"train": "train", "test": "val"}, "the test images are those of val/, since there is no test/"),
     ({"train": "training", "test": "validation"}, "the test images are those of validation/, since .*"),
+    ({"train": "training_set", "test": "test_set"}, "training_set/ is the train split, test_set/ is the test split"),
+    ({"train": "Train Data", "test": "Test Data"}, "Train Data/ is the train split, .*"),
+    ({"train": "seg_train", "test": "seg_test"}, "seg_train/ is the train split, .*"),
+    ({"train": "trainset", "val": "valset", "test": "testset"}, ".*valset/ is the val split, .*"),
+    ({"train": "train-images", "test": "val-images"}, "the test images are those of val-images/, since .*"),
 ]
+
+
+def test_classes_with_the_same_sub_folders_are_told(tmp_path: Path) -> None:
+    """They may be the classes, and the folders around them parts by other names."""
+    fill(tmp_path / "parts", {f"{part}/{name}": 2 for part in ("mine", "yours") for name in ("cat", "dog")})
+    (note,) = folder(tmp_path / "parts").load().notes
+    assert "mine, yours" in note
+    assert "cat, dog" in note
+    assert "train and test" in note
+    fill(tmp_path / "views", {"cat/front": 2, "cat/side": 2, "dog/front": 3})
+    assert folder(tmp_path / "views").load().notes == ()
+
+
+def test_all_classes_that_are_too_small_are_named_at_once(tmp_path: Path) -> None:
+    fill(tmp_path / "small", {"a": 3, "b": 1, "c": 1})
+    with pytest.raises(DataError, match=r"small/b, \S*small/c: 1 image"):
+        folder(tmp_path / "small").load()
+    fill(tmp_path / "empty", {"a": 3, "b": 0, "c": 0})
+    with pytest.raises(DataError, match=r"empty/b, \S*empty/c: no image files"):
+        folder(tmp_path / "empty").load()
 
 
 @pytest.mark.parametrize(("parts", "note"), DIVIDED, ids=lambda given: str(given))
@@ -263,9 +299,9 @@ def test_what_lies_beside_the_parts_is_said(tmp_path: Path) -> None:
         ("train/a train/b test", r"test: its pictures are in no class folders, .*dataset\.root=\S+/train"),
         (
             "train/a train/b apple",
-            r"test: no such folder beside train/; .*if train is a class.*dataset\.root=\S+/train",
+            r"test: no such folder beside train/ \(nor testing, .*if train is a class.*dataset\.root=\S+/train",
         ),
-        ("test/a test/b apple", "train: no such folder beside test/; .*if test is a class"),
+        ("test/a test/b apple", r"train: no such folder beside test/ \(nor training\); .*if test is a class"),
         ("train/a train/b test/a test/b val/a", "classes b are missing in some of train/, val/, test/"),
         ("wrapper/a wrapper/b", r"only wrapper; .*dataset\.root=\S+/wrapper"),
     ],

@@ -1,5 +1,7 @@
 """Figures look the same whatever Matplotlib was told before, and their texts are no formulas."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,11 @@ def test_what_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         save(draw("one"), tmp_path / "one.png")
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
+
+
+def test_a_matplotlibrc_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
+    program = "from attn_train.drawing import new_figure\nwith new_figure(1, 1): pass"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "ConfigError: Matplotlib cannot read its matplotlibrc" in ended.stderr.splitlines()[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, finished_run
+from conftest import TINY, Command, finished_run, run_here
 from PIL import Image
 from test_data_folder import fill
 
@@ -220,10 +220,28 @@ def test_all_labelled_pictures_of_another_folder_are_tested(
     )
 
 
+def test_a_class_is_known_in_another_form_of_unicode(evaluate: Command, tmp_path: Path) -> None:
+    """One system writes é as a letter, another as e and an accent."""
+    for root, name, count in (("data", "\u00e9mu", 4), ("new", "e\u0301mu", 3), ("moved", "e\u0301mu", 4)):
+        fill(tmp_path / root, {name: count, "ant": count})
+    words = ("dataset=image_folder", "dataset.root=data", "dataset.val_size=0", "train.batch_size=4")
+    trained = run_here(tmp_path, *TINY, *words, "hydra.run.dir=run")
+    assert trained.code == 0, trained.err
+    ended = evaluate("run=run", "dataset.root=new")
+    assert ended.code == 0, ended.err
+    assert "tested on 6 labelled pictures" in ended.out
+    assert "in 2 of the 2 classes" in ended.out
+    moved = evaluate("run=run", "dataset.root=moved")
+    assert moved.code == 3
+    assert "form of Unicode" in moved.err
+
+
 @pytest.mark.parametrize(
     ("pictures", "words", "code", "named"),
     [
         ({"ant": 2, "dog": 2, "emu": 1}, (), 3, ("dog, emu", "ant, bee, cat")),
+        ({"Ant": 2, "bee": 2}, (), 3, ("the class Ant", "capital letters", "rename")),
+        ({"around/ant": 2, "around/bee": 2}, (), 3, ("the class around", "dataset.root=", "new/around")),
         ({"test/ant": 2, "test/dog": 2}, (), 3, ("new/test", "dog", "ant, bee, cat")),
         ({"train/ant": 2}, (), 2, ("split=test", "choose from train")),
         ({"ant": 2, "bee": 2}, ("split=train",), 2, ("split=train", "not divided")),

@@ -192,3 +192,20 @@ def test_a_secret_in_a_failed_download_is_in_no_file(
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.name == "failure.json" for path in files)
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_a_file_of_a_run_that_is_a_folder(train: Command, tmp_path: Path, plain_run: Path) -> None:
+    """As a file without the right to read it, it costs one line that names it."""
+    for name, code, command in (("checkpoints/last.pt", 5, "train"), ("attn-train.log", 2, "train")):
+        run = shutil.copytree(plain_run, tmp_path / name.replace("/", "_"))
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir()
+        ended = run_here(tmp_path, f"resume={run}", "train.epochs=3", command=command)
+        assert (ended.code, ended.err.count("\n")) == (code, 1), (name, ended.err)
+        assert f"{run.name}/{name}" in ended.err
+
+
+def test_an_export_that_cannot_be_written_is_told_before(tmp_path: Path, plain_run: Path) -> None:
+    ended = run_here(tmp_path, f"run={plain_run}", "export=/proc/x.safetensors", command="evaluate")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "export=/proc/x.safetensors" in ended.err

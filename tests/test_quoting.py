@@ -6,6 +6,7 @@ import shlex
 import shutil
 import string
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,11 @@ def test_what_a_help_says_of_a_list_can_be_pasted() -> None:
         for line in text.splitlines():
             bare = re.sub(r"'[^']*'", "", line)
             assert not re.search(r"\w=[\[{]", bare), line
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "'é z'"), ("ascii", "$'\\xc3\\xa9 z'")])
+def test_letters_that_the_output_cannot_write_are_written_by_their_bytes(encoding: str, shown: str) -> None:
+    program = "from pathlib import Path; from attn_train.quoting import pasted; print(pasted(Path('é z')))"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert ended.stdout.decode(encoding).strip() == shown

@@ -502,3 +502,24 @@ def test_a_run_that_is_stopped_while_it_draws_is_finished(
     again = train("resume=run")
     assert again.code == 0
     assert "already finished" in again.out
+
+
+@pytest.mark.parametrize("line", ["null", "{}", "7", '{"kind": "evaluation", "step": 1}', '{"kind": "train", "st'])
+def test_a_line_that_is_no_row_is_left_out(train: Command, tmp_path: Path, plain_run: Path, line: str) -> None:
+    run = shutil.copytree(plain_run, tmp_path / "run")
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line)
+    ended = train("resume=run", "train.epochs=3", "train.log_every=7")
+    assert ended.code == 0, ended.err
+    assert "left out a damaged line" in ended.out
+
+
+def test_a_run_whose_metrics_cannot_be_read_keeps_its_result(train: Command, tmp_path: Path, plain_run: Path) -> None:
+    run = shutil.copytree(plain_run, tmp_path / "run")
+    before = (run / "result.json").read_bytes()
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").mkdir()
+    ended = train("resume=run", "train.epochs=3")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert "run/metrics.jsonl" in ended.err
+    assert (run / "result.json").read_bytes() == before

@@ -122,7 +122,9 @@ def test_a_word_without_effect_on_a_run_is_refused(train: Command, run: Path, wo
     assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("word", ["seed=0", "++train.epochs=2", "device.precision=float32", "hydra.run.dir=run"])
+@pytest.mark.parametrize(
+    "word", ["seed=0", "++train.epochs=2", "device.precision=float32", "device=cpu", "hydra.run.dir=run"]
+)
 def test_a_word_that_says_what_is_there_already_is_taken(train: Command, run: Path, word: str) -> None:
     before = contents(run)
     ended = train("resume=run", word)

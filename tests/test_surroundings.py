@@ -15,10 +15,10 @@ import yaml
 from conftest import TINY, Command, run_here, script
 from PIL import Image
 
-from attn_train import surroundings
+from attn_train import errors, surroundings
 from attn_train.errors import ConfigError
 
-PACKAGE = Path(surroundings.__file__).parent
+PACKAGE = Path(errors.__file__).parent
 # The C library's own encoding, ASCII, which Python would by itself replace.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 

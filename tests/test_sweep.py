@@ -379,6 +379,11 @@ def test_other_names(train: Command, tmp_path: Path, word: str, folder: str) -> 
         "sweep=${nosuch}",
         "hydra.sweep.dir=outputs/${seed}",
         "hydra.sweep.subdir=job",
+        "hydra.sweep.subdir=../${seed}",
+        "hydra.sweep.subdir=/tmp/${seed}",
+        "hydra.sweeper=null",
+        "hydra.launcher=null",
+        "hydra/sweeper=null",
         "model.reduction=range(0)",
         "optimizer.lr=interval(0,1)",
         "train.epochs=[1,2]",
@@ -389,7 +394,15 @@ def test_a_sweep_that_cannot_be(train: Command, tmp_path: Path, words: str) -> N
     refused = train("-m", *TINY, "model=gated", "seed=0,1", *words.split())
     assert refused.code == 2, refused
     assert len(refused.err.splitlines()) == 1, refused.err
-    assert "sweep" in refused.err or words.partition("=")[0] in refused.err
+    assert "sweep" in refused.err or "group" in refused.err or words.partition("=")[0] in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_of_a_sweep_for_one_run_is_refused(train: Command, tmp_path: Path) -> None:
+    refused = train(*TINY, "sweep=mine")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "sweep=mine" in refused.err
+    assert "-m" in refused.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -410,6 +423,7 @@ def test_a_sweep_that_cannot_be(train: Command, tmp_path: Path, words: str) -> N
         ("params: seed", "hydra.sweeper.params is a section"),
         ("parms: {seed: '0,1'}", "hydra.sweeper.parms"),
         ("max_batch_size: 0", "max_batch_size"),
+        ("params: [seed=0]", "is a list"),
     ],
 )
 def test_a_wrong_value_in_a_file(train: Command, tmp_path: Path, sweeper: str, named: str) -> None:

@@ -83,6 +83,14 @@ class Summary:
         return [kind for kind, labels in self.fronts.items() if arm.label in labels]
 
 
+def told(left_out: Sequence[LeftOut]) -> str:
+    """Say at the end of an error which runs were named and could not be used."""
+    if not left_out:
+        return ""
+    more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return f"; left out: {left_out[0].folder}: {left_out[0].reason}{more}"
+
+
 def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
     runs, left_out = reading.read_all(reading.find(paths))
@@ -96,6 +104,7 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
     if len(arms) < 2:
         raise ConfigError(
             f"all {len(runs)} runs are of one arm, {arms[0].label}; a comparison needs another, like model=none"
+            f"{told(left_out)}"
         )
     baseline = sorting.choose_baseline(arms, config.baseline)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]

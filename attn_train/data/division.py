@@ -1,5 +1,6 @@
 """How a person's folder is divided: into train, val and test with the classes in each, or into classes alone."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ PART_NAMES = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 PART_OF = {name: part for part, names in PART_NAMES.items() for name in names}
+# Words beside those in the name of such a folder: test_set, Train Data, seg_train.
+BESIDE = {"set", "data", "dataset", "images", "imgs", "pictures", "split", "seg", "folder"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def divide(root: Path) -> Division:
     parts = find_parts(root, names)
     if not parts:
         _check_not_parts(root, names)
-        return Division({}, _at_least_two(names, root), (), passed_over)
+        return Division({}, _at_least_two(names, root), _alike(root, names), passed_over)
     _check_complete(root, parts, names)
     notes: tuple[str, ...] = ()
     if "test" not in parts:
@@ -60,6 +63,12 @@ def divide(root: Path) -> Division:
     return Division(parts, _at_least_two(inside["train"][0], root / parts["train"]), notes, passed_over)
 
 
+def part_of(name: str) -> str | None:
+    """Return the part that a folder's name stands for, whatever its case and whatever usual words stand beside it."""
+    words = [word for word in re.split(r"[ _.-]+", name.lower()) if word and word not in BESIDE]
+    return PART_OF.get(re.sub(r"(?<=.)set$", "", words[0])) if len(words) == 1 else None
+
+
 def find_parts(root: Path, names: list[str]) -> dict[str, str]:
     """Return which of the folders `names` in `root` is which part: those in which no picture lies directly.
 
@@ -67,7 +76,7 @@ def find_parts(root: Path, names: list[str]) -> dict[str, str]:
     """
     parts: dict[str, str] = {}
     for name in names:
-        part = PART_OF.get(name.lower())
+        part = part_of(name)
         if part is None or contents(root / name).pictures:
             continue
         if part in parts:
@@ -77,7 +86,7 @@ def find_parts(root: Path, names: list[str]) -> dict[str, str]:
 
 
 def _check_not_parts(root: Path, names: list[str]) -> None:
-    if names and all(name.lower() in PART_OF for name in names):
+    if names and all(part_of(name) for name in names):
         raise DataError(
             f"{root}: the pictures of {', '.join(f'{name}/' for name in names)} are in no class folders; sort them "
             f"into a folder for each class, like {names[0]}/cat/"
@@ -94,12 +103,27 @@ def _check_complete(root: Path, parts: dict[str, str], names: list[str]) -> None
     if missing == "test":
         otherwise += f"; to have a part of each class set aside as test, say dataset.root={root / present}"
     for name in names:
-        if PART_OF.get(name.lower()) == missing:
+        if part_of(name) == missing:
             raise DataError(
                 f"{root / name}: its pictures are in no class folders, and those of {present}/ are; sort them "
                 f"likewise; {otherwise}"
             )
-    raise DataError(f"{root / missing}: no such folder beside {present}/; add it; {otherwise}")
+    others = ", ".join(PART_NAMES[missing][1:])
+    raise DataError(f"{root / missing}: no such folder beside {present}/ (nor {others}); add it; {otherwise}")
+
+
+def _alike(root: Path, names: list[str]) -> tuple[str, ...]:
+    """Return a note where each class has the same sub-folders and nothing else: they may be the classes."""
+    inside = [class_folders(root / name)[0] for name in names]
+    if len(names) < 2 or len(inside[0]) < 2 or any(one != inside[0] for one in inside):
+        return ()
+    if any(contents(root / name).pictures for name in names):
+        return ()
+    shown = ", ".join(names[:5])
+    return (
+        f"the classes are taken to be {shown}, each with the same sub-folders {', '.join(inside[0][:5])}: if those are "
+        "the classes, call the folders around them train and test",
+    )
 
 
 def _at_least_two(classes: list[str], folder: Path) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from attn_train.data.dataset import (
 )
 from attn_train.data.division import divide
 from attn_train.data.picture import fit_square, open_picture, to_tensor
-from attn_train.data.tree import Listing, decode_images, list_images
+from attn_train.data.tree import Listing, decode_images, enumerated, list_images
 from attn_train.data.walk import notes_of
 from attn_train.errors import DataError
 
@@ -87,12 +87,12 @@ class ImageFolder:
 
     def _check_sizes(self, split: Split) -> None:
         counts = torch.bincount(split.labels, minlength=len(self.classes)).tolist()
-        for name, count in zip(self.classes, counts, strict=True):
-            if count < 2:
-                raise DataError(
-                    f"{self.root / name}: 1 image, which cannot be in both train and test; add another, "
-                    "or sort the pictures into train/ and test/ folders"
-                )
+        small = [str(self.root / name) for name, count in zip(self.classes, counts, strict=True) if count < 2]
+        if small:
+            raise DataError(
+                f"{enumerated(small)}: 1 image, which cannot be in both train and test; add another, "
+                "or sort the pictures into train/ and test/ folders"
+            )
 
 
 def undivided_digest(pictures: Split, classes: Sequence[str]) -> str:

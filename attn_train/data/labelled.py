@@ -1,6 +1,7 @@
 """Labelled pictures to test a trained network on, which need not be of all its classes."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,22 +76,31 @@ def describe(labelled: Labelled, tested: Split, classes: Sequence[str], limit: i
 
 def _list_known(root: Path, below: str, names: Sequence[str], classes: Sequence[str]) -> Listing:
     """List the pictures in the class folders `names` of `root/below`; raises DataError for an unknown class."""
-    numbers = {name: number for number, name in enumerate(classes)}
+    # One system writes é as a letter, another as e and an accent.
+    numbers = {unicodedata.normalize("NFC", name): number for number, name in enumerate(classes)}
+    if len(numbers) < len(classes):
+        numbers = {name: number for number, name in enumerate(classes)}
     listing = Listing(root, [], [], Counter())
     unknown = []
     for name in names:
         stamps, passed_over = find_pictures(root, os.path.join(below, name))
         listing.passed_over.update(passed_over)
-        if name in numbers:
+        number = numbers.get(name, numbers.get(unicodedata.normalize("NFC", name)))
+        if number is not None:
             listing.stamps.extend(stamps)
-            listing.labels.extend([numbers[name]] * len(stamps))
+            listing.labels.extend([number] * len(stamps))
         elif stamps:
             unknown.append(name)
         else:
             listing.passed_over[f"folder {name}"] += 1
     if unknown:
+        inside = class_folders(root / below / unknown[0])[0]
+        around = f", or say dataset.root={root / below / unknown[0]}" if set(inside) & set(classes) else ""
+        folded = {name.casefold() for name in classes}
+        in_case = all(name.casefold() in folded for name in unknown)
+        advice = "which differs in capital letters only: rename the folder" if in_case else "move the folder away"
         raise DataError(
             f"{root / below}: the model does not know the class {', '.join(unknown[:10])}; it was trained on "
-            f"{', '.join(classes[:10])}; move the folder away, or train with it"
+            f"{', '.join(classes[:10])}; {advice}, or train with it{around}"
         )
     return listing

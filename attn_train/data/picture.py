@@ -1,5 +1,6 @@
 """One image file to pixels: every mode and rotation to plain 8-bit RGB, any size to a square."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,8 @@ RESAMPLE = Image.Resampling.BILINEAR
 FULL_16_BIT = 65535
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # modes whose colours RGB holds exactly
 CHUNK = 128  # images a thread resizes at a time
+# Pillow warns of large pictures, like a scan, before it refuses larger ones.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def decode_file(path: Path) -> Image.Image:
@@ -28,9 +31,9 @@ def decode_file(path: Path) -> Image.Image:
             return image
     except DataError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise DataError(
-            f"{path}: the image has too many pixels to be opened safely (over {Image.MAX_IMAGE_PIXELS:,}); "
+            f"{path}: the image has too many pixels to be opened safely (over {2 * (Image.MAX_IMAGE_PIXELS or 0):,}); "
             "shrink it or remove it"
         ) from None
     # Decoders raise nearly any kind of error on damaged files; all mean the same to the reader.

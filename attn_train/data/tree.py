@@ -15,7 +15,7 @@ from attn_train.data.walk import count_kinds, find_pictures, picture_formats
 from attn_train.errors import DataError
 
 CHUNK = 128
-MOST_NAMED = 10  # damaged pictures in one message
+MOST_NAMED = 10  # damaged pictures, or classes, in one message
 
 T = TypeVar("T")
 
@@ -43,18 +43,27 @@ class Listing:
 def list_images(base: Path, part: str, classes: Sequence[str]) -> Listing:
     """List the pictures in and below `base/part/<class>/`; raises DataError naming an empty or unreadable folder."""
     listing = Listing(base, [], [], Counter())
+    empty = []
     for label, name in enumerate(classes):
         stamps, passed_over = find_pictures(base, os.path.join(part, name))
         if not stamps:
             others = f" (passed over: {count_kinds(passed_over)})" if passed_over else ""
-            raise DataError(
-                f"{base / part / name}: no image files in this class folder{others}; add some, like .png or "
-                ".jpg, or remove the folder"
-            )
+            empty.append(f"{base / part / name}{others}")
         listing.stamps.extend(stamps)
         listing.labels.extend([label] * len(stamps))
         listing.passed_over.update(passed_over)
+    if empty:
+        raise DataError(
+            f"{enumerated(empty)}: no image files in this class folder; add some, like .png or .jpg, or remove the "
+            "folder"
+        )
     return listing
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Return names in one line, the first MOST_NAMED of them."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def decode_images(paths: Sequence[Path], decode: Callable[[Path], T], title: str) -> list[T]:

@@ -55,7 +55,7 @@ def picture_formats() -> tuple[str, ...]:
 @cache
 def picture_suffixes() -> frozenset[str]:
     """Return the lower-case suffixes of these formats, like .png."""
-    formats = picture_formats()
+    formats = {*picture_formats(), "MPO"}  # several JPEGs in a file, of which Pillow's JPEG decoder reads the first
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 
 
