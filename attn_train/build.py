@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train import compiled, config as configuration, device as devices, options
 from attn_train.attention import ATTENTION
 from attn_train.attention.identity import Identity
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
-from attn_train.bench.settings import BenchConfig
-from attn_train.config import Config, DatasetConfig
-from attn_train.control import widths
-from attn_train.data import DATASETS
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Dataset, ImageDataset, Split, hold_out, limit_per_class
 from attn_train.data.overview import suspicions
+from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError
-from attn_train.optim import OPTIMIZERS, make_optimizer
-from attn_train.schedule import SCHEDULES, check_schedule
+from attn_train.machine import compiled, device as devices
+from attn_train.optim.optimizers import OPTIMIZERS, make_optimizer
+from attn_train.optim.schedule import SCHEDULES, check_schedule
+from attn_train.settings import config as configuration, options, widths
+from attn_train.settings.bench import BenchConfig
+from attn_train.settings.config import Config, DatasetConfig
 
 log = logging.getLogger(__name__)
 

@@ -17,14 +17,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attn_train import compose, errors, saved, surroundings, words
-from attn_train.bench.help import HELP
+from attn_train import errors
+from attn_train.commands.exit_codes import exit_codes
+from attn_train.commands.jobs import Jobs
+from attn_train.commands.plan import Plan, claim, give_up, make_plan, name_jobs, settings_of
 from attn_train.compare.help import HELP as COMPARE_HELP
-from attn_train.exit_codes import exit_codes
-from attn_train.explain import explain
-from attn_train.jobs import Jobs
-from attn_train.multirun import given_words, is_basic
-from attn_train.plan import Plan, claim, give_up, make_plan, name_jobs, settings_of
+from attn_train.cost.bench.help import HELP
+from attn_train.machine import surroundings
+from attn_train.settings import compose, saved, words
+from attn_train.settings.explain import explain
+from attn_train.settings.multirun import given_words, is_basic
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP as STUDY_HELP
 
@@ -33,7 +35,9 @@ log = logging.getLogger(__name__)
 
 def train_job(composed: DictConfig, folder: Path) -> float:
     """Train the job that Hydra composed, in `folder`, which this process holds; return its accuracy, for a sweeper."""
-    from attn_train import build, result, run
+    from attn_train import build
+    from attn_train.commands import run
+    from attn_train.runs import result
 
     hydra_config: Any = HydraConfig.get()
     settings = settings_of(composed, given_words(hydra_config, "task"))
@@ -93,7 +97,7 @@ def launch(run_hydra: Callable[[], None]) -> None:
 
 def run_sweep(planned: Plan, jobs: Jobs, run_hydra: Callable[[], None]) -> None:
     """Run a sweep, and print its table whatever became of its jobs; exit with the code of the first that failed."""
-    from attn_train import sweep
+    from attn_train.commands import sweep
 
     jobs.install(planned)
     ended: Exception | None = None
@@ -123,7 +127,7 @@ def evaluate() -> None:
             return
         words.refuse_options("attn-eval", arguments)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-        from attn_train.evaluation import main
+        from attn_train.commands.evaluation import main
 
         main(arguments, claim)
 
@@ -139,7 +143,7 @@ def bench() -> None:
         words.refuse_options("attn-bench", arguments)
         surroundings.refuse_twins()
         config = compose.bench(arguments)
-        from attn_train.bench.command import main
+        from attn_train.cost.bench.command import main
 
         main(config, partial(claim, setting="output"))
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attn_train import build, compose
+from attn_train import build
 from attn_train.errors import AttnTrainError
+from attn_train.settings import compose
 
 SMALL = (
     "+experiment=smoke",

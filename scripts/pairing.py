@@ -19,7 +19,9 @@ from typing import Any
 
 from scipy import stats
 
-from attn_train import build, compose, config as configuration, run
+from attn_train import build
+from attn_train.commands import run
+from attn_train.settings import compose, config as configuration
 
 # What the second arm takes its own random numbers for; its other ones are the first arm's.
 SHARED: dict[str, tuple[str, ...]] = {

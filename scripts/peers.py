@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from timm.layers import create_attn
 from torch import Tensor, nn
 
-from attn_train import device as devices
-from attn_train.attention import ATTENTION, dot_product
-from attn_train.bench.measure import Work, timings
-from attn_train.device import Device
+from attn_train.attention import ATTENTION
+from attn_train.cost.bench.measure import Work, timings
+from attn_train.machine import device as devices
+from attn_train.machine.device import Device
+from attn_train.ops import dot_product
 
 # By timm's name and options; what is not said is the paper's default, in both.
 TIMM: dict[str, tuple[str, dict[str, Any]]] = {

@@ -30,8 +30,10 @@ import fuzz
 import numpy as np
 import torch
 
-from attn_train import checkpoint, cli, run
+from attn_train import cli
+from attn_train.commands import run
 from attn_train.errors import CheckpointError
+from attn_train.runs import checkpoint
 
 TINY = (
     "+experiment=smoke",

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attn_train import cli
-from attn_train.interrupt import STOPPING
+from attn_train.machine.interrupt import STOPPING
 
 # A run of a fraction of a second. One thread and float32, so that a run can be repeated bit for bit in another process.
 TINY = (

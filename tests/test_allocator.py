@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from attn_train.allocator import gnu_c_library
+from attn_train.machine.allocator import gnu_c_library
 
 FAULTS = """
 import resource
 import torch
-from attn_train.allocator import keep_freed_memory
+from attn_train.machine.allocator import keep_freed_memory
 
 if {keep}:
     keep_freed_memory()

@@ -11,9 +11,11 @@ from conftest import imported
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from attn_train import build, compose, run
+from attn_train import build
+from attn_train.commands import run
+from attn_train.runs.tracking import read_metrics
 from attn_train.seeds import generator
-from attn_train.tracking import read_metrics
+from attn_train.settings import compose
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 SCRIPT = SHARED / "peers" / "article_script.py"

@@ -17,11 +17,12 @@ from conftest import Largest
 from torch import Tensor
 from torch._inductor.utils import run_and_get_code
 
-from attn_train import options
-from attn_train.attention import ATTENTION, dot_product
+from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention, Gate
 from attn_train.attention.gated import GatedConv
-from attn_train.compose import CONF
+from attn_train.ops import dot_product
+from attn_train.settings import options
+from attn_train.settings.compose import CONF
 
 FORMULAS = Path(__file__).parent / "formulas"
 YAML_FILES = {path.stem: path for path in sorted((CONF / "model").glob("*.yaml"))}

@@ -24,17 +24,20 @@ from matplotlib.text import Annotation
 from scipy import stats
 from torch import Tensor
 
-from attn_train import build, compose, drawing, identity
+from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention
-from attn_train.bench import cells, measure, memory, outcome, picture, process, report, settings, trained
-from attn_train.bench.cells import Arm, Cell
-from attn_train.bench.help import HELP
-from attn_train.bench.outcome import Outcome
-from attn_train.bench.scaling import exponent, interval, slope
-from attn_train.bench.settings import BenchConfig
-from attn_train.device import Device
+from attn_train.cost.bench import cells, measure, outcome, picture, process, report, trained
+from attn_train.cost.bench.cells import Arm, Cell
+from attn_train.cost.bench.help import HELP
+from attn_train.cost.bench.outcome import Outcome
+from attn_train.cost.bench.scaling import exponent, interval, slope
 from attn_train.errors import ConfigError
+from attn_train.machine import memory
+from attn_train.machine.device import Device
+from attn_train.settings import bench as settings, compose, identity
+from attn_train.settings.bench import BenchConfig
+from attn_train.writing import drawing
 
 # A bench of the least work; in float32, whose bytes can be foretold.
 TINY = ("device=cpu", "device.precision=float32", "device.threads=1", "repetitions=2", "sample_seconds=0", "output=out")

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attn_train import checkpoint
 from attn_train.errors import CheckpointError, ResourceError
+from attn_train.runs import checkpoint
 
 
 def state(number: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from conftest import TINY, script
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train.compose import CONF
+from attn_train.settings.compose import CONF
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
 

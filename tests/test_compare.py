@@ -16,10 +16,11 @@ import yaml
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train import compose, identity
-from attn_train.compare import arms, benched, cost, runs
+from attn_train.compare import arms, benched, cost
 from attn_train.compare.report import aligned, escaped
 from attn_train.errors import ConfigError
+from attn_train.runs import finished as runs
+from attn_train.settings import compose, identity
 from tests.conftest import TINY, Outcome, run_here
 
 TOTAL = 10_000

@@ -13,9 +13,9 @@ from conftest import TINY, run_here
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from attn_train import compiled, device
-from attn_train.compiled import compile_model
 from attn_train.errors import ConfigError
+from attn_train.machine import compiled, device
+from attn_train.machine.compiled import compile_model
 
 
 class Graphs:

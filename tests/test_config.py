@@ -9,15 +9,16 @@ import pytest
 import yaml
 from PIL import Image
 
-from attn_train import build, compose, config as configuration, saved
+from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
-from attn_train.config import Config
-from attn_train.data import DATASETS
-from attn_train.device import available
+from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError
-from attn_train.optim import OPTIMIZERS
-from attn_train.schedule import SCHEDULES
+from attn_train.machine.device import available
+from attn_train.optim.optimizers import OPTIMIZERS
+from attn_train.optim.schedule import SCHEDULES
+from attn_train.settings import compose, config as configuration, saved
+from attn_train.settings.config import Config
 
 # These are of other commands, whose tests compose them.
 OTHERS = {f"{name}.yaml" for name in compose.OTHER_GROUPS}

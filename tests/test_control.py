@@ -16,16 +16,17 @@ import yaml
 from conftest import LONG, TINY, Command
 from torch import Tensor, nn
 
-from attn_train import build, compose
+from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.placement import Placement
-from attn_train.config import Config
-from attn_train.control import matching, steptime
-from attn_train.control.widths import matched, nearest, resolve, rounded
+from attn_train.cost import matching, steptime
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Split
+from attn_train.settings import compose
+from attn_train.settings.config import Config
+from attn_train.settings.widths import matched, nearest, resolve, rounded
 
 # Wide enough for a match; for a run of seconds.
 WIDE = (*TINY, "backbone.widths=[16,48,48]")

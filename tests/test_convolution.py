@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_train import convolution
-from attn_train.convolution import Conv1x1, Conv3x3, Convolution
+from attn_train.ops import convolution
+from attn_train.ops.convolution import Conv1x1, Conv3x3, Convolution
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
@@ -111,7 +111,7 @@ def test_few_channels_survive_a_processor_with_avx2_alone() -> None:
     """In a process of its own, since there PyTorch's kernel for a stride of 2 ends it (heap corruption, torch 2.14)."""
     code = """
 import torch
-from attn_train.convolution import Conv1x1
+from attn_train.ops.convolution import Conv1x1
 module = Conv1x1(4, 8, step=2).to(memory_format=torch.channels_last)
 for _ in range(60):
     x = torch.randn(8, 4, 16, 16).to(memory_format=torch.channels_last).requires_grad_()

@@ -13,7 +13,7 @@ from attn_train.attention.self_attention import SelfAttention
 from attn_train.backbones.article import ArticleNet
 from attn_train.backbones.placement import Placement
 from attn_train.backbones.resnet import ResNet
-from attn_train.cost import count_macs, count_parameters
+from attn_train.cost.counting import count_macs, count_parameters
 
 
 def article(mechanism: Any, size: tuple[int, int], **options: Any) -> ArticleNet:

@@ -26,7 +26,7 @@ from test_data_samples import (
     write_tree,
 )
 
-from attn_train.data.unpickle import read_pickle
+from attn_train.data.sources.unpickle import read_pickle
 from attn_train.errors import DataError
 
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from test_data_samples import assert_is_small, binary_files, small, write_files, write_tree
 
-from attn_train.data import cache as module
-from attn_train.data.cifar_source import TreeSource
+from attn_train.data.sources import cache as module
+from attn_train.data.sources.cifar_source import TreeSource
 from attn_train.errors import DataError
 
 

@@ -26,9 +26,9 @@ from test_data_samples import (
     write_tree,
 )
 
-from attn_train.data.cifar import Cifar10
-from attn_train.data.cifar_spec import CIFAR10, CIFAR100
 from attn_train.data.dataset import Dataset
+from attn_train.data.sources.cifar import Cifar10
+from attn_train.data.sources.cifar_spec import CIFAR10, CIFAR100
 from attn_train.errors import ConfigError, DataError
 
 FORMS = (

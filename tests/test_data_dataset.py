@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from attn_train.data import DATASETS
 from attn_train.data.dataset import (
     Dataset,
     ImageDataset,
@@ -21,6 +20,7 @@ from attn_train.data.dataset import (
     hold_out,
     limit_per_class,
 )
+from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError, DataError
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from test_data_samples import assert_is_small, binary_files, python_files, small, small_spec, tar_gz
 
-from attn_train.data import download as module
-from attn_train.data.cifar_spec import CifarSpec
-from attn_train.data.download import download
+from attn_train.data.sources import download as module
+from attn_train.data.sources.cifar_spec import CifarSpec
+from attn_train.data.sources.download import download
 from attn_train.errors import DataError, ResourceError
 
 BINARY = tar_gz(binary_files())

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attn_train.data.folder import ImageFolder, read_image
+from attn_train.data.sources.folder import ImageFolder, read_image
 from attn_train.errors import ConfigError, DataError
 
 SIDE = 16
@@ -162,7 +162,7 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_large_picture_is_read_without_a_word(tmp_path: Path) -> None:
     Image.new("1", (10_000, 10_000)).save(tmp_path / "scan.png")
     program = (
-        "from pathlib import Path; from attn_train.data.folder import read_image; "
+        "from pathlib import Path; from attn_train.data.sources.folder import read_image; "
         f"read_image(Path('scan.png'), {SIDE}, 1)"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -12,8 +12,9 @@ from conftest import TINY, Command
 from PIL import Image
 from test_data_folder import fill
 
-from attn_train import build, compose
-from attn_train.config import DatasetConfig
+from attn_train import build
+from attn_train.settings import compose
+from attn_train.settings.config import DatasetConfig
 
 
 @pytest.fixture(autouse=True)

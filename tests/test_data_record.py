@@ -13,8 +13,9 @@ import yaml
 from conftest import Command, Outcome, run_here
 from PIL import Image
 
-from attn_train import checkpoint, fit
-from attn_train.tracking import Tracker
+from attn_train.commands import fit
+from attn_train.runs import checkpoint
+from attn_train.runs.tracking import Tracker
 
 WORDS = (
     "dataset=image_folder",

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from attn_train.data.archive import BinaryForm, PythonForm
-from attn_train.data.cifar import Cifar
-from attn_train.data.cifar_spec import CifarSpec
 from attn_train.data.dataset import Dataset
+from attn_train.data.sources.archive import BinaryForm, PythonForm
+from attn_train.data.sources.cifar import Cifar
+from attn_train.data.sources.cifar_spec import CifarSpec
 
 CLASSES = ("ant", "bee", "cat")
 random = np.random.default_rng(7)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from test_data_folder import fill, folder
 
-from attn_train.data.folder import read_image
-from attn_train.data.walk import count_kinds
+from attn_train.data.sources.folder import read_image
+from attn_train.data.sources.walk import count_kinds
 from attn_train.errors import DataError
 
 # What Pillow both writes and reads; kept by hand, so that a format cannot go missing unseen.

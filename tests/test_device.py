@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from attn_train import device as devices
-from attn_train.device import COMPILE_FROM_STEPS, Device, decide, gains_by_compiling
 from attn_train.errors import ConfigError
+from attn_train.machine import device as devices
+from attn_train.machine.device import COMPILE_FROM_STEPS, Device, decide, gains_by_compiling
 
 ENOUGH = COMPILE_FROM_STEPS["cpu"]
 
@@ -87,19 +87,22 @@ def test_a_process_bound_to_one_core_gets_one_thread() -> None:
         os.sched_setaffinity(0, cores)
 
 
+DECIDE = (
+    "from attn_train.machine.device import decide; print(decide('cpu', 'float32', True, False, None, None, 1).threads)"
+)
+
+
 def test_a_quota_of_one_core_gives_one_thread() -> None:
     """A container's quota is set from outside; joblib, which reads it, takes the same from its variable."""
-    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, None, 1).threads)"
     environment = os.environ | {"LOKY_MAX_CPU_COUNT": "1"}
-    done = subprocess.run([sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", DECIDE], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == 1
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_omp_num_threads_is_heeded(threads: str) -> None:
-    words = "from attn_train.device import decide; print(decide('cpu', 'float32', True, False, None, None, 1).threads)"
     environment = os.environ | {"OMP_NUM_THREADS": threads}
-    done = subprocess.run([sys.executable, "-c", words], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", DECIDE], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) == min(
         int(threads), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     )

@@ -6,8 +6,8 @@ import torch
 from conftest import Largest
 from torch import Tensor
 
-from attn_train.attention import dot_product
-from attn_train.attention.dot_product import FEW_KEYS, dot_product_attention
+from attn_train.ops import dot_product
+from attn_train.ops.dot_product import FEW_KEYS, dot_product_attention
 
 
 def textbook(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from attn_train.drawing import new_figure, render, save
+from attn_train.writing.drawing import new_figure, render, save
 
 NAMES = [
     "a$\\frac$",
@@ -101,7 +101,7 @@ def test_what_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_matplotlibrc_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
-    program = "from attn_train.drawing import new_figure\nwith new_figure(1, 1): pass"
+    program = "from attn_train.writing.drawing import new_figure\nwith new_figure(1, 1): pass"
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "ConfigError: Matplotlib cannot read its matplotlibrc" in ended.stderr.splitlines()[-1]

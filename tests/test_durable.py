@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from conftest import TINY, Command
 
-from attn_train import once
-from attn_train.durable import sync_folder, write_durably
 from attn_train.errors import ConfigError, ResourceError
-from attn_train.lock import locked
+from attn_train.runs.lock import locked
+from attn_train.writing import once
+from attn_train.writing.durable import sync_folder, write_durably
 
 SYNC_UNSUPPORTED = [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF]
 LOCKS_UNSUPPORTED = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL]

@@ -137,7 +137,7 @@ def test_picture_without_attention(evaluate: Command, plain_run: Path, tmp_path:
 def test_a_picture_of_the_data_is_named_as_in_the_test(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
     """A test image saved as a file gets the class that predictions.npz gives it."""
     from attn_train.data.dataset import limit_per_class
-    from attn_train.data.synthetic import Synthetic
+    from attn_train.data.sources.synthetic import Synthetic
 
     data = Synthetic(root=tmp_path, download=False, url=None, digest=None, image_size=16, time_limit=1.0).load()
     images = limit_per_class(data.test, 16).images
@@ -271,7 +271,7 @@ def test_a_folder_that_cannot_be_tested(
 def test_labels_go_by_the_names_of_the_classes(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
     """Test images of the data itself, as files: right and wrong as predictions.npz has it, with classes missing."""
     from attn_train.data.dataset import limit_per_class
-    from attn_train.data.synthetic import Synthetic
+    from attn_train.data.sources.synthetic import Synthetic
 
     data = Synthetic(root=tmp_path, download=False, url=None, digest=None, image_size=16, time_limit=1.0).load()
     split = limit_per_class(data.test, 16)

@@ -14,10 +14,10 @@ import torch
 from conftest import TINY, run_here
 from test_resume import assert_same_run
 
-from attn_train import fit
 from attn_train.backbones import BACKBONES
-from attn_train.optim import OPTIMIZERS
-from attn_train.schedule import SCHEDULES
+from attn_train.commands import fit
+from attn_train.optim.optimizers import OPTIMIZERS
+from attn_train.optim.schedule import SCHEDULES
 
 pytestmark = pytest.mark.slow
 

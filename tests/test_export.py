@@ -12,9 +12,12 @@ import torch
 from conftest import TINY, Command, run_here
 from safetensors import safe_open
 
-from attn_train import build, checkpoint, compose, export, saved
+from attn_train import build
+from attn_train.commands import export
+from attn_train.commands.evaluation import Trained
 from attn_train.errors import CheckpointError
-from attn_train.evaluation import Trained
+from attn_train.runs import checkpoint
+from attn_train.settings import compose, saved
 
 
 @pytest.mark.parametrize("run_name", ["attention_run", "plain_run"])
@@ -66,7 +69,7 @@ def test_it_loads_without_pickle(evaluate: Command, attention_run: Path, tmp_pat
     program = (
         "import pickle, sys\n"
         "from pathlib import Path\n"
-        "from attn_train import export\n"
+        "from attn_train.commands import export\n"
         "def refuse(*rest, **options): raise AssertionError('unpickled')\n"
         "pickle.Unpickler = pickle.load = pickle.loads = refuse\n"
         "import torch\n"

@@ -24,8 +24,9 @@ from conftest import LONG, TINY, Command, run_here, start
 from PIL import Image
 from test_resume import STEPS, assert_same_run
 
-from attn_train import checkpoint, loop
-from attn_train.tracking import Tracker
+from attn_train.runs import checkpoint
+from attn_train.runs.tracking import Tracker
+from attn_train.training import loop
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +195,7 @@ build.load_splits = lambda config: (os.kill(os.getpid(), signal.SIGTERM), time.s
 def test_row_04_interrupted_twice(train: Command, tmp_path: Path, reference: Path) -> None:
     """The second Ctrl-C does not wait for the step, which would last a minute."""
     prelude = """
-from attn_train import loop
+from attn_train.training import loop
 step = loop.train_step
 done = []
 def slow(*rest, **options):
@@ -403,14 +404,14 @@ def test_row_18_out_of_memory(tmp_path: Path) -> None:
     """The system itself refuses the process more than it has and 200 MB."""
     prelude = """
 import resource
-from attn_train import fit
+from attn_train.commands import fit
 begin = fit.fit
-import attn_train.run
+import attn_train.commands.run
 def starve(*rest):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
     return begin(*rest)
-attn_train.run.fit = starve
+attn_train.commands.run.fit = starve
 """
     words = (
         *TINY, "dataset.image_size=64", "dataset.limit=null", "dataset.val_size=0", "train.batch_size=500",
@@ -463,7 +464,7 @@ before = Path.exists
 Path.exists = lambda path: before(path) and path.name != "run"
 """
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from pathlib import Path; from attn_train.lock import locked\n"
+        [sys.executable, "-c", "import sys, time; from pathlib import Path; from attn_train.runs.lock import locked\n"
          "with locked(Path('run')): print('held', flush=True); time.sleep(60)"],
         cwd=tmp_path, stdout=subprocess.PIPE, text=True,
     ) if (tmp_path / "run").mkdir() is None else None  # fmt: skip
@@ -572,7 +573,7 @@ def test_row_25_jobs_that_fail_in_their_own_ways(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One raises, one exits, one goes NaN; the others finish, and the first one's code is the command's."""
-    from attn_train import run as runs
+    from attn_train.commands import run as runs
 
     make = runs.Run.__init__
 

@@ -14,8 +14,8 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, list_session_groups
 from tensorboard.plugins.hparams.backend_context import Context
 
-from attn_train.config import NOT_IDENTITY, flatten
-from attn_train.tracking import Tracker
+from attn_train.runs.tracking import Tracker
+from attn_train.settings.config import NOT_IDENTITY, flatten
 
 
 class Page:

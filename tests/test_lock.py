@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from attn_train.errors import ConfigError
-from attn_train.lock import holder, locked
+from attn_train.runs.lock import holder, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from attn_train.lock import locked
+from attn_train.runs.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

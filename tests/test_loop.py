@@ -15,17 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.placebo_shuffled import PlaceboShuffled
-from attn_train.average import WeightAverage
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches, shifted
 from attn_train.data.dataset import Split
 from attn_train.data.prune import ImageLosses
-from attn_train.device import Device
 from attn_train.errors import NotFiniteError
-from attn_train.inference import Evaluation, evaluate, infer
-from attn_train.interrupt import Stop, stop_on_signals
-from attn_train.loop import Progress, Window, make_step, summarize, take_in, train_epoch, train_step
-from attn_train.speed import Speed
+from attn_train.machine.device import Device
+from attn_train.machine.interrupt import Stop, stop_on_signals
+from attn_train.machine.speed import Speed
+from attn_train.optim.average import WeightAverage
+from attn_train.training.inference import Evaluation, evaluate, infer
+from attn_train.training.loop import Progress, Window, make_step, summarize, take_in, train_epoch, train_step
 
 CPU = Device("cpu", "float32", channels_last=False, compile=False, cuda_graphs=False, threads=1)
 HALF = Normalization(torch.tensor([0.5]), torch.tensor([0.25]))

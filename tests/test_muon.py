@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attn_train.muon import COEFFICIENTS, Muon, orthogonalize
+from attn_train.optim.muon import COEFFICIENTS, Muon, orthogonalize
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

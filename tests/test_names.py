@@ -11,8 +11,8 @@ from conftest import TINY, Command, Outcome, run_here
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train import export
-from attn_train.text import columns
+from attn_train.commands import export
+from attn_train.writing.text import columns
 
 NAMES = [
     b"caf\xe9",

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from attn_train import compose, options
 from attn_train.attention import ATTENTION
 from attn_train.backbones.fast import FastNet
 from attn_train.backbones.placement import Placement
-from attn_train.compose import CONF
-from attn_train.optim import OPTIMIZERS, load_state, make_optimizer, set_lr
+from attn_train.optim.optimizers import OPTIMIZERS, load_state, make_optimizer, set_lr
+from attn_train.settings import compose, options
+from attn_train.settings.compose import CONF
 
 YAML_FILES = {path.stem: path for path in sorted((CONF / "optimizer").glob("*.yaml"))}
 SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from attn_train.errors import ConfigError
-from attn_train.options import bind, convert, describe
+from attn_train.settings.options import bind, convert, describe
 
 Choice = Literal["sqrt", "none"]
 Depth = Literal[18, 20, 56]

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
-from attn_train import pictures
 from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
 from attn_train.attention.self_attention import SelfAttention
 from attn_train.data.batches import Normalization
+from attn_train.runs import pictures
 
 CLASSES = ("ant", "bee", "cat", "dog")
 

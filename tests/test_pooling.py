@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attn_train import pooling
+from attn_train.ops import pooling
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 SIZES = [(2, 3, 5, 4), (1, 4, 1, 1), (3, 1, 2, 7)]

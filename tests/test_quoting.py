@@ -16,12 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from attn_train import cli
-from attn_train.bench.help import HELP as BENCH_HELP
 from attn_train.compare.help import HELP as COMPARE_HELP
-from attn_train.compare.runs import unfinished
-from attn_train.durable import not_written
-from attn_train.quoting import pasted, setting
+from attn_train.cost.bench.help import HELP as BENCH_HELP
+from attn_train.runs.finished import unfinished
 from attn_train.study.help import HELP as STUDY_HELP
+from attn_train.writing.durable import not_written
+from attn_train.writing.quoting import pasted, setting
 
 ROOT = Path(__file__).parent.parent
 SHELLS = {"bash": ["bash", "--norc", "-c"], "zsh": ["zsh", "-f", "-c"]}
@@ -125,14 +125,15 @@ HELPS = {
 
 
 def examples() -> list[str]:
-    """Each command of a help's examples, and each in README, with continued lines joined, without its comment."""
+    """Each command of a help's examples, and each in README and its pages, lines joined, without comments."""
     found = []
     for text in HELPS.values():
         found += re.findall(r"^ +((?:attn-|tensorboard).*)$", text.partition("Examples")[2].replace("\\\n", ""), re.M)
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", "")
-    found += re.findall(r"^\$ (.*)$", text, re.M)
-    codes = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
-    found += [" ".join(code.split()) for code in codes if re.match(r"attn-\w+ |[\w.+]+=\S", code)]
+    for page in (ROOT / "README.md", *(ROOT / ".github").glob("*.md")):
+        text = page.read_text(encoding="utf-8").replace("\\\n", "")
+        found += re.findall(r"^\$ (.*)$", text, re.M)
+        codes = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+        found += [" ".join(code.split()) for code in codes if re.match(r"attn-\w+ |[\w.+]+=\S", code)]
     return [re.sub(r"  +.*", "", line) for line in found]
 
 
@@ -154,7 +155,7 @@ def test_what_a_help_says_of_a_list_can_be_pasted() -> None:
 
 @pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "'é z'"), ("ascii", "$'\\xc3\\xa9 z'")])
 def test_letters_that_the_output_cannot_write_are_written_by_their_bytes(encoding: str, shown: str) -> None:
-    program = "from pathlib import Path; from attn_train.quoting import pasted; print(pasted(Path('é z')))"
+    program = "from pathlib import Path; from attn_train.writing.quoting import pasted; print(pasted(Path('é z')))"
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
     assert ended.stdout.decode(encoding).strip() == shown

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention import ATTENTION
-from attn_train.device import Device
 from attn_train.errors import ConfigError
-from attn_train.loop import make_step
-from attn_train.optim import make_optimizer, set_lr
-from attn_train.recorded import RecordedStep
+from attn_train.machine.device import Device
+from attn_train.machine.recorded import RecordedStep
+from attn_train.optim.optimizers import make_optimizer, set_lr
+from attn_train.training.loop import make_step
 
 pytestmark = [
     pytest.mark.gpu,

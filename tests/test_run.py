@@ -20,7 +20,9 @@ import yaml
 from conftest import TINY, Command, run_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train import checkpoint, config as configuration, loop
+from attn_train.runs import checkpoint
+from attn_train.settings import config as configuration
+from attn_train.training import loop
 
 # The contract's list.
 RESULT_KEYS = {

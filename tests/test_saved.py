@@ -10,11 +10,12 @@ import torch
 import yaml
 from conftest import TINY, Command, run_here
 
-from attn_train import checkpoint, compose, saved
-from attn_train.config import DeviceConfig, flatten
-from attn_train.device import available
 from attn_train.errors import ConfigError
-from attn_train.tracking import Tracker
+from attn_train.machine.device import available
+from attn_train.runs import checkpoint
+from attn_train.runs.tracking import Tracker
+from attn_train.settings import compose, saved
+from attn_train.settings.config import DeviceConfig, flatten
 
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
 PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}

@@ -8,9 +8,9 @@ import torch
 import yaml
 from torch.optim import lr_scheduler
 
-from attn_train import options
-from attn_train.compose import CONF
-from attn_train.schedule import SCHEDULES, check_schedule, lr_factor
+from attn_train.optim.schedule import SCHEDULES, check_schedule, lr_factor
+from attn_train.settings import options
+from attn_train.settings.compose import CONF
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "constant": {},

@@ -20,7 +20,7 @@ from conftest import LONG, Command, Outcome, run_here
 from scipy import stats
 from test_compare import write_run
 
-from attn_train import compose
+from attn_train.settings import compose
 from attn_train.study import process
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP
@@ -528,7 +528,7 @@ def test_how_a_run_can_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from attn_train.lock import locked
+from attn_train.runs.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     while not any(Path(f"/proc/{os.getppid()}/fd/{number}").samefile(Path(sys.argv[1]) / ".lock")

@@ -15,8 +15,9 @@ import yaml
 from conftest import TINY, Command, run_here, script
 from PIL import Image
 
-from attn_train import errors, surroundings
+from attn_train import errors
 from attn_train.errors import ConfigError
+from attn_train.machine import surroundings
 
 PACKAGE = Path(errors.__file__).parent
 # The C library's own encoding, ASCII, which Python would by itself replace.
@@ -133,7 +134,7 @@ def test_a_name_is_the_same_in_every_locale(request: pytest.FixtureRequest, tmp_
     environment = ASCII if locale == "ascii" else request.getfixturevalue("latin")
     (tmp_path / "données").mkdir()
     program = (
-        "import os, sys\nfrom attn_train.surroundings import use_utf8\nuse_utf8()\n"
+        "import os, sys\nfrom attn_train.machine.surroundings import use_utf8\nuse_utf8()\n"
         "print(ascii(sys.argv[1]), ascii(os.listdir()), sys.flags.utf8_mode, '\\u4e2d\\udce9')"
     )
     ended = subprocess.run(

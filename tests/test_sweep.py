@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from conftest import LONG, TINY, Command, run_here, start
 
-from attn_train import compose
-from attn_train.data.synthetic import Synthetic
-from attn_train.sweep import report
+from attn_train.commands.sweep import report
+from attn_train.data.sources.synthetic import Synthetic
+from attn_train.settings import compose
 
 
 def results(sweep: Path) -> dict[str, dict]:
@@ -217,7 +217,8 @@ def test_a_sweep_keeps_no_configuration_of_earlier_jobs(tmp_path: Path) -> None:
     program = """
 import gc
 from omegaconf import DictConfig
-from attn_train import cli, sweep
+from attn_train import cli
+from attn_train.commands import sweep
 before = sweep.run_job
 def run_job(*arguments):
     done = before(*arguments)
@@ -460,7 +461,7 @@ def test_a_sweep_in_two_shells(tmp_path: Path) -> None:
 HOLDER = """
 import json, os, signal, sys, time
 from pathlib import Path
-from attn_train.lock import locked
+from attn_train.runs.lock import locked
 folder, awaited, deed = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 folder.mkdir(parents=True, exist_ok=True)
 with locked(folder):
@@ -593,7 +594,7 @@ class Forking(Launcher):
             if number == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             if number == 2:
-                from attn_train import run
+                from attn_train.commands import run
                 run.fit = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
             job = context.config_loader.load_sweep_config(config, list(overrides))
             run_job(hydra_context=context, task_function=task, config=job, job_dir_key="hydra.sweep.dir",

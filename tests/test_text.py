@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attn_train.text import Record, aligned, columns, printable, printable_lines
+from attn_train.writing.text import Record, aligned, columns, printable, printable_lines
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 import yaml
 from conftest import Outcome, run_here
 
-from attn_train import compose, words
-from attn_train.bench.settings import BenchConfig
-from attn_train.compare.settings import CompareConfig
-from attn_train.config import Config
-from attn_train.ranges import CHOICES
+from attn_train.settings import compose, words
+from attn_train.settings.bench import BenchConfig
+from attn_train.settings.compare import CompareConfig
+from attn_train.settings.config import Config
+from attn_train.settings.ranges import CHOICES
 
 
 def one_line(ended: Outcome, command: str = "attn-train") -> str:

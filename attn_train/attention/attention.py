@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from attn_train.pooling import scaled
+from attn_train.ops.pooling import scaled
 
 
 class Attention(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from attn_train.attention.attention import Attention
-from attn_train.convolution import Conv1x1
+from attn_train.ops.convolution import Conv1x1
 
 
 class DoubleAttention(Attention):

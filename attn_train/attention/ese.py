@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attn_train.attention.attention import Gate
-from attn_train.convolution import Conv1x1
-from attn_train.pooling import mean
+from attn_train.ops.convolution import Conv1x1
+from attn_train.ops.pooling import mean
 
 
 class EffectiveSqueezeExcitation(Gate):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
-from attn_train.pooling import GridMean, MapMean
+from attn_train.ops.pooling import GridMean, MapMean
 
 
 class GatherExcite(Gate):

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attn_train import options as settings
 from attn_train.attention.attention import Attention, Gate
+from attn_train.settings import options as settings
 
 
 class PlaceboShuffled(Attention):

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
-from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
-from attn_train.pooling import cell_shares, grid_mean
+from attn_train.ops.dot_product import dot_product_attention
+from attn_train.ops.pooling import cell_shares, grid_mean
 
 
 class PooledAttention(Attention):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
-from attn_train.attention.dot_product import dot_product_attention
+from attn_train.ops.dot_product import dot_product_attention
 
 
 def head_channels(channels: int, heads: int) -> int:

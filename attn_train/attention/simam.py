@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from attn_train.attention.attention import Gate
-from attn_train.pooling import mean
+from attn_train.ops.pooling import mean
 
 
 class SimAM(Gate):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Gate
-from attn_train.pooling import largest, mean
+from attn_train.ops.pooling import largest, mean
 
 
 class TripletAttention(Gate):

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
-from attn_train.attention.dot_product import dot_product_attention
 from attn_train.attention.self_attention import head_channels
+from attn_train.ops.dot_product import dot_product_attention
 
 
 class Window(Attention):

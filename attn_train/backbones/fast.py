@@ -12,8 +12,8 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
-from attn_train.convolution import Conv3x3
-from attn_train.pooling import largest
+from attn_train.ops.convolution import Conv3x3
+from attn_train.ops.pooling import largest
 
 WHITENING_KERNEL = 2
 WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1

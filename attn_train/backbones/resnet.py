@@ -9,8 +9,8 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
-from attn_train.convolution import Conv1x1, Conv3x3
-from attn_train.pooling import mean
+from attn_train.ops.convolution import Conv1x1, Conv3x3
+from attn_train.ops.pooling import mean
 
 # Blocks in each stage, and the channels of the first; every further stage halves the map and doubles the channels.
 STAGES = {18: ((2, 2, 2, 2), 64), 20: ((3, 3, 3), 16), 56: ((9, 9, 9), 16)}

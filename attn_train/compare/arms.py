@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from attn_train import identity
-from attn_train.compare.runs import LeftOut, Run, read_config
 from attn_train.errors import ConfigError
+from attn_train.runs.finished import LeftOut, Run, read_config
+from attn_train.settings import identity
 
 Seeds = tuple[int, ...]
 

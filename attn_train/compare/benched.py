@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from attn_train.bench.settings import usual_options
 from attn_train.compare.arms import Arm, show
 from attn_train.compare.cost import Cost, of_runs
-from attn_train.compare.runs import Run, read_config
-from attn_train.config import flatten
 from attn_train.errors import ConfigError
-from attn_train.quoting import pasted, path_value
+from attn_train.runs.finished import Run, read_config
+from attn_train.settings.bench import usual_options
+from attn_train.settings.config import flatten
+from attn_train.writing.quoting import pasted, path_value
 
 DEVICE = ("kind", "precision", "channels_last", "compile", "threads")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape as escaped
 
 from attn_train.compare.curves import Point
-from attn_train.text import printable, shortened
+from attn_train.writing.text import printable, shortened
 
 # Units of the drawing; a phone shows it at three quarters of its size, so that 13 is still read there.
 WIDTH = 480

@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from attn_train import compose
-from attn_train.compare import curves, page, records, report, settings
-from attn_train.compare.settings import CompareConfig
+from attn_train.compare import curves, page, records, report
 from attn_train.compare.summary import Summary, summarize
-from attn_train.errors import best_effort
-from attn_train.quoting import pasted
+from attn_train.settings import compare as settings, compose
+from attn_train.settings.compare import CompareConfig
+from attn_train.writing.best_effort import best_effort
+from attn_train.writing.quoting import pasted
 
 
 def output_folder(config: CompareConfig) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attn_train.accuracy import Split
+from attn_train.runs.accuracy import Split
 
 # A run logs a few thousand rows at most; a longer file is not ours.
 MOST_BYTES = 64_000_000

@@ -7,14 +7,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from attn_train.accuracy import WORDS
 from attn_train.compare import chart, tables
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm, show
 from attn_train.compare.curves import shown
 from attn_train.compare.report import SHOWN_RUNS
 from attn_train.compare.summary import COSTS, Summary
-from attn_train.text import printable
+from attn_train.runs.accuracy import WORDS
+from attn_train.writing.text import printable
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # Arms in one picture: with more, lines cannot be told apart, and a forest has no end.

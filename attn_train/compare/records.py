@@ -8,10 +8,10 @@ import statistics
 from dataclasses import asdict
 from typing import Any
 
-from attn_train import accuracy
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm
 from attn_train.compare.summary import Summary
+from attn_train.runs import accuracy
 
 
 def finite(value: Any) -> Any:

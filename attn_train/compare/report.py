@@ -2,7 +2,7 @@
 
 from attn_train.compare.summary import Summary
 from attn_train.compare.tables import Table, control_verdicts, costs, lists, notes, resampled, run_rows, verdicts
-from attn_train.text import aligned, printable
+from attn_train.writing.text import aligned, printable
 
 # Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.
 SHOWN = 20

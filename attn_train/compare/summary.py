@@ -11,17 +11,18 @@ from typing import Any
 
 import yaml
 
-from attn_train import accuracy, compose, identity
-from attn_train.accuracy import Split
-from attn_train.compare import analysis, arms as sorting, benched, cost, runs as reading
+from attn_train.compare import analysis, arms as sorting, benched, cost
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.arms import Arm
 from attn_train.compare.cost import Cost
 from attn_train.compare.curves import Curves, read_curves
-from attn_train.compare.runs import LeftOut
-from attn_train.compare.settings import CompareConfig
 from attn_train.errors import ConfigError
-from attn_train.quoting import pasted
+from attn_train.runs import accuracy, finished as reading
+from attn_train.runs.accuracy import Split
+from attn_train.runs.finished import LeftOut
+from attn_train.settings import compose, identity
+from attn_train.settings.compare import CompareConfig
+from attn_train.writing.quoting import pasted
 
 COSTS = ("parameters", "macs", "seconds", "bytes")
 

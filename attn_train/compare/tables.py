@@ -3,12 +3,12 @@
 import math
 import statistics
 
-from attn_train.accuracy import WORDS
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.cost import Cost
 from attn_train.compare.resampling import LEAST_SEEDS
-from attn_train.compare.runs import Run
 from attn_train.compare.summary import Summary
+from attn_train.runs.accuracy import WORDS
+from attn_train.runs.finished import Run
 
 Table = list[list[str]]
 

@@ -1,15 +1,1 @@
-"""Data sets as tensors: each name of the `dataset` group is a key of DATASETS."""
-
-from attn_train.data.cifar import Cifar10, Cifar100
-from attn_train.data.dataset import ImageDataset
-from attn_train.data.digits import Digits
-from attn_train.data.folder import ImageFolder
-from attn_train.data.synthetic import Synthetic
-
-DATASETS: dict[str, type[ImageDataset]] = {
-    "cifar10": Cifar10,
-    "cifar100": Cifar100,
-    "digits": Digits,
-    "image_folder": ImageFolder,
-    "synthetic": Synthetic,
-}
+"""One data set as tensors on the device, and its batches."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attn_train.control.widths import label
 from attn_train.errors import ConfigError
-from attn_train.quoting import is_plain, quoted
-from attn_train.text import printable
-from attn_train.words import read_file
+from attn_train.settings.widths import label
+from attn_train.settings.words import read_file
+from attn_train.writing.quoting import is_plain, quoted
+from attn_train.writing.text import printable
 
 # What an arm may set; all else is the recipe.
 OWN = r"(model|model\..+|backbone\.placement\..+|control|control_width)"

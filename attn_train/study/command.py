@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from attn_train.errors import ConfigError, Interrupted, best_effort
-from attn_train.interrupt import stop_on_signals
-from attn_train.lock import locked
+from attn_train.errors import ConfigError, Interrupted
+from attn_train.machine.interrupt import stop_on_signals
+from attn_train.runs.lock import locked
+from attn_train.settings.study import FIRST_LOOK, StudyConfig
 from attn_train.study import page, report
 from attn_train.study.plan import RULE, make_plan
 from attn_train.study.rounds import Study
-from attn_train.study.settings import FIRST_LOOK, StudyConfig
-from attn_train.text import printable
+from attn_train.writing.best_effort import best_effort
+from attn_train.writing.text import printable
 
 
 def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:

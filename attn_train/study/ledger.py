@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from attn_train.accuracy import Split, split_of
-from attn_train.interrupt import STOPPING
+from attn_train.machine.interrupt import STOPPING
+from attn_train.runs.accuracy import Split, split_of
 
 # The exit codes of a run that saved and stopped because a signal said so.
 INTERRUPTED = tuple(128 + number for number in STOPPING)

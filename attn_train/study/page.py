@@ -5,13 +5,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from attn_train import compose
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.command import leave
 from attn_train.compare.summary import Summary, summarize
-from attn_train.quoting import pasted
+from attn_train.settings import compose
 from attn_train.study.report import words_of
 from attn_train.study.rounds import Study
+from attn_train.writing.quoting import pasted
 
 
 def write_report(study: Study) -> Path:

@@ -9,12 +9,13 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from attn_train import build, compose, words
-from attn_train.config import flatten, identity
-from attn_train.control import matching
+from attn_train import build
+from attn_train.cost import matching
 from attn_train.errors import ConfigError
+from attn_train.settings import compose, words
+from attn_train.settings.config import flatten, identity
+from attn_train.settings.study import FIRST_LOOK, StudyConfig
 from attn_train.study.arms import Arm, check_recipe, make_arms
-from attn_train.study.settings import FIRST_LOOK, StudyConfig
 
 RULE = "study.json"
 

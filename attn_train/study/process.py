@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from attn_train import failure
 from attn_train.errors import ConfigError
-from attn_train.lock import PATIENCE, locked
+from attn_train.runs import failure
+from attn_train.runs.lock import PATIENCE, locked
 
 PACKAGES = Path(__file__).resolve().parent.parent.parent
 PROGRAM = "from attn_train.cli import train; train()"

@@ -4,12 +4,12 @@ import statistics
 import sys
 
 from attn_train.compare.statistics import Difference
+from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.arms import Arm
 from attn_train.study.ledger import Row
 from attn_train.study.rounds import Study
 from attn_train.study.sequential import ALPHA, Look, detectable, seeds_needed
-from attn_train.study.settings import FIRST_LOOK
-from attn_train.text import aligned
+from attn_train.writing.text import aligned
 
 
 def duration(seconds: float) -> str:

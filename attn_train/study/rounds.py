@@ -5,12 +5,12 @@ import signal
 from collections.abc import Callable
 from statistics import median
 
+from attn_train.settings.study import FIRST_LOOK
 from attn_train.study import process
 from attn_train.study.arms import Arm
 from attn_train.study.ledger import Ledger, Row
 from attn_train.study.plan import Plan
 from attn_train.study.sequential import Look, look, seeds_needed
-from attn_train.study.settings import FIRST_LOOK
 
 
 class Study:

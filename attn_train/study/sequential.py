@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from attn_train.compare.statistics import Difference, Verdict, paired, verdict
+from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.boundary import boundaries
-from attn_train.study.settings import FIRST_LOOK
 
 ALPHA = 0.05
 EXPONENT = 2.0

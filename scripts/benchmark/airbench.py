@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_train.device import has_fast_bfloat16
+from attn_train.machine.device import has_fast_bfloat16
 
 
 class Event:

@@ -14,9 +14,11 @@ import command
 import torch
 import torch.nn.functional as F
 
-from attn_train import build, compose, device as devices
-from attn_train.compiled import compile_model
-from attn_train.loop import train_step
+from attn_train import build
+from attn_train.machine import device as devices
+from attn_train.machine.compiled import compile_model
+from attn_train.settings import compose
+from attn_train.training.loop import train_step
 
 BATCH = 128
 STEPS = 150  # here; the first is left out of the rate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import command
 
-from attn_train import device
+from attn_train.machine import device
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from attn_train import device
+from attn_train.machine import device
 
 SIDE = 4096
 

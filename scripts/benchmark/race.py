@@ -11,8 +11,8 @@ from pathlib import Path
 import command
 import torch
 
-from attn_train import device
-from attn_train.data import DATASETS
+from attn_train.data.sources import DATASETS
+from attn_train.machine import device
 
 THRESHOLDS = (66.6, 70.0, 90.0, 94.0)  # per cent; the first is the best that the article's recipe has at any epoch
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import race
 
-from attn_train import compose
-from attn_train.fit import train_next_epoch, training_step
-from attn_train.interrupt import Stop
-from attn_train.run import Run
-from attn_train.speed import Speed
+from attn_train.commands.fit import train_next_epoch, training_step
+from attn_train.commands.run import Run
+from attn_train.machine.interrupt import Stop
+from attn_train.machine.speed import Speed
+from attn_train.settings import compose
 
 
 def train_and_test(words: list[str], folder: Path) -> tuple[float, float]:

@@ -7,8 +7,10 @@ import command
 from machine import matrix_product_rate
 from torch import nn
 
-from attn_train import build, compose, device
-from attn_train.cost import count_macs
+from attn_train import build
+from attn_train.cost.counting import count_macs
+from attn_train.machine import device
+from attn_train.settings import compose
 
 STEPS = {"cpu": 12, "cuda": 200, "mps": 50}
 SIDES = (20, 24, 28, 32)

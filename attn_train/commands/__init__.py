@@ -1,0 +1,1 @@
+"""What a person asks for: train, a sweep, a test, an export."""

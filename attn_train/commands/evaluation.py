@@ -1,0 +1,278 @@
+"""attn-eval: test a run again from its checkpoint, or name what is on a person's own pictures."""
+
+import errno
+import hashlib
+import logging
+import os
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from attn_train import build
+from attn_train.commands import export
+from attn_train.data.batches import Normalization
+from attn_train.data.dataset import Split, limit_per_class
+from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
+from attn_train.data.record import difference
+from attn_train.data.sources.cache import stamped_name
+from attn_train.data.sources.folder import read_image, undivided_digest
+from attn_train.data.sources.labelled import describe, load_labelled
+from attn_train.data.sources.walk import count_kinds, find_pictures
+from attn_train.errors import CheckpointError, ConfigError, DataError
+from attn_train.machine import device as devices, surroundings
+from attn_train.machine.device import Device
+from attn_train.runs import checkpoint, pictures, result
+from attn_train.settings import compose, saved, words
+from attn_train.settings.config import Config, DatasetConfig
+from attn_train.training.inference import Evaluation, evaluate, infer
+from attn_train.writing import drawing
+from attn_train.writing.best_effort import best_effort
+from attn_train.writing.text import aligned
+
+CHOICES = {"checkpoint": ("last", "best"), "split": ("test", "train", "val")}
+# Bytes that a file's name may have, on nearly every file system.
+LONGEST_NAME = 255
+
+log = logging.getLogger(__name__)
+
+
+class Trained:
+    """A run's model as a checkpoint has it, with all that it takes to use it."""
+
+    def __init__(self, folder: Path, name: str, config: Config) -> None:
+        names = ("last", "previous") if name == "last" else ("best",)
+        state = checkpoint.load(folder / "checkpoints", names)
+        if state is None:
+            hint = "; only a run with dataset.val_size > 0 has a best one" if name == "best" else ""
+            raise CheckpointError(f"{folder / 'checkpoints'} has no {name} checkpoint{hint}")
+        self.folder, self.config, self.state = folder, config, state
+        self.classes: tuple[str, ...] = tuple(state["classes"])
+        self.channels: int = state["channels"]
+        self.step: int = state["step"]
+        # Only training is compiled and recorded.
+        plain = replace(config.device, compile=False, cuda_graphs=False)
+        self.device: Device = build.decide_device(replace(config, device=plain), steps_a_shape=0)
+        devices.configure(self.device)
+        self.model: nn.Module = build.make_model(config, self.channels, len(self.classes))
+        checkpoint.load_model(self.model, checkpoint.evaluated_weights(state), folder / "checkpoints")
+        place = self.device.place
+        self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
+        self.model.eval()
+        self.normalization: Normalization = build.make_normalization(config.dataset, self.channels).to(place)
+
+
+def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the command's own words (run, checkpoint, split, image, output, export) and the overrides of the run's
+    settings."""
+    own: dict[str, str] = {"checkpoint": "last", "split": "test"}
+    overrides = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
+        if key in ("run", "image", "output", "export"):
+            own[key] = words.path_of(key, value)
+        elif key in CHOICES:
+            own[key] = value
+        else:
+            overrides += words.readable([argument])
+    if "run" not in own:
+        raise ConfigError("run=RUN is missing; name a run folder, like run=outputs/DATE/TIME_MODEL_DATASET_ID")
+    for key, choices in CHOICES.items():
+        if own[key] not in choices:
+            raise ConfigError(f"{key}={own[key]} is not a choice; choose from {', '.join(choices)}")
+    if "output" in own and "image" not in own:
+        raise ConfigError(f"output={own['output']} says where to draw the attention on a picture; give image=PATH too")
+    return own, overrides
+
+
+def main(arguments: list[str], claim: Callable[[Path, str], object]) -> None:
+    """Do what the command line asks; `claim` makes the folder of `output` or raises. Raise for anything wrong."""
+    own, overrides = split_arguments(arguments)
+    folder = Path(own["run"])
+    was = compose.to_config(saved.read(folder))
+    config = saved.evaluated(folder, overrides)
+    given = {override.partition("=")[0].lstrip("+") for override in overrides}
+    build.forget_data()
+    if "export" in own:
+        export.check_target(Path(own["export"]))
+    if "output" in own:
+        claim(Path(own["output"]), "output")
+    trained = Trained(folder, own["checkpoint"], config)
+    if "export" in own:
+        target = Path(own["export"])
+        export.write(target, trained.model, config, trained.channels, trained.classes, trained.step)
+        log.info("weights after step %d, with what they belong to: %s", trained.step, target)
+        return
+    if "image" in own:
+        name_pictures(trained, Path(own["image"]), Path(own.get("output", folder / "attention")))
+        return
+    if is_other_folder(was.dataset, config.dataset):
+        outcome = evaluate_labelled(trained, own["split"], given)
+    else:
+        outcome = evaluate_split(trained, own["split"])
+    report(trained, own["split"], outcome, [*overrides, *(["checkpoint=best"] if own["checkpoint"] == "best" else [])])
+
+
+def is_other_folder(was: DatasetConfig, now: DatasetConfig) -> bool:
+    """Say whether `now` is a folder of labelled pictures, and not the one that the run was trained on."""
+    if now.name != "image_folder":
+        return False
+    return was.name != now.name or os.path.realpath(was.root) != os.path.realpath(now.root)
+
+
+def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluation:
+    """Evaluate on all labelled pictures of a folder that is not the run's own, or on those of the split `name` where it
+    is divided; on the run's own split where the folder only has another place.
+
+    Of the run's settings, those that choose among its own pictures count only where they are `given` here.
+    """
+    config = trained.config.dataset
+    if config.val_size and "dataset.val_size" in given:
+        raise ConfigError(
+            f"dataset.val_size={config.val_size}: nothing is held out of a folder whose pictures are all tested; leave "
+            "it out"
+        )
+    labelled = load_labelled(Path(config.root), name, trained.classes, config.image_size, trained.channels)
+    if not labelled.is_divided:
+        finished = result.read(trained.folder)
+        if finished and finished["data_digest"] == undivided_digest(labelled.split, trained.classes):
+            log.info("%s holds the pictures that the run was trained on: tested on its own split", config.root)
+            return evaluate_split(trained, name)
+        if name != "test":
+            raise ConfigError(f"split={name}: {config.root} is not divided, all its pictures are tested; leave it out")
+    limit = config.limit if "dataset.limit" in given else None
+    split = labelled.split if limit is None else limit_per_class(labelled.split, limit)
+    log.info("%s", describe(labelled, split, trained.classes, limit))
+    for suspicion in suspicions({"test": split}):
+        log.warning("%s: %s", config.root, suspicion)
+    return evaluate_on(trained, split)
+
+
+def evaluate_split(trained: Trained, name: str) -> Evaluation:
+    """Evaluate on a split of the configured data; raise DataError where its classes are not the model's."""
+    config = trained.config
+    splits, dataset = build.load_splits(config.dataset)
+    if differs := difference(trained.state, dataset):
+        log.info("%s", differs)
+    if dataset.classes != trained.classes:
+        here, there = (
+            sorted(unicodedata.normalize("NFC", name) for name in names) for names in (dataset.classes, trained.classes)
+        )
+        form = " (they differ in their form of Unicode: rename the folders)" if here == there else ""
+        raise DataError(
+            f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained "
+            f"on {', '.join(trained.classes[:10])}; evaluate it on data with the same ones{form}"
+        )
+    if name not in splits:
+        raise ConfigError(
+            f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train"
+        )
+    return evaluate_on(trained, splits[name])
+
+
+def evaluate_on(trained: Trained, split: Split) -> Evaluation:
+    """Evaluate on the images of `split`."""
+    place = trained.device.place
+    settings = trained.config.eval
+    return evaluate(
+        trained.model,
+        Split(split.images.to(place), split.labels.to(place)),
+        trained.normalization,
+        trained.device,
+        settings.views,
+        settings.batch_size,
+        side=split.images.shape[-1],
+    )
+
+
+def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) -> None:
+    """Print the accuracy of each class and of all, beside the result that the run left without what is `given` here."""
+    right = outcome.logits.argmax(dim=1) == outcome.labels
+    rows = []
+    for number, name in enumerate(trained.classes):
+        own = outcome.labels == number
+        if own.any():
+            rows.append([f"  {name}", f"{100 * right[own].float().mean():.2f} %", f"{right[own].sum()} of {own.sum()}"])
+    for line in aligned(rows, left=(0,)).splitlines():
+        log.info("%s", line)
+    log.info("Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy)
+    log.info("%d of %d right, loss %.4f, after step %d", outcome.correct, outcome.total, outcome.loss, trained.step)
+    finished = result.read(trained.folder)
+    if finished is not None and split == "test":
+        same = (finished["correct"], finished["total"]) == (outcome.correct, outcome.total)
+        verdict = ": the same" if same else f", without {' '.join(given)}" if given else ": not the same"
+        log.info("result.json says %d of %d%s", finished["correct"], finished["total"], verdict)
+
+
+def pictures_at(path: Path) -> list[Path]:
+    """Return the picture `path`, or all pictures in and below the folder `path`."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"image={path} does not exist; name a picture or a folder of pictures")
+    stamps, passed_over = find_pictures(path)
+    others = f" (passed over: {count_kinds(passed_over)})" if passed_over else ""
+    if not stamps:
+        raise DataError(f"image={path} holds no picture, like .png or .jpg{others}; name another folder")
+    log.info("%s: %d pictures%s", path, len(stamps), others)
+    return [path / stamped_name(stamp) for stamp in stamps]
+
+
+def name_pictures(trained: Trained, path: Path, output: Path) -> None:
+    """Print the class of each picture and its probability, and save it to `output` with the attention laid over it."""
+    config, device = trained.config, trained.device
+    surroundings.settle_temporary_files(within=output)
+    found, unreadable = pictures_at(path), []
+    with best_effort("; output=FOLDER names another place") as attempt:
+        for picture in found:
+            try:
+                image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
+            except DataError as error:
+                if len(found) == 1:
+                    raise
+                log.warning("%s", error)
+                unreadable.append(picture)
+                continue
+            if image.max() <= ALMOST_BLACK:
+                log.warning("%s is almost black: %s", picture, BRIGHTEN)
+            logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
+            probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
+            name = trained.classes[int(said)]
+            where = ""
+            with attempt(f"the picture of the attention on {picture}"):
+                caption = f"{pictures.label(name)}, {100 * probability:.0f} %"
+                where = draw_attention(trained, image, caption, drawing_path(picture, path, output), found)
+            log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
+    if unreadable:
+        raise DataError(
+            f"{len(unreadable)} of {len(found)} pictures could not be read: {', '.join(map(str, unreadable))}"
+        )
+
+
+def draw_attention(trained: Trained, image: Tensor, caption: str, target: Path, given: list[Path]) -> str:
+    """Draw the attention on a picture; return where, for the reader, or nothing for a model without attention maps.
+
+    Raises OSError where that cannot be written or would replace one of the `given` pictures.
+    """
+    figure = pictures.attention_on(trained.model, image, trained.normalization, [caption])
+    if figure is None:
+        return ""
+    if target.exists() and any(picture.samefile(target) for picture in given):
+        raise FileExistsError(errno.EEXIST, "it would replace a picture that was given", str(target))
+    drawing.save(figure, target)
+    return f"  {target}"
+
+
+def drawing_path(picture: Path, given: Path, output: Path) -> Path:
+    """Return where a picture is drawn: below `output` as it lies below the folder `given`, by its name and `.png`."""
+    below = picture.relative_to(given) if picture != given else Path(picture.name)
+    name = below.name
+    if len(os.fsencode(name)) > LONGEST_NAME - len(".png"):
+        # Two long names may begin alike.
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+        name = f"{os.fsencode(name)[:200].decode(errors='ignore')}_{digest}"
+    return output / below.with_name(f"{name}.png")

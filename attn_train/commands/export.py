@@ -1,0 +1,93 @@
+"""One file with a trained network, for programs that share nothing with this one: safetensors, which holds tensors and
+texts and no code (https://github.com/huggingface/safetensors).
+
+The texts say what the numbers belong to: `model` and `backbone` (their sections, as JSON), `channels`, `image_size`,
+`classes`, `mean` and `deviation` (of pixels between 0 and 1, by channel), `step`, `config_digest` and `format`.
+"""
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from attn_train import build
+from attn_train.data.batches import Normalization
+from attn_train.errors import CheckpointError, ConfigError
+from attn_train.runs import checkpoint
+from attn_train.settings import config as configuration
+from attn_train.settings.config import Config
+from attn_train.writing.durable import write_durably
+
+FORMAT = "attn-train 1"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an exported file holds: `model(normalization(images))` gives logits (n, classes) for uint8 images (n,
+    channels, image_size, image_size)."""
+
+    model: nn.Module
+    normalization: Normalization
+    classes: tuple[str, ...]
+    channels: int
+    image_size: int
+
+
+def check_target(path: Path) -> None:
+    """Raise ConfigError where nothing can or may be written to `path`."""
+    if path.suffix != SUFFIX:
+        raise ConfigError(f"export={path} must end in {SUFFIX}, as that is what it will be")
+    if path.exists():
+        raise ConfigError(f"export={path} exists already; name another file, or remove that one")
+    if not path.parent.is_dir():
+        raise ConfigError(f"export={path}: there is no folder {path.parent}; make it, or name another file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"export={path} cannot be written: {error.strerror}; name another file") from error
+
+
+def write(path: Path, model: nn.Module, config: Config, channels: int, classes: tuple[str, ...], step: int) -> None:
+    """Write the weights of `model` and what they belong to; raises ResourceError where that cannot be done."""
+    network = build.plain_network(config)
+    facts: dict[str, Any] = {
+        "model": network.model,
+        "backbone": network.backbone,
+        "channels": channels,
+        "image_size": config.dataset.image_size,
+        "classes": list(classes),
+        "mean": config.dataset.mean,
+        "deviation": config.dataset.deviation,
+        "step": step,
+        "config_digest": configuration.digest(asdict(config)),
+    }
+    texts = {"format": FORMAT, **{key: json.dumps(value) for key, value in facts.items()}}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    write_durably(path, lambda file: file.write(save(tensors, texts)))
+
+
+def load(path: Path) -> Exported:
+    """Read an exported file; raises CheckpointError for anything else."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            texts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if texts.get("format") != FORMAT:
+            raise CheckpointError(f"{path} has the format {texts.get('format')}; this program reads '{FORMAT}'")
+        facts = {key: json.loads(text) for key, text in texts.items() if key != "format"}
+        channels, size, classes = facts["channels"], facts["image_size"], tuple(facts["classes"])
+        with torch.random.fork_rng(devices=[]):
+            model = build.make_network(facts["model"], facts["backbone"], size, channels, len(classes))
+        normalization = build.per_channel_normalization(facts["mean"], facts["deviation"], channels)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path} cannot be read as an exported network: {error}") from error
+    checkpoint.load_model(model, tensors, path)
+    return Exported(model.eval(), normalization, classes, channels, size)

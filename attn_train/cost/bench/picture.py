@@ -1,0 +1,154 @@
+"""bench.png: time and memory against the number of tokens, and the accuracy of finished runs against their cost."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attn_train.cost.bench.outcome import Outcome
+from attn_train.errors import ConfigError
+from attn_train.runs import result
+from attn_train.runs.accuracy import WORDS, accuracy, split_of
+from attn_train.settings import widths
+from attn_train.writing.drawing import new_figure
+from attn_train.writing.text import printable, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = [f"C{number}" for number in range(10)]
+STROKES = ("-", "--", ":", "-.")
+MARKS = ("o", "s", "^", "D", "v", "P")
+
+# Letters of a label that the figure has room for.
+LONGEST = 60
+
+Look = dict[str, Any]
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """Give each label its own pair of colour and stroke, and a mark that differs too."""
+    return {
+        label: {
+            "color": COLOURS[number % 10],
+            "linestyle": STROKES[number // 10 % len(STROKES)],
+            "marker": MARKS[number // 10 % len(MARKS)],
+            "markersize": 4,
+            "linewidth": 1.4,
+        }
+        for number, label in enumerate(labels)
+    }
+
+
+def read_runs(folders: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the results of finished runs; raise ConfigError for a folder without one."""
+    found = []
+    for folder in folders:
+        one = result.read(Path(folder))
+        if one is None:
+            raise ConfigError(f"runs: {folder} has no result.json; name folders of finished runs")
+        found.append(one)
+    return found
+
+
+def growth(
+    axis: "Axes", rows: Sequence[dict[str, Any]], name: str, unit: float, title: str, look: dict[str, Look]
+) -> None:
+    """Draw a quantity against the number of tokens, a line a model."""
+    from matplotlib.ticker import MaxNLocator
+
+    for label, style in look.items():
+        points = [
+            (row["tokens"], row[name] / unit)
+            for row in sorted(rows, key=lambda row: row["tokens"])
+            if row["model"] == label and row[name]
+        ]
+        if points:
+            axis.plot(*zip(*points, strict=True), **style)
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    channels: dict[int, set[int]] = defaultdict(set)
+    for row in rows:
+        channels[row["tokens"]].add(row["channels"])
+    names = {n: f"{round(n**0.5)}x{round(n**0.5)}\n{', '.join(map(str, sorted(channels[n])))} ch." for n in channels}
+    axis.set_xticks(list(names), list(names.values()), fontsize=8)
+    axis.minorticks_off()
+    low, high = axis.get_ylim()
+    if high < 10 * low:  # between powers of ten, whose ticks would be one or none
+        axis.yaxis.set_major_locator(MaxNLocator(6))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_xlabel("feature map (a pixel is a token)")
+    axis.set_title(title, fontsize=10)
+    axis.grid(alpha=0.3)
+
+
+def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, look: dict[str, Look]) -> None:
+    """Draw accuracy against a cost: for each model the mean over its runs, with their deviation where there are
+    several."""
+    split = split_of(runs)
+    of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        of[run_label(run, runs)].append(run)
+    for label, own in of.items():
+        accuracies = [accuracy(run, split) for run in own]
+        deviation = statistics.stdev(accuracies) if len(own) > 1 else 0.0
+        at = statistics.mean(run[cost] for run in own), statistics.mean(accuracies)
+        style = {**look[label], "linestyle": "none", "markersize": 6}
+        axis.errorbar(*at, yerr=deviation or None, capsize=3, **style)
+        axis.annotate(f"{label} ({len(own)})", at, textcoords="offset points", xytext=(5, 4), fontsize=7)
+    axis.set_xlabel(title)
+    axis.set_ylabel(f"{WORDS[split]} accuracy, %")
+    axis.set_title(f"accuracy against {title}", fontsize=10)
+    axis.margins(0.2)
+    axis.grid(alpha=0.3)
+
+
+def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
+    """Name a run by its model, or what it is a control of; by its arm's settings where runs of the same model differ in
+    them, by its network and data where any do."""
+    varied = [key for key in ("backbone", "dataset") if len({one[key] for one in runs}) > 1]
+    name = widths.label(run["model"], run.get("control", "none"))
+    alike = [one.get("arm", {}) for one in runs if widths.label(one["model"], one.get("control", "none")) == name]
+    own = run.get("arm", {})
+    differing = [key for key in own if key != "control_width" and len({repr(arm.get(key)) for arm in alike}) > 1]
+    words = [f"{key.removeprefix('model.').removeprefix('backbone.')}={own[key]}" for key in differing]
+    return shown(" ".join([name, *words, *(run[key] for key in varied)]))
+
+
+def shown(label: str) -> str:
+    """Return a label as the figure has room for it."""
+    return shortened(printable(label), LONGEST)
+
+
+def faults(rows: Sequence[dict[str, Any]], label: str) -> str:
+    """Say of which map on a model could not be measured."""
+    own = [row for row in rows if row["model"] == label and row["status"] not in ("ok", "not measured")]
+    if not own:
+        return ""
+    first = min(own, key=lambda row: row["tokens"])
+    return f" ({first['status']} at {first['size']}x{first['size']})"
+
+
+def draw(outcomes: Sequence[Outcome], runs: Sequence[dict[str, Any]], title: str) -> "Figure":
+    """Draw two panels, with finished runs four, and one legend, in the order in which the lines end."""
+    rows = [one.row() for one in outcomes]
+    labels = list(dict.fromkeys([*(row["model"] for row in rows), *(run_label(run, runs) for run in runs)]))
+    look = looks(labels)
+    lines = 1 + (len(runs) > 0)
+    last = {row["model"]: row["training_seconds"] or 0.0 for row in sorted(rows, key=lambda row: row["tokens"])}
+    ordered = sorted(last, key=lambda label: -last[label])
+    with new_figure(12.5, max(4.6 * lines, 1.2 + 0.19 * len(labels))) as figure:
+        from matplotlib.lines import Line2D
+
+        axes = figure.subplots(lines, 2, squeeze=False)
+        growth(axes[0, 0], rows, "training_seconds", 1e-3, "training step, ms", look)
+        growth(axes[0, 1], rows, "training_bytes", 1e6, "memory of a training step, MB", look)
+        if runs:
+            trade(axes[1, 0], runs, "macs", "multiply-adds of the network for an image", look)
+            trade(axes[1, 1], runs, "train_seconds", "seconds of training", look)
+        handles = [Line2D([], [], **look[label], label=shown(label) + faults(rows, label)) for label in ordered]
+        figure.legend(handles=handles, loc="outside right upper", fontsize=8, handlelength=3.2, frameon=False)
+        figure.suptitle(printable(title), fontsize=9)
+    return figure

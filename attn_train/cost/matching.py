@@ -1,0 +1,189 @@
+"""Decide a control: the widths at which the plain network costs what the network with attention costs."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from attn_train import build
+from attn_train.backbones import BACKBONES
+from attn_train.cost.counting import count_macs, count_parameters
+from attn_train.cost.steptime import StepTimes, Timing
+from attn_train.errors import ConfigError
+from attn_train.settings import widths as search
+from attn_train.settings.config import Config, flatten
+from attn_train.writing.quoting import pasted
+
+# The relative difference in cost past which a control is refused.
+TOLERANCE = 0.02
+
+UNITS = {"parameters": "parameters", "macs": "multiply-adds", "time": "seconds a training step"}
+
+# Settings that a control does not depend on: runs that differ in them share it.
+UNSHARED = ("seed", "seeds", "control_width", "sweep", "resume")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The widths of a control, and what it costs beside the network with attention."""
+
+    control: str  # parameters, macs or time
+    model: str
+    widths: list[int]
+    base: list[int]  # the backbone's own widths
+    target: float  # of the network with attention; parameters, multiply-adds or seconds
+    found: float  # of the control
+    uncertainty: float = 0.0  # of the error, as a share, where it was measured
+
+    @property
+    def error(self) -> float:
+        """By how much the control costs more, as a share."""
+        return self.found / self.target - 1
+
+    @property
+    def setting(self) -> str:
+        """The word of a command line that gives another run the same control without solving it."""
+        return f"control_width=[{','.join(map(str, self.widths))}]"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the control is the network of model=none itself: attention costs less than a channel."""
+        return self.widths == self.base
+
+    def __str__(self) -> str:
+        form = ".4g" if self.control == "time" else ",.0f"
+        widths, base = (", ".join(map(str, one)) for one in (self.widths, self.base))
+        instead = "its own: model=none itself" if self.is_plain else f"instead of {base}"
+        about = f" (give or take {100 * self.uncertainty:.1f})" if self.uncertainty else ""
+        return (
+            f"control={self.control}: the plain network with widths {widths} ({instead}) has {self.found:{form}} "
+            f"{UNITS[self.control]}, with model={self.model} it has {self.target:{form}}: "
+            f"{100 * self.error:+.2f} %{about}"
+        )
+
+
+# What was solved in this process, by what it depends on: the seeds of a sweep share it.
+_solved: dict[str, Match] = {}
+
+
+def solve(config: Config) -> Match:
+    """Find the widths of the control that `config` asks for, whatever its `control_width`; once in a process.
+
+    Parameters and multiply-adds are counted, for one image at full resolution. A training step's time is the mean over
+    the run, measured with the run's own batch, optimizer and device; it needs the data, for the number of steps at each
+    resolution. Raises ConfigError where the plain network comes no nearer than 2 %.
+    """
+    config = build.decide_resolution(config)
+    if config.control == "none":
+        raise ValueError("there is no control to solve")
+    settings = {key: value for key, value in flatten(asdict(config)).items() if key.split(".")[0] not in UNSHARED}
+    key = json.dumps(settings, sort_keys=True)
+    if key not in _solved:
+        match = solve_anew(config)
+        advice = "give the backbone more channels, whose steps are finer, or choose another control"
+        if match.uncertainty > TOLERANCE / 2:
+            advice = "the machine is too busy to measure it: let nothing else run, and try again"
+        refuse_far(match, advice)
+        _solved[key] = match
+    return _solved[key]
+
+
+def solve_anew(config: Config) -> Match:
+    backbone, values = build.choose("backbone", BACKBONES, config.backbone)
+    base: list[int] = backbone.stage_widths(values)
+    arm = replace(config, control="none", control_width=None)
+    unit = "macs" if config.control == "time" else config.control
+    target = count(arm, unit)
+
+    def cost(widths: list[int]) -> int:
+        return count(replace(config, control_width=widths), unit)
+
+    try:
+        if config.control == "time":
+            return measure(config, arm, base, cost, target)
+        widths = search.nearest(base, cost, target)
+    except ValueError as error:
+        raise ConfigError(f"control={config.control}: {error}; choose another control") from error
+    return Match(config.control, str(config.model["name"]), widths, base, target, cost(widths))
+
+
+def measure(config: Config, arm: Config, base: list[int], macs: Callable[[list[int]], int], start: int) -> Match:
+    """Solve control=time; the search begins at the arm's own multiply-adds, `start`."""
+    log.info(
+        "control=time: measuring training steps of the plain network and of model=%s in turn, for a minute or more",
+        arm.model["name"],
+    )
+    times = StepTimes(arm)
+    timings: dict[tuple[int, ...], Timing] = {}
+
+    def ratio(widths: list[int]) -> float:
+        timing = times.beside(replace(config, control_width=widths))
+        timings[tuple(widths)] = timing
+        return timing.ratio
+
+    widths = search.matched(base, macs, start, ratio)
+    best = timings[tuple(widths)]
+    found = best.ratio * best.seconds
+    return Match(config.control, str(config.model["name"]), widths, base, best.seconds, found, best.uncertainty)
+
+
+def count(config: Config, unit: str) -> int:
+    """Count the parameters or the multiply-adds of the network that `config` trains."""
+    source = build.make_source(config.dataset)
+    shape = (source.channels, config.dataset.image_size, config.dataset.image_size)
+    with torch.device("meta"):
+        model = build.make_model(config, source.channels, len(source.classes))
+        if unit == "parameters":
+            return count_parameters(model)
+        try:
+            return count_macs(model, shape)
+        except RuntimeError:
+            pass  # an operator without a meta kernel: counted on a real image
+    return count_macs(build.make_model(config, source.channels, len(source.classes)), shape)
+
+
+def refuse_far(match: Match, advice: str) -> None:
+    """Raise ConfigError where a control misses what it is to match by more than the tolerance."""
+    if abs(match.error) > TOLERANCE:
+        raise ConfigError(f"{match}, more than {100 * TOLERANCE:g} % apart; {advice}")
+
+
+def check_control(config: Config) -> None:
+    """Raise ConfigError for a control that cannot be matched, as far as that can be seen without the data.
+
+    A width that was given is checked too, where its cost can be counted.
+    """
+    if config.control_width is None:
+        if config.control in ("parameters", "macs"):
+            solve(config)
+        return
+    built = build.plain_network(config)
+    if config.control == "time":
+        return
+    arm = replace(config, control="none", control_width=None)
+    backbone = BACKBONES[config.backbone["name"]]
+    refuse_far(
+        Match(
+            config.control,
+            str(config.model["name"]),
+            backbone.stage_widths(built.backbone),
+            backbone.stage_widths(config.backbone),
+            count(arm, config.control),
+            count(config, config.control),
+        ),
+        "leave control_width out to have it solved",
+    )
+
+
+def decide_control(config: Config) -> Config:
+    """Return the configuration with the width of its control decided; a decided one, and a run without control, is
+    returned as it is."""
+    if config.control == "none" or config.control_width is not None:
+        return config
+    match = solve(config)
+    log.info("%s; the same for another run: %s", match, pasted(match.setting))
+    return replace(config, control_width=match.widths)

@@ -1,0 +1,1 @@
+"""The folder of a run: written by one side, read by the other."""

@@ -1,0 +1,227 @@
+"""Find run folders and read what they left; say of each that cannot be used why. No run is changed, and none believed
+without a look: a folder may be damaged, or a stranger's."""
+
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_train.errors import ConfigError
+from attn_train.runs import accuracy, failure
+from attn_train.runs.accuracy import Split
+from attn_train.settings import identity
+from attn_train.writing.quoting import pasted, setting
+
+# What a run folder has one of, from its first moment on.
+MARKS = ("result.json", "config.yaml", "metrics.jsonl")
+NUMBERS = ("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes")
+
+# C reads the same YAML ten times as fast, where it was compiled in.
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, what its result.json says, and its identity."""
+
+    folder: Path
+    result: dict[str, Any]
+    arm: dict[str, Any]
+    arm_digest: str
+    recipe_digest: str
+    seeds: tuple[int, ...]  # of initialisation, order and augmentation: what runs of two arms are paired by
+    split: Split = "test"  # whose images it is judged by
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy at the final epoch, in per cent."""
+        return accuracy.accuracy(self.result, self.split)
+
+    @property
+    def step(self) -> float:
+        """What one image counts, in per cent; 0 where their number is not known."""
+        count = accuracy.image_count(self.result, self.split)
+        return 100 / count if count else 0.0
+
+    @property
+    def name(self) -> str:
+        """The model, and what it is a control of."""
+        model, control = self.arm.get("model.name", "?"), self.arm.get("control", "none")
+        return str(model) if control == "none" else f"{model}-control-{control}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run folder that was not used, and why."""
+
+    folder: Path
+    reason: str
+
+
+def find(paths: Sequence[str]) -> list[Path]:
+    """Return every run folder at or below `paths`, each once, in order of name, under the name that leads there first:
+    links to folders are followed. With them come folders that cannot be read and links that lead nowhere, or back to a
+    folder that holds them: `read` says so.
+
+    Raises ConfigError for a path that is no folder, or where there is no run at all.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for path in paths:
+        if not os.path.isdir(path):
+            lost = f", but a link to {os.readlink(path)}" if os.path.islink(path) else ""
+            raise ConfigError(f"{path} is no folder{lost}; name run folders, sweeps' folders or a folder of those")
+        found += below(path, seen)
+    if not found:
+        raise ConfigError(f"no run in {', '.join(paths)}; name folders that attn-train wrote, like outputs/SWEEP")
+    return sorted(found)
+
+
+def below(top: str, seen: set[str]) -> Iterator[Path]:
+    """Return what `find` does of one path, the nearest folders first; a run has no runs in it.
+
+    `seen` are the real paths of the folders looked into so far, and grows.
+    """
+    folders = deque([top])
+    while folders:
+        folder = folders.popleft()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        if folder != top and leads_back(Path(folder)):
+            yield Path(folder)
+            continue
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            yield Path(folder)
+            continue
+        names = {entry.name for entry in entries}
+        if names.intersection(MARKS) or (".hydra" in names and "multirun.yaml" not in names):
+            yield Path(folder)
+            continue
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+        folders += [entry.path for entry in shown if os.path.isdir(entry.path)]
+        yield from (Path(entry.path) for entry in shown if entry.is_symlink() and not os.path.exists(entry.path))
+
+
+def leads_back(folder: Path) -> bool:
+    """Say whether a folder is a link to one that holds it, where runs lie that nobody asked for."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+
+
+def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
+    """Read the results of run folders; return the finished runs, and what is left out."""
+    runs, left_out = [], []
+    for folder in folders:
+        try:
+            runs.append(read(folder))
+        except (ValueError, TypeError, KeyError, OSError, yaml.YAMLError, RecursionError) as error:
+            left_out.append(LeftOut(folder, " ".join(str(error).split()) or type(error).__name__))
+    return runs, left_out
+
+
+def read(folder: Path) -> Run:
+    """Read the result of one run; raise ValueError where it has not finished, or what it says cannot be."""
+    path = folder / "result.json"
+    if not folder.exists():
+        raise ValueError(f"a link to {os.readlink(folder)}, where nothing is")
+    if leads_back(folder):
+        raise ValueError(f"a link back to {os.readlink(folder)}, which holds it: it is not followed")
+    try:
+        result = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ValueError(unfinished(folder)) from None
+    except ValueError as error:
+        raise ValueError(f"damaged: result.json is no JSON ({error})") from error
+    check(result)
+    if not {"arm", "arm_digest", "recipe_digest", "seeds"} <= result.keys():
+        # A run of before results said what they are of.
+        try:
+            result = result | identity.summary(read_config(folder), result["precision"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"damaged: its config.yaml does not say what it is ({type(error).__name__})") from error
+    if not isinstance(result["arm"], dict):
+        raise ValueError("damaged: result.json has an arm that is no list of settings")
+    seeds = tuple(int(seed) for seed in result["seeds"])
+    return Run(folder, result, result["arm"], str(result["arm_digest"]), str(result["recipe_digest"]), seeds)
+
+
+def check(result: Any) -> None:
+    """Raise ValueError for a result whose numbers cannot be those of a finished run."""
+    if not isinstance(result, dict):
+        raise ValueError("damaged: result.json is no dict")
+    lacking = [
+        key for key in ("test_accuracy", "correct", "total", "seed", "precision", "data_digest") if key not in result
+    ]
+    if lacking:
+        raise ValueError(f"damaged: result.json lacks {', '.join(lacking)}")
+    share, correct, total = (result[key] for key in ("test_accuracy", "correct", "total"))
+    counts = all(type(one) is int for one in (correct, total, result["seed"]))
+    if not counts or type(share) not in (int, float) or total < 1 or not 0 <= correct <= total:
+        raise ValueError(f"damaged: {correct} of {total} images with an accuracy of {share} cannot be")
+    if not abs(share - correct / total) < 1e-6:
+        raise ValueError(f"damaged: {correct} of {total} images are not an accuracy of {share}")
+    validated, held_out = result.get("val_accuracy", 0.0), result.get("val_total", 1)
+    if type(validated) not in (int, float) or not 0 <= validated <= 1 or type(held_out) is not int or held_out < 1:
+        raise ValueError(f"damaged: an accuracy of {validated} on {held_out} validation images cannot be")
+    for key in NUMBERS:
+        value = result.get(key)
+        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise ValueError(f"damaged: {key} is {value}")
+
+
+def judged_by(runs: Sequence[Run], wanted: str) -> tuple[list[Run], list[str]]:
+    """Return the runs, judged by one split (`wanted`: auto, val or test), and warnings; raise ConfigError where a run
+    held no images out to be judged by."""
+    split = accuracy.split_of(run.result for run in runs)
+    without = [run for run in runs if "val_accuracy" not in run.result]
+    if wanted == "val" and without:
+        raise ConfigError(
+            f"split=val: {len(without)} of {len(runs)} runs, like {without[0].folder}, held no images out "
+            "(dataset.val_size); say split=test, or leave them out"
+        )
+    warnings = []
+    if wanted == "auto" and 0 < len(without) < len(runs):
+        warnings.append(
+            f"{len(without)} of {len(runs)} runs, like {without[0].folder}, have no validation accuracy: all are "
+            "compared by test accuracy"
+        )
+    if wanted == "test":
+        split = "test"
+    return [replace(run, split=split) for run in runs], warnings
+
+
+def unfinished(folder: Path) -> str:
+    """Say why a run has no result: by its record of a failure, or that it has not finished."""
+    left = failure.read(folder)
+    return (
+        f"failed: {left.reason}"
+        if left
+        else f"not finished; go on with: {pasted('attn-train', setting('resume', folder))}"
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run's config.yaml, nested, as plain values; nothing in it is made or resolved."""
+    values = load_yaml(folder / "config.yaml")
+    if not isinstance(values, dict):
+        raise ValueError(f"{folder / 'config.yaml'} holds no settings")
+    return values
+
+
+def load_yaml(path: Path) -> Any:
+    """Return what a YAML file says, as plain values."""
+    text = path.read_bytes()
+    try:
+        return yaml.load(text, Loader=Loader)
+    except yaml.scanner.ScannerError:
+        # Of a path whose name is no UTF-8, which Python's own reader takes.
+        return yaml.load(text, Loader=yaml.SafeLoader)

@@ -1,0 +1,85 @@
+"""One process at a time in a run folder."""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attn_train.errors import ConfigError
+from attn_train.writing.durable import UNSUPPORTED
+from attn_train.writing.once import warn_once
+
+log = logging.getLogger(__name__)
+
+# Seconds between two looks at a folder that another process holds.
+PATIENCE = 0.1
+
+# The folders that this process holds, by device and number of their lock's file: to wait for itself would never end.
+_held_here: set[tuple[int, int]] = set()
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = False, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold `folder` for this process. The lock is the system's and ends with the process, however that ends, so none
+    is ever left behind.
+
+    Where another process holds it, `wait` for that one, and say so once; raise ConfigError naming that process without
+    `wait`, or once `stopped` says so.
+    """
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        lock = (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino)
+        said = False
+        while not _take(descriptor, folder):
+            held = f"{folder} is being trained by process {_read_holder(descriptor)}"
+            if not wait or stopped() or lock in _held_here:
+                raise ConfigError(f"{held}; wait for it or stop it, or name another folder")
+            if not said:
+                print(f"waiting: {held}", flush=True)
+                said = True
+            time.sleep(PATIENCE)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        _held_here.add(lock)
+        try:
+            yield
+        finally:
+            _held_here.discard(lock)
+    finally:
+        os.close(descriptor)
+
+
+def holder(folder: Path) -> str | None:
+    """Return the number of the process that holds `folder` at this moment, None where no other does."""
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        return None if _take(descriptor, folder) else _read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+
+
+def _take(descriptor: int, folder: Path) -> bool:
+    """Take the lock of an open file of `folder` for this process; say whether it was free. A file system without locks
+    (Lustre and NFS can be so) is said once."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        warn_once(
+            log,
+            "%s: this file system has no locks (%s); nothing keeps two processes apart there: start no second one in "
+            "the same folder, nor the same sweep or study twice",
+            folder,
+            error.strerror,
+        )
+    return True

@@ -1,0 +1,182 @@
+"""Pictures of a run: samples, mistakes, the confusion matrix, and where the attention looks."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from attn_train.attention.attention import Attention
+from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.writing.drawing import new_figure
+from attn_train.writing.text import printable, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Letters of a class's name that a figure has room for.
+LONGEST = 30
+# Of a tile, in inches: its side, the gap to the next, the room of its caption, and of the names of rows.
+TILE, GAP, CAPTION, MARGIN = 1.4, 0.1, 0.3, 0.5
+LETTER = 0.6  # the width of a letter, as a share of the size of its font
+
+
+def label(name: str) -> str:
+    """Return the name of a class as a figure shows it."""
+    return shortened(printable(name), LONGEST)
+
+
+def to_rgb(images: Tensor) -> Tensor:
+    """Return uint8 images (n, channels, height, width) with three channels."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
+
+
+def samples(batches: TrainBatches, count: int = 64) -> Tensor:
+    """Return a grid of training images as the network sees them, augmented: uint8 (3, height, width)."""
+    # Takes more than a second to import, which a run should not wait for at its start.
+    from torchvision.utils import make_grid
+
+    images, _ = next(batches.epoch(0))
+    shown = batches.normalization.undo(images[:count]).cpu()
+    return make_grid(to_rgb(shown), nrow=8, padding=2, pad_value=255)
+
+
+def tiled(
+    rows: Sequence[Sequence[NDArray[np.uint8]]], captions: Sequence[Sequence[str]], names: Sequence[str] = ()
+) -> "Figure":
+    """Lay out images in rows: the captions stand over them, the names of the rows at the left.
+
+    Args:
+        rows: images, uint8 (height, width, 3).
+    """
+    margin = MARGIN if names else 0.0
+    # Of each row's images, the upper edge; a row without captions leaves no room for them.
+    tops = [TILE * row + CAPTION * min(row + 1, len(captions)) for row in range(len(rows))]
+    size = margin + TILE * max(1, *map(len, rows)), TILE * len(rows) + CAPTION * len(captions)
+    with new_figure(*size, layout=None) as figure:
+        # One pair of axes, in inches from the upper left corner: a pair for each image takes ten times as long.
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.axis("off")
+        for top, images in zip(tops, rows, strict=True):
+            for column, image in enumerate(images):
+                high, wide = ((TILE - GAP) * length / max(image.shape[:2]) for length in image.shape[:2])
+                left, upper = margin + TILE * column + (TILE - wide) / 2, top + (TILE - GAP - high) / 2
+                axes.imshow(image, extent=(left, left + wide, upper + high, upper), aspect="auto")
+        for top, texts in zip(tops, captions, strict=False):
+            for column, text in enumerate(texts):
+                font = min(7.0, 72 * TILE / (LETTER * max(1, *map(len, text.splitlines()))))
+                middle = margin + TILE * (column + 0.5)
+                axes.text(middle, top - GAP / 2, text, fontsize=font, ha="center", va="bottom")
+        for top, name in zip(tops, names, strict=False):
+            middle = top + (TILE - GAP) / 2
+            axes.text(margin / 2, middle, name, fontsize=6, rotation=90, ha="center", va="center")
+        axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
+    return figure
+
+
+def captioned(images: Tensor, captions: Sequence[str], columns: int = 8) -> "Figure":
+    """Lay out uint8 images (n, channels, height, width) in a grid, a caption over each."""
+    shown = list(to_rgb(images).permute(0, 2, 3, 1).numpy())
+    starts = range(0, max(1, len(shown)), columns)
+    return tiled([shown[i : i + columns] for i in starts], [captions[i : i + columns] for i in starts])
+
+
+def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[str], count: int = 32) -> "Figure":
+    """Show the `count` images of which the model was most sure and wrong: what it said, its probability, the truth."""
+    probability, said = logits.softmax(dim=1).max(dim=1)
+    wrong = torch.nonzero(said != labels).flatten()
+    worst = wrong[probability[wrong].argsort(descending=True)][:count]
+    captions = [
+        f"{label(classes[int(said[i])])} {100 * probability[i]:.0f} %\nis {label(classes[int(labels[i])])}"
+        for i in worst.tolist()
+    ]
+    return captioned(images[worst.to(images.device)].cpu(), captions)
+
+
+def confusion_counts(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Count each pair (true class, predicted class): int64 (classes, classes)."""
+    return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+
+
+def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> "Figure":
+    """Draw the confusion matrix: a row a true class, a column a predicted one, as shares of the row."""
+    counts = confusion_counts(logits.argmax(dim=1), labels, len(classes))
+    shares = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
+    side = min(16.0, 3 + 0.45 * len(classes))
+    ticks, names = range(len(classes)), [label(name) for name in classes]
+    with new_figure(side, side) as figure:
+        axis = figure.subplots()
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.set_xticks(ticks, names, rotation=90)
+        axis.set_yticks(ticks, names)
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        for row, column in counts.nonzero().tolist() if len(classes) <= 20 else ():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            count = str(int(counts[row, column]))
+            axis.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
+    return figure
+
+
+@torch.no_grad()
+def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Return, for each attention module of `model` by name, where it looks on normalised `images` (batch, ...).
+
+    Each is float32 (batch, height, width) of its own feature map. Mechanisms that weigh no positions are left out.
+    """
+    maps: dict[str, Tensor] = {}
+
+    def recorder(name: str, module: Attention) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found = module.attention_map(inputs[0])
+            if found is not None:
+                maps[name] = found.float().cpu()
+
+        return record
+
+    handles = [
+        module.register_forward_pre_hook(recorder(name, module))
+        for name, module in model.named_modules()
+        if isinstance(module, Attention)
+    ]
+    try:
+        model.eval()
+        model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return maps
+
+
+def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
+    """Bring maps (batch, height, width) to `size`, each stretched to the range from 0 to 1."""
+    low = attention.amin(dim=(1, 2), keepdim=True)
+    high = attention.amax(dim=(1, 2), keepdim=True)
+    stretched = (attention - low) / (high - low).clamp(min=1e-12)
+    return F.interpolate(stretched[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
+
+
+def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> "Figure":
+    """Draw each uint8 image (n, channels, height, width) and, below it, itself under each attention map."""
+    # Here, as Matplotlib takes long to import.
+    import matplotlib
+
+    shown = to_rgb(images).permute(0, 2, 3, 1).numpy()
+    grey = shown.mean(axis=3, keepdims=True)
+    rows = [list(shown)]
+    for attention in maps.values():
+        overlay = matplotlib.colormaps["inferno"](spread(attention, images.shape[-2:]).numpy())[..., :3]
+        rows.append(list((0.45 * grey + 0.55 * 255 * overlay).astype(np.uint8)))
+    names = ["", *(name.replace(".attention", "\nattention") for name in maps)]
+    return tiled(rows, [[printable(caption) for caption in captions]], names)
+
+
+def attention_on(
+    model: nn.Module, images: Tensor, normalization: Normalization, captions: Sequence[str]
+) -> "Figure | None":
+    """Draw where the model's attention looks on uint8 images; None for a model without attention maps."""
+    maps = attention_maps(model, normalization(images))
+    return attention_figure(images.cpu(), maps, captions) if maps else None

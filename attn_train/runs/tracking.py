@@ -1,0 +1,245 @@
+"""What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the
+reader."""
+
+import json
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import (
+    NULL_TENSOR,
+    SESSION_END_INFO_TAG,
+    SESSION_START_INFO_TAG,
+    create_summary_metadata,
+)
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from attn_train.training.loop import Window
+from attn_train.writing import durable
+from attn_train.writing.best_effort import cause
+from attn_train.writing.drawing import render
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows of a run's metrics.jsonl; what is no row, as an incomplete last line after a kill, is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if is_row(row):
+            rows.append(row)
+        else:
+            log.warning("%s: left out a damaged line", path)
+    return rows
+
+
+def is_row(row: Any) -> bool:
+    """Say whether a line of metrics.jsonl holds what every row does."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("step"), int)
+        and (row.get("kind") == "train" or (row.get("kind") == "evaluation" and "split" in row))
+    )
+
+
+def report_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Report what ended a thread, but for the event file's: its error is raised again where it is written to."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
+
+
+def wait_for_another_second(folder: Path) -> None:
+    """Wait, less than a second, until a new event file's name comes after those in `folder`.
+
+    TensorBoard reads them in the order of their names, which begin with the second they were made in.
+    """
+    made = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+    now = time.time()
+    if f"{int(now):010d}" in made:
+        time.sleep(int(now) + 1 - now)
+
+
+class Tracker:
+    """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes
+    on."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        kept = [row for row in read_metrics(folder) if row["step"] <= step]
+        self.tested = {(row["split"], row["step"]) for row in kept if row["kind"] == "evaluation"}
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        os.replace(temporary, self.path)
+        self.file = self.path.open("a", encoding="utf-8")
+        self.writer: SummaryWriter | None = None
+        if threading.excepthook is threading.__excepthook__:
+            threading.excepthook = report_thread
+        wait_for_another_second(folder)
+        with self.events():
+            self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    @contextmanager
+    def events(self) -> Iterator[None]:
+        """Write to TensorBoard's file, or give it up: the curves are a convenience, metrics.jsonl has the numbers."""
+        try:
+            yield
+        except Exception as error:
+            log.warning(
+                "TensorBoard's file cannot be written (%s); the run goes on without it, metrics.jsonl has everything",
+                cause(error),
+            )
+            writer, self.writer = self.writer, None
+            if writer is not None:
+                with suppress(Exception):
+                    writer.close()
+
+    def row(self, kind: str, step: int, **values: Any) -> None:
+        try:
+            self.path.stat()  # to write to a deleted file would raise nothing
+            self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise durable.not_written(self.path, error) from error
+
+    def train(self, window: Window) -> None:
+        self.row(
+            "train",
+            window.step,
+            epoch=window.epoch + 1,  # counted from 1, as in what the reader sees
+            loss=window.loss,
+            accuracy=window.accuracy,
+            lr=window.lr,
+            images_per_second=round(window.images_per_second, 1),
+        )
+        self.scalars(
+            window.step,
+            {
+                "loss/train": window.loss,
+                "accuracy/train": window.accuracy,
+                "lr": window.lr,
+                "speed/images_per_second": window.images_per_second,
+            },
+        )
+
+    def evaluation(
+        self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int, image_size: int
+    ) -> None:
+        """Write what a test of one epoch (from 0) found, on images of the side `image_size`; once, also where a run was
+        killed after its last test and goes on from there."""
+        if (split, step) in self.tested:
+            return
+        self.tested.add((split, step))
+        self.row(
+            "evaluation",
+            step,
+            split=split,
+            epoch=epoch + 1,
+            loss=loss,
+            accuracy=accuracy,
+            views=view_count,
+            image_size=image_size,
+        )
+        self.scalars(step, {f"loss/{split}": loss, f"accuracy/{split}": accuracy})
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        for tag, value in values.items():
+            if self.writer is not None and (value or not tag.startswith("speed")):
+                with self.events():
+                    self.writer.add_scalar(tag, value, step)
+
+    def hyperparameters(self, values: dict[str, Any]) -> None:
+        """Write the settings of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new
+        folder); the metrics there are the run's scalars.
+
+        No list of columns is written: TensorBoard would take that of one run for all, without what is null there or of
+        another type. From the runs alone it gathers each setting with all its values.
+        """
+        if self.writer is None:
+            return
+        with self.events():
+            started = SessionStartInfo()
+            for key, value in values.items():
+                column = started.hparams[key]
+                if isinstance(value, bool):
+                    column.bool_value = value
+                elif isinstance(value, int | float) and math.isfinite(value):
+                    column.number_value = value
+                else:  # what TensorBoard has no type for (null, lists, infinity) as text
+                    column.string_value = value if isinstance(value, str) else json.dumps(value)
+            ended = SessionEndInfo(status=Status.STATUS_SUCCESS)
+            for tag, content in (
+                (SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=started)),
+                (SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=ended)),
+            ):
+                entry = Summary.Value(tag=tag, tensor=NULL_TENSOR, metadata=create_summary_metadata(content))
+                self.writer.file_writer.add_summary(Summary(value=[entry]))  # type: ignore[attr-defined]
+
+    def image(self, tag: str, image: Tensor | NDArray[np.uint8], step: int) -> None:
+        """Write one image: uint8 (channels, height, width)."""
+        if self.writer is not None:
+            with self.events():
+                self.writer.add_image(tag, image, step)
+
+    def figure(self, tag: str, figure: "Figure", step: int) -> None:
+        if self.writer is not None:
+            self.image(tag, render(figure), step)
+
+    def flush(self) -> None:
+        self.file.flush()
+        if self.writer is not None:
+            with self.events():
+                self.writer.flush()
+
+    def close(self) -> None:
+        # Each row was flushed as it was written: what cannot be written now was told then.
+        with suppress(OSError):
+            self.file.close()
+        if self.writer is not None:
+            with self.events():
+                self.writer.close()
+
+
+class Bar:
+    """A progress bar over the steps of an epoch on a terminal; nothing elsewhere."""
+
+    def __init__(self, epoch: int, epochs: int, steps: int, batch_size: int, done: int) -> None:
+        self.batch_size = batch_size
+        self.bar = tqdm(
+            total=steps * batch_size,
+            initial=done * batch_size,
+            desc=f"epoch {epoch + 1}/{epochs}",
+            unit=" images",
+            unit_scale=True,
+            leave=False,
+            disable=None if sys.stderr is not None else True,
+        )
+
+    def show(self, batch: int, window: Window | None) -> None:
+        self.bar.update(batch * self.batch_size - self.bar.n)
+        if window is not None:
+            self.bar.set_postfix(loss=f"{window.loss:.3f}", accuracy=f"{100 * window.accuracy:.1f} %")
+
+    def close(self) -> None:
+        self.bar.close()

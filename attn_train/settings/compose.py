@@ -1,0 +1,236 @@
+"""From a command line to configurations: everything that knows Hydra, and the translation of its errors into single
+lines."""
+
+import secrets
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from hydra import version
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from attn_train.errors import ConfigError
+from attn_train.settings import config as configuration, guard, words
+from attn_train.settings.bench import BenchConfig, check_ranges as check_bench
+from attn_train.settings.compare import CompareConfig, check_ranges as check_compare
+from attn_train.settings.config import Config
+from attn_train.settings.explain import explain
+from attn_train.settings.ranges import check_ranges
+from attn_train.settings.study import StudyConfig, check_ranges as check_study
+from attn_train.settings.widths import label
+
+HERE = Path(__file__).resolve().parents[1]
+# In a wheel conf/ travels inside the package; in a clone it stands beside it.
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+
+STARTED = datetime.now()
+SHORT_ID = secrets.token_hex(3)
+
+GROUPS = tuple(sorted(path.name for path in CONF.iterdir() if path.is_dir()))
+# The groups of the other commands, by the name of their configuration.
+OTHER_GROUPS: dict[str, tuple[str, ...]] = {"bench": ("device",), "study": (), "compare": ()}
+
+
+def register() -> None:
+    """Make the schema and the resolvers of conf/config.yaml known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
+    ConfigStore.instance().store(name="compare_schema", node=CompareConfig)
+    ConfigStore.instance().store(name="study_schema", node=StudyConfig)
+    # Hydra's default of null takes no +hydra.sweeper.params.NAME=VALUES.
+    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeperConf(params={}))
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+
+
+def run_folder(*, _root_: DictConfig) -> str:
+    """Name the folder of a single run; a resumed run stays in its own."""
+    if _root_.resume is not None:
+        return str(_root_.resume)
+    name = label(_root_.model.name, _root_.control)
+    return f"outputs/{STARTED:%Y-%m-%d}/{STARTED:%H-%M-%S}_{name}_{_root_.dataset.name}_{SHORT_ID}"
+
+
+def job_name(*, _root_: DictConfig) -> str:
+    """Name the folder of a sweep's job by its configuration, so that the same job finds the same folder again."""
+    digest = configuration.digest(plain(_root_))
+    return f"{label(_root_.model.name, _root_.control)}_{_root_.dataset.name}_seed{_root_.seed}_{digest[:8]}"
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved settings as nested dicts, without Hydra's own."""
+    names = [str(name) for name in config if name != "hydra"]
+    masked = OmegaConf.masked_copy(config, names)
+    return OmegaConf.to_container(masked, resolve=True)  # type: ignore[return-value]
+
+
+def to_config(config: DictConfig) -> Config:
+    """Return a composed configuration as plain typed sections, its ranges checked."""
+    try:
+        checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain(config)))
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error, GROUPS, settings)) from error
+    assert isinstance(checked, Config)
+    check_ranges(checked)
+    return checked
+
+
+def from_environment(config: DictConfig) -> dict[str, str]:
+    """Return the settings that say where things lie and take it from the environment, dotted, as they were given."""
+    raw = configuration.flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    given = {key: str(raw.get(key)) for key in configuration.NOT_IDENTITY}
+    return {key: text for key, text in given.items() if "${oc.env:" in text}
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Parse a command line as Hydra does; raise ConfigError for an option that is wrong or not safe."""
+    options = words.parse(arguments)
+    guard.check_options(options)
+    return options
+
+
+def asks_only(options: Namespace) -> bool:
+    """Say whether a command line wants an answer (help, the configuration, completion) rather than a run.
+
+    Raises ConfigError where that answer is about a configuration that is wrong.
+    """
+    if options.cfg or options.info or (options.help and options.overrides):
+        composed = compose(options.overrides, options)
+        if options.package and OmegaConf.select(composed, options.package) is None:
+            raise ConfigError(f"--package={options.package} is no section of the configuration")
+    asked = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun")
+    return any(getattr(options, name, None) for name in asked)
+
+
+@contextmanager
+def loaded(options: Namespace) -> Iterator[Hydra]:
+    """Give Hydra with the configuration files that a command line names."""
+    search_path = create_config_search_path(str(config_folder(options)))
+    if options.config_dir:
+        place = Path(options.config_dir).resolve()
+        if not place.is_dir():
+            raise ConfigError(f"--config-dir {options.config_dir}: there is no such folder")
+        search_path.prepend(provider="command-line", path=f"file://{place}", anchor=SearchPathQuery(provider="schema"))
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    try:
+        yield Hydra.create_main_hydra2("attn-train", search_path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def config_folder(options: Namespace) -> Path:
+    return Path(options.config_path).resolve() if options.config_path else CONF
+
+
+def compose(overrides: list[str], options: Namespace, mode: RunMode = RunMode.RUN) -> DictConfig:
+    """Compose one configuration, Hydra's own part included; raise ConfigError in one line for anything wrong with
+    it.
+
+    With `mode` MULTIRUN it is what a whole sweep begins with: nothing that varies is in it.
+    """
+    check_form(overrides)
+    guard.check_search_path(overrides, config_folder(options) / f"{options.config_name or 'config'}.yaml")
+    with in_one_line(overrides, options), loaded(options) as hydra:
+        composed = hydra.compose_config(options.config_name or "config", overrides, mode, from_shell=False)
+        guard.check(composed)
+        if mode == RunMode.RUN:
+            plain(composed)
+        return composed
+
+
+@contextmanager
+def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf find wrong with `overrides` into a ConfigError of one line."""
+    try:
+        yield
+    # Hydra's own words for a value of a wrong form.
+    except (AttributeError, TypeError, KeyError, IndexError, AssertionError) as error:
+        given = " ".join(overrides)
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"a value has not the form that its setting takes ({reason}), in: {given}") from error
+    except UnicodeDecodeError as error:
+        folders = [config_folder(options), *([Path(options.config_dir)] if options.config_dir else [])]
+        files = (path for folder in folders for path in folder.rglob("*.yaml"))
+        named = next((str(path) for path in files if error.object in path.read_bytes()), "a configuration file")
+        raise ConfigError(f"{named} is no text in UTF-8, as a configuration must be ({error.reason})") from error
+    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
+        if options.config_name in OTHER_GROUPS:
+            groups = OTHER_GROUPS[options.config_name]
+            raise ConfigError(explain(error, groups, partial(settings, options.config_name), sweeps=False)) from error
+        raise ConfigError(explain(error, GROUPS, settings)) from error
+
+
+def check_form(overrides: list[str]) -> None:
+    """Raise ConfigError naming the first override that is not of Hydra's form."""
+    parser = OverridesParser.create()
+    for one in overrides:
+        try:
+            parser.parse_overrides([one])
+            well_formed = not one.lstrip("+~").startswith("=")
+        except HydraException:
+            well_formed = False
+        if not well_formed:
+            raise ConfigError(
+                f"cannot read '{one}'; write NAME=VALUE without spaces around =, with quotes around special characters"
+            )
+        key, _, value = one.lstrip("+~").partition("=")
+        group, dot, rest = key.partition(".")
+        if group in GROUPS and dot and rest == "name":
+            raise ConfigError(
+                f"{key} alone would keep the other settings of the group; write {group}={value} to choose it"
+            )
+
+
+def settings(name: str = "config") -> list[str]:
+    """List every setting of the default configuration `name` by its dotted name."""
+    return list(configuration.flatten(plain(compose([], parse(["--config-name", name])))))
+
+
+Settings = TypeVar("Settings")
+
+
+def to_settings(composed: DictConfig, kind: type[Settings], check: Callable[[Settings], None]) -> Settings:
+    """Return a composed configuration as an object of the schema `kind`, its ranges checked."""
+    found = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
+    assert isinstance(found, kind)
+    check(found)
+    return found
+
+
+def bench(overrides: list[str]) -> BenchConfig:
+    """Return the settings of attn-bench."""
+    composed = compose(words.readable(overrides), parse(["--config-name", "bench"]))
+    return to_settings(composed, BenchConfig, check_bench)
+
+
+def compare(overrides: list[str]) -> CompareConfig:
+    """Return the settings of attn-compare."""
+    composed = compose(words.readable(overrides), parse(["--config-name", "compare"]))
+    return to_settings(composed, CompareConfig, check_compare)
+
+
+def study(overrides: list[str]) -> StudyConfig:
+    """Return the settings of attn-study."""
+    composed = compose(words.readable(overrides), parse(["--config-name", "study"]))
+    found = to_settings(composed, StudyConfig, check_study)
+    # Unresolved: a reference to the environment among a run's words is for that run to look up.
+    given = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
+    assert isinstance(given, dict)
+    return replace(found, arms=given["arms"], recipe=given["recipe"])

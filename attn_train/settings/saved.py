@@ -1,0 +1,232 @@
+"""The configuration that a run left in its folder, and what may differ from it when the run goes on or is tested
+again."""
+
+import os
+import re
+from copy import deepcopy
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from attn_train.errors import ConfigError
+from attn_train.settings import compose, config as configuration, guard, identity
+from attn_train.settings.config import Config, DeviceConfig
+from attn_train.settings.explain import explain
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """What a command may change of a run: settings and sections by the beginnings of their dotted names."""
+
+    free: tuple[str, ...]
+    fixed: tuple[str, ...] = ()  # of these, what it may not
+    kept: tuple[str, ...] = ()  # what the choice of a group does not change
+
+    def allows(self, key: str) -> bool:
+        return key.startswith(self.free) and not key.startswith(self.fixed)
+
+
+# What resume=RUN may change of a run.
+RESUME = Freedom(("train.epochs", "train.log_every", "device", "dataset.allow_change", *configuration.PLACES))
+# What attn-eval may change of it.
+TRAINING_ONLY = (
+    "dataset.allow_change",
+    "dataset.augment",
+    *(f"dataset.{name}" for name in identity.DEFAULTS),
+    "device.compile",
+    "device.cuda_graphs",
+)
+# Other data is seen as the model has learnt to see, unless these are named themselves.
+SEEN = ("dataset.image_size", "dataset.mean", "dataset.deviation")
+TEST = Freedom(("dataset", "eval", "device"), fixed=TRAINING_ONLY, kept=(*SEEN, *TRAINING_ONLY))
+
+# What the runs of before a setting existed did.
+ADDED = {
+    "control": "none",
+    "control_width": None,
+    "device": {"cuda_graphs": "auto"},
+    "dataset": {"allow_change": False},
+}
+
+
+def read(folder: Path) -> DictConfig:
+    """Read the configuration that a run left in `folder`, its data where it lies for who reads; raise ConfigError where
+    there is none."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"{folder} is no run folder: it has no config.yaml; name one like outputs/DATE/TIME_MODEL_DATASET_ID"
+        )
+    try:
+        saved = OmegaConf.load(path)
+        config = OmegaConf.merge(OmegaConf.structured(Config), ADDED, saved)
+        assert isinstance(config, DictConfig)
+        # Unresolved: where the environment says no longer where the data lies, the command line may.
+        lacking = sorted(key for key, value in raw(config).items() if value == "???")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; mend that, or name another run") from error
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path} is not a configuration of this program: {' '.join(str(error).split())}") from error
+    guard.check_saved(config, path)
+    if lacking:
+        raise ConfigError(
+            f"{path} lacks {', '.join(lacking)}: another version of this program wrote it; use that one, or train again"
+        )
+    locate_data(folder, config)
+    return config
+
+
+def locate_data(folder: Path, config: DictConfig) -> None:
+    """Where a relative dataset.root is nothing from here, but a folder from where the run began, set it to that."""
+    root = raw(config)["dataset.root"]
+    if "${" in root or Path(root).exists():
+        return
+    try:
+        began = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))
+        there = Path(began["hydra"]["runtime"]["cwd"], root)
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return
+    if there.is_dir():
+        config.dataset.root = os.path.normpath(there)
+
+
+def raw(config: DictConfig) -> dict[str, Any]:
+    """Return the settings flat, references to the environment as they were given."""
+    return configuration.flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+
+
+def key_of(override: Override) -> str:
+    """Return the dotted name of what an override sets, without `+` or `++`."""
+    return override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
+
+
+def lay_over(saved: DictConfig, overrides: list[Override], composed: DictConfig, freedom: Freedom) -> DictConfig:
+    """Return a run's configuration with `overrides` laid over it.
+
+    A group's choice replaces its section by that of `composed`, the command line's own configuration. Raises
+    ConfigError for the first of the overrides that changes what `freedom` does not allow.
+    """
+    config, before = deepcopy(saved), raw(saved)
+    groups = [one for one in overrides if key_of(one) in compose.GROUPS]
+    for one in overrides:
+        if one.is_delete() or (one in groups and key_of(one) not in freedom.free):
+            raise refused(one, freedom)
+    try:
+        for one in groups:
+            config[key_of(one)] = composed[key_of(one)]
+        for key in before:
+            if key.startswith(freedom.kept):
+                OmegaConf.update(config, key, before[key])
+        for one in overrides:
+            if one not in groups:
+                OmegaConf.update(config, key_of(one), one.value())
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
+    now = raw(config)
+    changed = [key for key in {**now, **before} if before.get(key) != now.get(key) and not freedom.allows(key)]
+    for one in overrides:
+        for key in changed:
+            if key == key_of(one) or key.startswith(f"{key_of(one)}."):
+                raise refused(one, freedom, f", where {key} is {before.get(key)}")
+    return config
+
+
+def refused(override: Override, freedom: Freedom, there: str = "") -> ConfigError:
+    """Return what to say of an override that a run cannot take, in which the setting is as `there` says."""
+    but = f", but for {', '.join(freedom.fixed)}" if freedom.fixed else ""
+    return ConfigError(
+        f"{override.input_line} cannot be changed in this run{there}; only {', '.join(freedom.free)} can{but}: "
+        "leave it out, or start a new run"
+    )
+
+
+def resumed(folder: Path, words: list[str], composed: DictConfig) -> DictConfig:
+    """Return the configuration with which the run in `folder` goes on; only what cannot change its past may differ.
+
+    Raises ConfigError for the first of the command line's `words` that asks for more.
+    """
+    saved = read(folder)
+    saved.dataset.allow_change = False  # said for one change of the data, not for all that follow
+    overrides = [one for one in parsed(words) if key_of(one) != "resume"]
+    for one in overrides:
+        if re.match(r"hydra[./](sweep|launcher)", key_of(one)):
+            raise ConfigError(f"{one.input_line} is about a sweep, and resume goes on with one run; leave it out")
+    overrides = [one for one in overrides if not one.is_hydra_override()]
+    config = lay_over(saved, overrides, composed, RESUME)
+    config.train.resolution = lengthen(saved.train.resolution, compose.to_config(config).train.epochs)
+    return config
+
+
+def evaluated(folder: Path, words: list[str]) -> Config:
+    """Return the configuration with which the run in `folder` is tested again.
+
+    Other data is seen as the model has learnt to see, unless its size or figures are named themselves. Raises
+    ConfigError for the first of the command line's `words` that has no effect on a test.
+    """
+    compose.check_form(words)
+    overrides = parsed(words)
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line} does not fit one run; write NAME=VALUE with one value")
+    saved = read(folder)
+    composed = compose.compose(words, compose.parse([])) if words else saved
+    return compose.to_config(lay_over(saved, overrides, composed, TEST))
+
+
+def parsed(words: list[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(words)
+
+
+def lengthen(shares: list[float], epochs: int) -> list[float]:
+    """Return the resolution that a run had in each of its epochs, and the last one in what it adds."""
+    return [float(share) for share in [*shares, *[shares[-1]] * (epochs - len(shares))]][:epochs]
+
+
+def continued(folder: Path, config: Config) -> Config:
+    """Return the configuration for a run in `folder`: `config`, with what a run that began there decided for itself.
+
+    The resolution in `config` is decided. Raises ConfigError where `folder` holds a run of another configuration.
+    """
+    if not (folder / "config.yaml").exists():
+        return config
+    saved = compose.to_config(read(folder))
+    if config.control_width is None:
+        config = replace(config, control_width=saved.control_width)
+    before, now = (configuration.identity(asdict(one)) for one in (saved, config))
+    follows = () if saved.train.epochs == config.train.epochs else ("train.resolution",)
+    differ = [key for key in now if before.get(key) != now[key] and not RESUME.allows(key) and key not in follows]
+    if differ:
+        shown = ", ".join(f"{key} ({before.get(key)} there, {now[key]} here)" for key in differ[:3])
+        raise ConfigError(f"{folder} holds a run of another configuration: {shown}; name another folder")
+    train = replace(config.train, resolution=lengthen(saved.train.resolution, config.train.epochs))
+    return replace(config, train=train, device=continued_device(saved.device, config.device))
+
+
+def continued_device(before: DeviceConfig, given: DeviceConfig) -> DeviceConfig:
+    """Return `given`, with what it leaves open as the run decided it; on another kind of device nothing is decided."""
+    if given.kind not in ("auto", before.kind):
+        return given
+    pairs = zip(astuple(before), astuple(given), strict=True)
+    return DeviceConfig(*(was if now in ("auto", None) else now for was, now in pairs))
+
+
+def refuse_idle(folder: Path, config: Config, epochs: int) -> bool:
+    """Say whether `config` gives other places to the data of the run in `folder`, which is finished after `epochs` and
+    trains no longer; raise ConfigError for anything else that `config` has otherwise, and that would have no effect."""
+    before, now = raw(read(folder)), configuration.flatten(asdict(config))
+    left_open = {key for key in now if key.startswith("device.") and now[key] in ("auto", None)}
+    aside = {"sweep", "resume", *left_open}
+    changed = [key for key in now if before.get(key) != now[key] and key not in aside]
+    for key in changed:
+        if key not in configuration.PLACES:
+            raise ConfigError(
+                f"{key}={now[key]} would change nothing: {folder} is finished, after {epochs} epochs with "
+                f"{key}={before.get(key)}; leave it out, or train longer with train.epochs={epochs + 1} or more"
+            )
+    return bool(changed)

@@ -1,0 +1,161 @@
+"""The words of a command line: its options, and its settings, whose texts need no quotes but the shell's."""
+
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, Sweep
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError, safe_load
+
+from attn_train.errors import ConfigError
+from attn_train.writing.quoting import QUOTES, quoted, split
+
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+PATHS = ("resume", "dataset.root", "output", "bench", "runs", *FOLDERS)
+TEXTS = (*PATHS, "sweep", "baseline", "dataset.url", "dataset.digest")
+LISTS = ("runs", "recipe")  # of texts
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Parse a command line of attn-train, its options anywhere; raise ConfigError for what is wrong with them."""
+    parser = get_args_parser()
+    parser.error = refuse_usage  # type: ignore[method-assign]  # argparse would print its usage, of many lines
+    options, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown:
+        raise ConfigError(no_option("attn-train", unknown[0]))
+    commands = ("run", "multirun", "cfg", "info", "shell_completion")
+    asked = [f"--{name.replace('_', '-')}" for name in commands if getattr(options, name)]
+    if len(asked) > 1 and not options.help:
+        raise ConfigError(f"{' and '.join(asked)} do not go together; leave one out")
+    for name in ("resolve", "package"):
+        if getattr(options, name) and not (options.cfg or options.help):
+            raise ConfigError(f"--{name} belongs to --cfg, as in: attn-train --cfg job --{name}")
+    if options.config_dir is not None and not Path(options.config_dir).is_dir():
+        raise ConfigError(f"--config-dir={options.config_dir} is no folder")
+    return options
+
+
+def refuse_usage(message: str) -> NoReturn:
+    raise ConfigError(f"{message}; attn-train --hydra-help shows the options")
+
+
+def arranged(arguments: list[str]) -> list[str]:
+    """Return a command line of attn-train as Hydra itself can read it: its overrides together, at the end, their texts
+    quoted, and a folder of configurations as seen from here."""
+    options = parse(arguments)
+    rest = [word for word in reversed(arguments) if word != "--"]
+    for word in reversed(options.overrides):
+        rest.remove(word)
+    rest.reverse()
+    if rest and rest[-1].startswith(("-i", "--i")):
+        rest.append("all")  # what --info alone stands for; an override behind it would be taken for its value
+    if options.config_path:
+        rest += ["--config-path", str(Path(options.config_path).resolve())]  # Hydra would look beside this package
+    if options.hydra_help:
+        return rest
+    sweeping = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
+    return [*rest, *readable(options.overrides, sweeping)]
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the settings in a YAML file, its references as they stand; raise ConfigError where it holds none."""
+    try:
+        # OmegaConf makes a setting of a file's lone word, but it alone refuses a setting that stands there twice.
+        lone = isinstance(safe_load(path.read_bytes()), str)
+        settings = None if lone else OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} holds no settings; write lines like 'arms: [none, gated]'")
+    return {str(key): value for key, value in settings.items()}
+
+
+def readable(arguments: Sequence[str], sweeping: bool = False) -> list[str]:
+    """Return the words of a command line with its texts quoted where the grammar of Hydra could not read them.
+
+    With `sweeping` a comma stands between values. What the grammar reads as a text, or as null, stays as it is.
+    """
+    return [readable_word(word, sweeping) for word in arguments]
+
+
+def readable_word(word: str, sweeping: bool) -> str:
+    name, equals, value = word.partition("=")
+    key = name.lstrip("+")
+    if not equals or key not in (*TEXTS, *LISTS):
+        return word
+    check_given(key, value)
+    if key in LISTS:
+        return f"{name}={quote_texts(value, key in PATHS)}"
+    parts = split(value) if sweeping else [value]
+    return f"{name}={','.join(quote_text(part, key in PATHS, sweeping) for part in parts)}"
+
+
+def check_given(name: str, value: str) -> None:
+    """Raise ConfigError for an empty text, which a shell makes of a variable that is not set."""
+    if not value.strip():
+        raise ConfigError(f"{name}= is empty; give it a value, or leave it out")
+
+
+def path_of(name: str, value: str) -> str:
+    """Return the path that `name`=`value` gives to a command's own setting; raise ConfigError for an empty one."""
+    check_given(name, value)
+    return plain_text(value, is_path=True)
+
+
+def quote_text(value: str, is_path: bool, sweeping: bool = False) -> str:
+    """Return one value of a text in a form that the grammar reads as that text; null and, in a sweep, choices stay."""
+    override = parse_value(value)
+    if override is not None and (override.value() is None or (sweeping and is_choice(override))):
+        return value
+    text = plain_text(value, is_path)
+    return value if override is not None and override.value() == text else quoted(text)
+
+
+def plain_text(value: str, is_path: bool) -> str:
+    """Return the text that a value stands for: what it says in quotes, else itself; a path's ~ is the home folder."""
+    override = parse_value(value)
+    text = value
+    if override is not None and (value.lstrip()[:1] in QUOTES or "\\" in value) and isinstance(override.value(), str):
+        text = str(override.value())
+    # A shell looks for ~ at the start of a word only, not behind NAME=.
+    return os.path.expanduser(text) if is_path else text
+
+
+def quote_texts(value: str, are_paths: bool) -> str:
+    """Return a list of texts, whether its brackets are given or not, with each of them quoted; null stays."""
+    value = value.strip()
+    if value == "null":
+        return value
+    listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    texts = [plain_text(part.strip(), are_paths) for part in split(listed) if part.strip()]
+    return f"[{','.join(map(quoted, texts))}]"
+
+
+def parse_value(value: str) -> Override | None:
+    """Return what the grammar makes of a value, None where it cannot read it."""
+    try:
+        return OverridesParser.create().parse_override(f"text={value}")
+    except HydraException:
+        return None
+
+
+def is_choice(override: Override) -> bool:
+    return isinstance(override.value(), Sweep | Glob)
+
+
+def refuse_options(command: str, arguments: Sequence[str]) -> None:
+    """Raise ConfigError for the first word that is an option: `command` has none but --help."""
+    for word in arguments:
+        if word.startswith("-"):
+            raise ConfigError(no_option(command, word))
+
+
+def no_option(command: str, word: str) -> str:
+    return f"there is no option {word}; settings are written NAME=VALUE, without dashes; {command} --help shows them"

@@ -1,0 +1,1 @@
+"""Training and testing a network: tensors in, numbers out; no folder, no Hydra."""

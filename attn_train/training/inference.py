@@ -1,0 +1,86 @@
+"""Run a network over images: logits averaged over views, and how many are right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_train.data.batches import Normalization, resize, views
+from attn_train.data.dataset import Split
+from attn_train.machine.device import Device
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one pass over a split."""
+
+    logits: Tensor  # float32 (n, classes), on the CPU, averaged over the views
+    labels: Tensor  # int64 (n,), on the CPU
+    loss: float
+
+    @property
+    def correct(self) -> int:
+        return int((self.logits.argmax(dim=1) == self.labels).sum())
+
+    @property
+    def total(self) -> int:
+        return len(self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.total
+
+
+@torch.no_grad()
+def infer(
+    forward: Callable[[Tensor], Tensor],
+    images: Tensor,
+    normalization: Normalization,
+    device: Device,
+    view_count: int,
+    batch_size: int,
+    side: int,
+) -> Tensor:
+    """Return float32 logits (n, classes) on the CPU for uint8 images, shrunk to side x side and averaged over
+    `view_count` views of each."""
+    parts = []
+    sizes = [batch_size] * (len(images) // batch_size)
+    rest = len(images) % batch_size
+    if rest == 1 and sizes:
+        sizes[-1] += 1  # an image alone would have no other to be paired with
+    elif rest:
+        sizes.append(rest)
+    for batch in images.split(sizes):
+        batch = resize(normalization(batch), side).to(memory_format=device.memory_format)
+        with device.autocast():
+            parts.append(sum(weight * forward(view).float() for weight, view in views(batch, view_count)))
+    return torch.cat(parts).cpu()  # type: ignore[arg-type]
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    normalization: Normalization,
+    device: Device,
+    view_count: int,
+    batch_size: int,
+    side: int,
+) -> Evaluation:
+    """Evaluate `model` on a split shrunk to side x side; the outcome is in the order of the split.
+
+    Where a mechanism works on pairs of images the pairs are drawn, the same in every evaluation of so many images: in
+    the split's own order neighbours may be of one class, and tell.
+    """
+    model.eval()
+    images = split.images
+    pairs = any(getattr(module, "pairs", False) for module in model.modules())
+    if pairs:
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        images, batch_size = images[order.to(images.device)], batch_size + batch_size % 2
+    logits = infer(model, images, normalization, device, view_count, batch_size, side)
+    if pairs:
+        logits = torch.empty_like(logits).index_copy_(0, order, logits)
+    labels = split.labels.cpu()
+    return Evaluation(logits, labels, F.cross_entropy(logits, labels).item())

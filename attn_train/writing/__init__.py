@@ -1,0 +1,1 @@
+"""Texts, files and figures as people, shells and disks need them: names as text, quotes, files whole or not there."""
