@@ -68,24 +68,25 @@ def test_every_backbone_is_under_test() -> None:
 
 
 @torch.no_grad()
-def gives_class_scores(network: str, mechanism: str, stages: Any, position: str, channels: int, side: int) -> None:
+def scores(network: str, mechanism: str, stages: Any, position: str, channels: int, side: int) -> Tensor:
+    """What an untrained network says of two images."""
     model = make(network, mechanism, stages, position, channels, (side, side)).eval()
-    assert model(torch.randn(2, channels, side, side)).shape == (2, 7)
+    return model(torch.randn(2, channels, side, side))
 
 
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
 @pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"resnet56"}))  # whose blocks are those of resnet20
 def test_any_position_gives_class_scores(network: str, mechanism: str) -> None:
     for position in NETWORKS[network][-1]:
-        gives_class_scores(network, mechanism, "all", position, 1, 33)
-    gives_class_scores(network, mechanism, "all", "after_activation", 3, 8)
+        assert scores(network, mechanism, "all", position, 1, 33).shape == (2, 7)
+    assert scores(network, mechanism, "all", "after_activation", 3, 8).shape == (2, 7)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_any_stage_size_and_channels_give_class_scores(network: str) -> None:
     for stages, position in placements(network):
         for channels, side in ((1, 8), (3, 8), (3, 32), (1, 33)):
-            gives_class_scores(network, "gated", stages, position, channels, side)
+            assert scores(network, "gated", stages, position, channels, side).shape == (2, 7)
 
 
 @torch.no_grad()
