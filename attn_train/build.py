@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,22 @@ from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Dataset, ImageDataset, Split, hold_out, limit_per_class
 from attn_train.data.overview import suspicions
+from attn_train.data.prune import ImageLosses
 from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError
 from attn_train.machine import compiled, device as devices
+from attn_train.machine.recorded import RecordedStep, Step
+from attn_train.optim.average import WeightAverage
 from attn_train.optim.optimizers import OPTIMIZERS, make_optimizer
-from attn_train.optim.schedule import SCHEDULES, check_schedule
+from attn_train.optim.schedule import SCHEDULES, check_schedule, lr_factor
 from attn_train.settings import config as configuration, options, widths
 from attn_train.settings.bench import BenchConfig
-from attn_train.settings.config import Config, DatasetConfig
+from attn_train.settings.config import Config, DatasetConfig, DeviceConfig
+from attn_train.training.loop import Schedule
+from attn_train.training.step import TrainingStep
+from attn_train.training.trainer import Trainer
+
+INITIALIZED_FROM = 5000  # training images that a backbone may look at before the first step
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +244,45 @@ def make_optimizer_for(config: Config, model: nn.Module) -> torch.optim.Optimize
         raise ConfigError(f"optimizer={config.optimizer['name']}: {error}") from error
 
 
+def make_trainer(config: Config, model: Backbone, device: devices.Device, images: int) -> Trainer:
+    """Make what trains `model`, which is on its device, on so many images."""
+    train = config.train
+    average = WeightAverage(model, train.ema_decay) if train.ema_decay else None
+    image_losses = ImageLosses(*torch.zeros(2, images, device=device.place)) if train.prune else None
+    optimizer = make_optimizer_for(config, model)
+    return Trainer(model, optimizer, device, average=average, image_losses=image_losses)
+
+
+def make_step(config: Config, trainer: Trainer, dataset: Dataset) -> Step:
+    """Return the training step, compiled and recorded as the trainer's device says."""
+    model, optimizer, device, train = trainer.model, trainer.optimizer, trainer.device, config.train
+    forward = compiled.compile_model(model, architecture(config, dataset)) if device.compile else model
+    step = TrainingStep(
+        model=model,
+        forward=forward,
+        optimizer=optimizer,
+        device=device,
+        batch_size=train.batch_size,
+        accumulate=train.accumulate,
+        clip_norm=train.clip_norm,
+        label_smoothing=train.label_smoothing,
+    )
+    return RecordedStep(step, model, optimizer) if device.cuda_graphs else step
+
+
+def make_schedule(config: Config, total_steps: int) -> Schedule:
+    """Make the schedule of a run of so many optimizer steps."""
+    name, warmup, values = schedule_options(config)
+    train = config.train
+    return Schedule(
+        total_steps=total_steps,
+        lr_factor=lambda step: lr_factor(name, step, total_steps, warmup, values),
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        eval_every=train.eval_every,
+    )
+
+
 def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
     """Return the schedule's name, its warm-up (a share of the run) and its other settings, checked."""
     function, values = choose("schedule", SCHEDULES, config.schedule)
@@ -246,6 +293,51 @@ def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
     except ValueError as error:
         raise ConfigError(f"schedule={config.schedule['name']}: {error}") from error
     return config.schedule["name"], warmup, values
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run trains, on what, and with what."""
+
+    config: Config  # its device as decided
+    dataset: Dataset
+    splits: dict[str, Split]  # on the device
+    batches: TrainBatches
+    trainer: Trainer
+    step: Step
+
+
+def make_training(config: Config) -> Training:
+    """Make all that a run of `config`, its resolution and its control decided, needs before its first step."""
+    source = make_source(config.dataset)
+    channels, classes = source.channels, len(source.classes)
+    torch.manual_seed(config.seed_for("init"))
+    # Before the data, which may take long to come: a wrong option shows at once.
+    model = make_model(config, channels, classes)
+    splits, dataset = load_splits(config.dataset)
+    normalization = make_normalization(config.dataset, channels)
+    batches = make_batches(config, splits["train"], normalization, classes)
+    steps = batches.steps_at(config.train.epochs, config.train.max_steps)
+    device = decide_device(config, sum(steps.values()) // len(steps))
+    devices.configure(device)
+    devices.forget_peak_memory(device)  # of an earlier run in this process
+    # On the CPU: a run begins with the same weights on every device.
+    model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
+    place = device.place
+    model = model.to(place, memory_format=device.memory_format)  # type: ignore[call-overload]
+    splits = {name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()}
+    batches = replace(batches, split=splits["train"], normalization=normalization.to(place))
+    decided = DeviceConfig(
+        device.kind,
+        device.precision,
+        device.channels_last,
+        device.compile,
+        config.device.cuda_graphs,
+        device.threads,
+    )
+    config = replace(config, device=decided)
+    trainer = make_trainer(config, model, device, images=len(batches.split.labels))
+    return Training(config, dataset, splits, batches, trainer, make_step(config, trainer, dataset))
 
 
 def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.Device:

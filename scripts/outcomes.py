@@ -4,9 +4,10 @@
   python scripts/outcomes.py record after.json --root DATA
   python scripts/outcomes.py compare before.json after.json
 
-A record holds, for each command, its exit code, what it printed, and of each run's folder the digest of its predictions,
-its metrics and its result, all without times, memory and names that hold a date. Two records of one machine are equal bit for bit
-where the code does the same. Without --root the runs on CIFAR-10 are left out. A record takes some three minutes.
+A record holds, for each command, its exit code, what it printed, and of each run's folder the digest of its
+predictions, its metrics and its result, all without times, memory and names that hold a date. Two records of one
+machine are equal bit for bit where the code does the same. Without --root the runs on CIFAR-10 are left out. A record
+takes some four minutes.
 """
 
 import argparse
@@ -47,13 +48,17 @@ CLOCK = ("commit", "versions", "train_seconds", "compile_seconds", "images_per_s
 CHANGING = re.compile(
     r"\d{4}-\d\d-\d\d|\d\d-\d\d-\d\d|\d\d:\d\d:\d\d,\d+|_[0-9a-f]{6}\b|[\d.,]+ (?:s|ms|MB|images/s|minutes?)\b"
 )
+# In tables: seconds and MB behind parameters and multiply-adds, and the last column of a sweep's, its seconds.
+MEASURED = re.compile(r"( [\d,]{4,} [\d,]{5,}) [\d.]+ \d+|( \d+\.\d\d %(?: [\d.-]+)?) [\d.]+$", re.MULTILINE)
 
 
 def command(name: str, folder: Path, *words: str) -> dict[str, Any]:
     """Run attn-NAME in `folder`; return how it ended and what it printed, without what a clock says."""
     program = Path(sys.executable).parent / f"attn-{name}"
     ended = subprocess.run([program, *words], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False)
-    return {"code": ended.returncode, "printed": CHANGING.sub("#", ended.stdout + ended.stderr).splitlines()}
+    printed = re.sub(" +", " ", CHANGING.sub("#", ended.stdout + ended.stderr))
+    lines = MEASURED.sub(r"\1\2 #", printed).splitlines()
+    return {"code": ended.returncode, "printed": [line for line in lines if "packed" not in line]}
 
 
 def killed(folder: Path, words: tuple[str, ...]) -> None:

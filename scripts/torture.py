@@ -31,9 +31,9 @@ import numpy as np
 import torch
 
 from attn_train import cli
-from attn_train.commands import run
 from attn_train.errors import CheckpointError
 from attn_train.runs import checkpoint
+from attn_train.runs.journal import FolderJournal
 
 TINY = (
     "+experiment=smoke",
@@ -243,15 +243,15 @@ def soak(folder: Path, options: argparse.Namespace, draw: random.Random) -> bool
 def checkpoint_cost(folder: Path, options: argparse.Namespace, draw: random.Random) -> bool:
     """Measure what checkpoints cost at the default interval, on images like CIFAR's with the default network."""
     took: list[float] = []
-    save = run.Run.save
+    save = FolderJournal.save
 
-    def timed(self: run.Run, name: str = "last") -> None:
+    def timed(self: FolderJournal, name: str) -> None:
         begun = time.perf_counter()
         save(self, name)
         took.append(time.perf_counter() - begun)
 
     words = ("dataset=synthetic", "backbone=fast", "device=cpu", "device.compile=false", "train.batch_size=500")
-    run.Run.save = timed  # type: ignore[method-assign]
+    FolderJournal.save = timed  # type: ignore[method-assign]
     sys.argv = [
         "attn-train",
         *words,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attn_train.errors import CheckpointError, ResourceError
 from attn_train.runs import checkpoint
+from attn_train.training.trainer import load_weights
 
 
 def state(number: int) -> dict[str, Any]:
@@ -302,7 +303,7 @@ def test_a_model_gets_its_weights_back(tmp_path: Path) -> None:
     torch.manual_seed(0)
     one, other = nn.Linear(3, 2), nn.Linear(3, 2)
     assert not torch.equal(one.weight, other.weight)
-    checkpoint.load_model(other, one.state_dict(), tmp_path)
+    load_weights(other, one.state_dict(), tmp_path)
     assert torch.equal(one.weight, other.weight)
     assert torch.equal(one.bias, other.bias)
 
@@ -313,7 +314,7 @@ def test_another_models_checkpoint_is_refused_with_the_keys_that_differ(tmp_path
 
     def refused(other: nn.Module) -> str:
         with pytest.raises(CheckpointError) as raised:
-            checkpoint.load_model(model, other.state_dict(), tmp_path)
+            load_weights(model, other.state_dict(), tmp_path)
         assert raised.value.exit_code == 5
         assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
         return str(raised.value)

@@ -13,9 +13,10 @@ import yaml
 from conftest import Command, Outcome, run_here
 from PIL import Image
 
-from attn_train.commands import fit
 from attn_train.runs import checkpoint
+from attn_train.runs.journal import FolderJournal
 from attn_train.runs.tracking import Tracker
+from attn_train.training.journal import Window
 
 WORDS = (
     "dataset=image_folder",
@@ -181,13 +182,16 @@ def test_other_data_in_the_middle_of_an_epoch(train: Command, place: Path, monke
     """That epoch begins anew, and the schedule ends where the epochs of the new data do."""
     steps = iter(range(7))  # five in an epoch of all 40 images, three in one that leaves a quarter out
 
-    def cut(*_: object) -> None:
+    step = FolderJournal.step
+
+    def cut(journal: FolderJournal, window: Window | None) -> None:
         if next(steps, None) is None:
             raise Killed
+        step(journal, window)
 
     command = [*WORDS, "train.epochs=4", "train.checkpoint_every=1", "train.log_every=1", "hydra.run.dir=cut"]
     with monkeypatch.context() as patch:
-        patch.setattr(fit.Bar, "show", cut)
+        patch.setattr(FolderJournal, "step", cut)
         with pytest.raises(Killed):
             train(*command)
     state = checkpoint.load(place / "cut" / "checkpoints")

@@ -15,9 +15,10 @@ from conftest import TINY, run_here
 from test_resume import assert_same_run
 
 from attn_train.backbones import BACKBONES
-from attn_train.commands import fit
 from attn_train.optim.optimizers import OPTIMIZERS
 from attn_train.optim.schedule import SCHEDULES
+from attn_train.runs.journal import FolderJournal
+from attn_train.training.journal import Window
 
 pytestmark = pytest.mark.slow
 
@@ -81,8 +82,8 @@ def test_a_run_cut_off_at_any_step(
     words = [*drawn(draw, backbone), f"backbone={backbone}", f"optimizer={optimizer}", f"schedule={schedule}"]
     told = f"drawn from {seed}: {' '.join(words)}"
     shown: list[int] = []
-    show = fit.Bar.show
-    monkeypatch.setattr(fit.Bar, "show", lambda bar, *rest: (shown.append(1), show(bar, *rest))[1])
+    step = FolderJournal.step
+    monkeypatch.setattr(FolderJournal, "step", lambda journal, window: (shown.append(1), step(journal, window))[1])
     ended = run_here(tmp_path, *words, "hydra.run.dir=reference")
     assert ended.code == 0, (told, ended.err)
 
@@ -92,12 +93,13 @@ def test_a_run_cut_off_at_any_step(
         left = draw.randrange(1, max(2, left))
         steps = iter(range(left - 1))
 
-        def cut(*rest: object, steps: Iterator[int] = steps) -> None:
+        def cut(journal: FolderJournal, window: Window | None, steps: Iterator[int] = steps) -> None:
             if next(steps, None) is None:
                 raise Killed
+            step(journal, window)
 
         with monkeypatch.context() as patch:
-            patch.setattr(fit.Bar, "show", cut)
+            patch.setattr(FolderJournal, "step", cut)
             with pytest.raises(Killed):
                 run_here(tmp_path, *words, "hydra.run.dir=run")
         left = len(shown) - left

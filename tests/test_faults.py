@@ -24,9 +24,10 @@ from conftest import LONG, TINY, Command, run_here, start
 from PIL import Image
 from test_resume import STEPS, assert_same_run
 
+from attn_train import build
 from attn_train.runs import checkpoint
 from attn_train.runs.tracking import Tracker
-from attn_train.training import loop
+from attn_train.training.step import TrainingStep
 
 pytestmark = pytest.mark.slow
 
@@ -195,8 +196,8 @@ build.load_splits = lambda config: (os.kill(os.getpid(), signal.SIGTERM), time.s
 def test_row_04_interrupted_twice(train: Command, tmp_path: Path, reference: Path) -> None:
     """The second Ctrl-C does not wait for the step, which would last a minute."""
     prelude = """
-from attn_train.training import loop
-step = loop.train_step
+from attn_train.training.step import TrainingStep
+step = TrainingStep.__call__
 done = []
 def slow(*rest, **options):
     done.append(1)
@@ -204,7 +205,7 @@ def slow(*rest, **options):
         print("slow", flush=True)
         time.sleep(60)
     return step(*rest, **options)
-loop.train_step = slow
+TrainingStep.__call__ = slow
 """
     process = program(tmp_path, prelude, *LONG, "hydra.run.dir=run")
     assert process.stdout is not None
@@ -380,14 +381,14 @@ def test_row_15_no_network_and_no_data(tmp_path: Path) -> None:
 
 def test_row_17_nan_leaves_best_and_last(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = 35
-    step, done = loop.train_step, []
+    step, done = TrainingStep.__call__, []
 
     def poisoned(*rest: Any, **options: Any) -> Any:
         done.append(1)
         loss, *others = step(*rest, **options)
         return (loss * (float("nan") if len(done) == at else 1), *others)
 
-    monkeypatch.setattr(loop, "train_step", poisoned)
+    monkeypatch.setattr(TrainingStep, "__call__", poisoned)
     stopped = train(*LONG, "hydra.run.dir=run")
     assert stopped.code == 4
     one_line(stopped.err, f"step {at}")
@@ -404,14 +405,13 @@ def test_row_18_out_of_memory(tmp_path: Path) -> None:
     """The system itself refuses the process more than it has and 200 MB."""
     prelude = """
 import resource
-from attn_train.commands import fit
-begin = fit.fit
-import attn_train.commands.run
-def starve(*rest):
+from attn_train.commands import run
+begin = run.fit
+def starve(*rest, **options):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
-    return begin(*rest)
-attn_train.commands.run.fit = starve
+    return begin(*rest, **options)
+run.fit = starve
 """
     words = (
         *TINY, "dataset.image_size=64", "dataset.limit=null", "dataset.val_size=0", "train.batch_size=500",
@@ -573,18 +573,16 @@ def test_row_25_jobs_that_fail_in_their_own_ways(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One raises, one exits, one goes NaN; the others finish, and the first one's code is the command's."""
-    from attn_train.commands import run as runs
+    make = build.make_training
 
-    make = runs.Run.__init__
-
-    def faulty(self: Any, config: Any, folder: Path) -> None:
+    def faulty(config: Any) -> Any:
         if config.seed == 1:
             raise ZeroDivisionError("planted")
         if config.seed == 2:
             raise SystemExit(77)
-        make(self, config, folder)
+        return make(config)
 
-    monkeypatch.setattr(runs.Run, "__init__", faulty)
+    monkeypatch.setattr(build, "make_training", faulty)
     words = ("optimizer=sgd", "train.clip_norm=null", "optimizer.lr=0.01,1e30", "seed=0,1,2,3", "sweep=mine")
     done = train("-m", *TINY, *words)
     sweep = tmp_path / "outputs" / "mine"

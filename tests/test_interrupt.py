@@ -22,7 +22,7 @@ from attn_train import build
 from attn_train.errors import Interrupted
 from attn_train.machine.interrupt import STOPPING, end_on_signals, stop_on_signals
 from attn_train.study.ledger import INTERRUPTED
-from attn_train.training import loop
+from attn_train.training.step import TrainingStep
 
 SCHEDULERS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
@@ -110,7 +110,7 @@ def test_a_thread_has_no_signals() -> None:
 @pytest.mark.slow
 def test_a_run_saves_and_stops_and_goes_on(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     number = signal.SIGUSR1
-    step, taken = loop.train_step, []
+    step, taken = TrainingStep.__call__, []
 
     def signalled(*arguments: Any, **options: Any) -> Any:
         taken.append(1)
@@ -118,7 +118,7 @@ def test_a_run_saves_and_stops_and_goes_on(train: Command, tmp_path: Path, monke
             send(number)
         return step(*arguments, **options)
 
-    monkeypatch.setattr(loop, "train_step", signalled)
+    monkeypatch.setattr(TrainingStep, "__call__", signalled)
     words = (*TINY, "train.checkpoint_every=100", "train.batch_size=16", "hydra.run.dir=run")
     stopped = train(*words)
     assert stopped.code == 128 + number
@@ -176,3 +176,16 @@ def test_a_terminal_that_is_closed_costs_nothing(tmp_path: Path) -> None:
 
 def test_a_study_counts_a_run_that_a_signal_stopped_as_stopped() -> None:
     assert {128 + number for number in (signal.SIGINT, signal.SIGTERM, *SCHEDULERS)} <= set(INTERRUPTED)
+
+
+def interrupt_twice() -> None:
+    with stop_on_signals():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
+    assert signal.getsignal(signal.SIGINT) == before

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from attn_train.attention import ATTENTION
 from attn_train.errors import ConfigError
 from attn_train.machine.device import Device
-from attn_train.machine.recorded import RecordedStep
+from attn_train.machine.recorded import RecordedStep, Step
 from attn_train.optim.optimizers import make_optimizer, set_lr
-from attn_train.training.loop import make_step
+from attn_train.training.step import TrainingStep
 
 pytestmark = [
     pytest.mark.gpu,
@@ -79,7 +79,7 @@ def trained(
     model: nn.Module, optimizer: torch.optim.Optimizer, recorded: bool, steps: int = 10, weighted: bool = True
 ) -> list[list[float]]:
     """Train with a rate that falls, on two sizes in turn, a parameter standing still from the middle on."""
-    step = make_step(model, model, optimizer, DEVICE, 16, 1, None, 0.1)
+    step: Step = TrainingStep(model, model, optimizer, DEVICE, 16, 1, None, 0.1)
     if recorded:
         step = RecordedStep(step, model, optimizer)
     model.head.bias.requires_grad_(True)  # type: ignore[union-attr]
@@ -133,7 +133,7 @@ def test_a_recorded_run_goes_on_from_a_state_of_the_cpu(name: str) -> None:
 def test_every_mechanism_can_be_recorded(mechanism: str) -> None:
     model = made(mechanism)
     optimizer = make_optimizer("muon", model, OPTIMIZERS["muon"])
-    step = RecordedStep(make_step(model, model, optimizer, DEVICE, 16, 1, 1.0, 0.0), model, optimizer)
+    step = RecordedStep(TrainingStep(model, model, optimizer, DEVICE, 16, 1, 1.0, 0.0), model, optimizer)
     losses = [step(*batch(0))[0].item() for _ in range(12)]
     assert len(step.recordings) == 1
     assert losses[-1] < losses[0]
@@ -142,7 +142,7 @@ def test_every_mechanism_can_be_recorded(mechanism: str) -> None:
 def test_what_cannot_be_recorded_says_so() -> None:
     model = made()
     optimizer = make_optimizer("adam", model, OPTIMIZERS["adam"])
-    inner = make_step(model, model, optimizer, DEVICE, 16, 1, None, 0.0)
+    inner = TrainingStep(model, model, optimizer, DEVICE, 16, 1, None, 0.0)
 
     def waiting(*arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         outcome = inner(*arguments)

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from attn_train.runs import checkpoint
 from attn_train.settings import config as configuration
-from attn_train.training import loop
+from attn_train.training.step import TrainingStep
 
 # The contract's list.
 RESULT_KEYS = {
@@ -230,13 +230,13 @@ def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(
 def test_a_run_sees_the_sizes_that_its_configuration_lists(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, original = [], loop.train_step
+    seen, original = [], TrainingStep.__call__
 
     def spying(*arguments: Any, **options: Any) -> Any:
-        seen.append(tuple(arguments[3].shape[-2:]))
+        seen.append(tuple(arguments[1].shape[-2:]))
         return original(*arguments, **options)
 
-    monkeypatch.setattr(loop, "train_step", spying)
+    monkeypatch.setattr(TrainingStep, "__call__", spying)
     assert train(*TINY, "train.epochs=3", "train.resolution=[0.5,1]", "hydra.run.dir=run").code == 0
     assert seen == [(8, 8)] * 2 + [(16, 16)] * 4
     tests = [row for row in metrics_of(tmp_path / "run") if row["kind"] == "evaluation"]

@@ -595,7 +595,7 @@ class Forking(Launcher):
                 os.kill(os.getpid(), signal.SIGKILL)
             if number == 2:
                 from attn_train.commands import run
-                run.fit = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+                run.fit = lambda *arguments, **options: os.kill(os.getpid(), signal.SIGKILL)
             job = context.config_loader.load_sweep_config(config, list(overrides))
             run_job(hydra_context=context, task_function=task, config=job, job_dir_key="hydra.sweep.dir",
                     job_subdir_key="hydra.sweep.subdir")

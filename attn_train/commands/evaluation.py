@@ -28,6 +28,7 @@ from attn_train.runs import checkpoint, pictures, result
 from attn_train.settings import compose, saved, words
 from attn_train.settings.config import Config, DatasetConfig
 from attn_train.training.inference import Evaluation, evaluate, infer
+from attn_train.training.trainer import load_weights
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
 from attn_train.writing.text import aligned
@@ -57,7 +58,7 @@ class Trained:
         self.device: Device = build.decide_device(replace(config, device=plain), steps_a_shape=0)
         devices.configure(self.device)
         self.model: nn.Module = build.make_model(config, self.channels, len(self.classes))
-        checkpoint.load_model(self.model, checkpoint.evaluated_weights(state), folder / "checkpoints")
+        load_weights(self.model, checkpoint.evaluated_weights(state), folder / "checkpoints")
         place = self.device.place
         self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
         self.model.eval()

@@ -19,9 +19,9 @@ from torch import nn
 from attn_train import build
 from attn_train.data.batches import Normalization
 from attn_train.errors import CheckpointError, ConfigError
-from attn_train.runs import checkpoint
 from attn_train.settings import config as configuration
 from attn_train.settings.config import Config
+from attn_train.training.trainer import load_weights
 from attn_train.writing.durable import write_durably
 
 FORMAT = "attn-train 1"
@@ -89,5 +89,5 @@ def load(path: Path) -> Exported:
         normalization = build.per_channel_normalization(facts["mean"], facts["deviation"], channels)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} cannot be read as an exported network: {error}") from error
-    checkpoint.load_model(model, tensors, path)
+    load_weights(model, tensors, path)
     return Exported(model.eval(), normalization, classes, channels, size)

@@ -4,6 +4,7 @@ drifts."""
 import math
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from attn_train import build
 from attn_train.data.dataset import Dataset
+from attn_train.data.prune import Order
 from attn_train.machine import device as devices
-from attn_train.machine.compiled import compile_model
 from attn_train.machine.device import Device
-from attn_train.optim.average import WeightAverage
-from attn_train.optim.optimizers import set_lr
+from attn_train.machine.speed import Speed
 from attn_train.settings.config import Config
-from attn_train.training.loop import make_step
+from attn_train.training.journal import Silent
+from attn_train.training.loop import Schedule, fit
+from attn_train.training.trainer import Progress
 
 
 @dataclass(frozen=True)
@@ -37,50 +39,49 @@ CERTAIN = 0.005
 SECONDS = 30.0
 
 
+class SameBatch:
+    """The same images and labels in every batch of every epoch, which has `count` of them."""
+
+    def __init__(self, images: Tensor, labels: Tensor, count: int) -> None:
+        self.images, self.labels, self.count = images, labels, count
+        self.batch_size = len(labels)
+
+    def steps(self, epoch: int) -> int:
+        return self.count
+
+    def order(self, epoch: int, losses: Tensor | None = None) -> Order:
+        index = torch.arange(self.batch_size).repeat(self.count)
+        return Order(index, index.to(self.labels.device), None)
+
+    def epoch(self, epoch: int, start: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(start, self.count):
+            yield self.images, self.labels
+
+
 class Steps:
-    """A network and its training steps on given images, as the run takes them."""
+    """The training steps of a network on given images, as a run takes them."""
 
     def __init__(self, config: Config, dataset: Dataset, device: Device) -> None:
         channels, classes = dataset.train.images.shape[1], len(dataset.classes)
-        self.config, self.device = config, device
         model = build.make_model(config, channels, classes)
-        self.model = model.to(device.place, memory_format=device.memory_format)  # type: ignore[call-overload]
-        self.model.train()
-        architecture = build.architecture(config, dataset)
-        forward = compile_model(self.model, architecture) if device.compile else self.model
-        self.optimizer = build.make_optimizer_for(config, self.model)
+        model = model.to(device.place, memory_format=device.memory_format)  # type: ignore[call-overload]
+        self.trainer = build.make_trainer(config, model, device, images=config.train.batch_size)
+        self.step = build.make_step(config, self.trainer, dataset)
+
+    def take(self, images: Tensor, labels: Tensor, count: int) -> float:
+        """Take so many steps by the training loop; return the seconds of one."""
+        self.trainer.progress = Progress()
         # At a rate of zero a step costs the same, and the loss stays finite however often it is taken.
-        set_lr(self.optimizer, 0.0)
-        train = config.train
-        self.step = make_step(
-            self.model,
-            forward,
-            self.optimizer,
-            device,
-            train.batch_size,
-            train.accumulate,
-            train.clip_norm,
-            train.label_smoothing,
-        )
-        decay = config.train.ema_decay
-        self.average = WeightAverage(self.model, decay) if decay else None
+        schedule = Schedule(count, lambda step: 0.0, log_every=count, checkpoint_every=count, eval_every=1)
+        batches, speed = SameBatch(images, labels, count), Speed(self.trainer.device)
+        fit(self.trainer, schedule, batches, self.step, evaluate=None, journal=Silent(), speed=speed)
+        return speed.seconds / count
 
-    def take(self, images: Tensor, labels: Tensor) -> None:
-        self.step(images, labels, None)
-        if self.average is not None:
-            self.average.update(self.model, step=1)
-
-    def seconds(self, images: Tensor, labels: Tensor, steps: int) -> float:
-        """Return the seconds of a step, over `steps` of them."""
-        if self.device.cuda_graphs:  # a recording of another size has taken this one's place
-            for _ in range(devices.unsteady_steps(self.device)):
-                self.take(images, labels)
-        devices.synchronize(self.device)
-        started = time.perf_counter()
-        for _ in range(steps):
-            self.take(images, labels)
-        devices.synchronize(self.device)
-        return (time.perf_counter() - started) / steps
+    def seconds(self, images: Tensor, labels: Tensor, count: int) -> float:
+        """Return the seconds of a step, over `count` of them."""
+        if self.trainer.device.cuda_graphs:  # a recording of another size has taken this one's place
+            self.take(images, labels, devices.unsteady_steps(self.trainer.device))
+        return self.take(images, labels, count)
 
 
 def summarize(pairs: list[tuple[float, float]]) -> Timing:
@@ -132,14 +133,14 @@ class StepTimes:
 
     def warm_up(self, control: Steps, images: Tensor) -> int:
         """Take first steps, which compile and find memory; return how many steps a timing takes."""
-        for one in (self.arm, control):
-            one.take(images, self.labels)
+        for steps in (self.arm, control):
+            steps.take(images, self.labels, 1)
         return math.ceil(LEAST / self.arm.seconds(images, self.labels, 1))
 
     def pair(self, control: Steps, counts: dict[int, int], arm_first: bool) -> tuple[float, float]:
         """Return the seconds of a step of the arm and of the control, timed one right after the other."""
         total = {self.arm: 0.0, control: 0.0}
         for side, images in self.images.items():
-            for one in (self.arm, control) if arm_first else (control, self.arm):
-                total[one] += self.shares[side] * one.seconds(images, self.labels, counts[side])
+            for steps in (self.arm, control) if arm_first else (control, self.arm):
+                total[steps] += self.shares[side] * steps.seconds(images, self.labels, counts[side])
         return total[self.arm], total[control]

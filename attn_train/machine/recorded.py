@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attn_train.errors import ConfigError, expected
 
-# images, targets, weights -> mean loss, number correct, each image's loss; see loop.train_step
+# images, targets, weights -> mean loss, number correct, each image's loss; see training.step
 Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
 
 # Before a recording: kernels are chosen, compiled and loaded, and the optimizer's state is made, none of which may be

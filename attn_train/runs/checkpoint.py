@@ -151,7 +151,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def believed(folder: Path) -> Iterator[None]:
+def refusing_misfits(folder: Path) -> Iterator[None]:
     """Turn what a checkpoint lacks, or has in another form, into CheckpointError: its digest says only who wrote it."""
     try:
         yield
@@ -165,16 +165,3 @@ def believed(folder: Path) -> Iterator[None]:
 def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
     """Return the weights that a run was tested with: their moving average where it kept one."""
     return dict(state["model"] if state["average"] is None else state["average"])
-
-
-def load_model(model: torch.nn.Module, saved: dict[str, Any], path: Path) -> None:
-    """Load a model's weights from those of the checkpoint in `path`; raise CheckpointError naming the keys that
-    differ."""
-    own = model.state_dict()
-    wrong = sorted(set(own) ^ set(saved)) + sorted(
-        key for key in set(own) & set(saved) if own[key].shape != saved[key].shape
-    )
-    if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise CheckpointError(f"the checkpoint in {path} is of another model: {', '.join(wrong[:5])}{more} differ")
-    model.load_state_dict(saved)

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from attn_train.training.loop import Window
+from attn_train.training.journal import Score, Window
 from attn_train.writing import durable
 from attn_train.writing.best_effort import cause
 from attn_train.writing.drawing import render
@@ -143,11 +143,10 @@ class Tracker:
             },
         )
 
-    def evaluation(
-        self, split: str, step: int, epoch: int, loss: float, accuracy: float, view_count: int, image_size: int
-    ) -> None:
-        """Write what a test of one epoch (from 0) found, on images of the side `image_size`; once, also where a run was
-        killed after its last test and goes on from there."""
+    def evaluation(self, score: Score, step: int, epoch: int) -> None:
+        """Write what a test after `step` steps, in an epoch (from 0), found; once, also where a run was killed after
+        its last test and goes on from there."""
+        split = score.split
         if (split, step) in self.tested:
             return
         self.tested.add((split, step))
@@ -156,12 +155,12 @@ class Tracker:
             step,
             split=split,
             epoch=epoch + 1,
-            loss=loss,
-            accuracy=accuracy,
-            views=view_count,
-            image_size=image_size,
+            loss=score.loss,
+            accuracy=score.accuracy,
+            views=score.views,
+            image_size=score.image_size,
         )
-        self.scalars(step, {f"loss/{split}": loss, f"accuracy/{split}": accuracy})
+        self.scalars(step, {f"loss/{split}": score.loss, f"accuracy/{split}": score.accuracy})
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():

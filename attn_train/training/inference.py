@@ -1,6 +1,7 @@
 """Run a network over images: logits averaged over views, and how many are right."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 from attn_train.data.batches import Normalization, resize, views
 from attn_train.data.dataset import Split
+from attn_train.errors import NotFiniteError
 from attn_train.machine.device import Device
+from attn_train.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -84,3 +87,29 @@ def evaluate(
         logits = torch.empty_like(logits).index_copy_(0, order, logits)
     labels = split.labels.cpu()
     return Evaluation(logits, labels, F.cross_entropy(logits, labels).item())
+
+
+class Evaluator:
+    """Evaluate what a trainer has come to on the splits of its data, none twice after the same step."""
+
+    def __init__(
+        self, trainer: Trainer, splits: Mapping[str, Split], normalization: Normalization, batch_size: int
+    ) -> None:
+        self.trainer, self.splits = trainer, splits
+        self.normalization, self.batch_size = normalization, batch_size
+        # Of a split, views and side: the step, the outcome.
+        self.outcomes: dict[tuple[str, int, int], tuple[int, Evaluation]] = {}
+
+    def __call__(self, split: str, views: int, side: int) -> Evaluation:
+        """Evaluate on a split shrunk to side x side; raise NotFiniteError for a loss that is NaN or infinite."""
+        step, key = self.trainer.progress.step, (split, views, side)
+        if key not in self.outcomes or self.outcomes[key][0] != step:
+            model, device = self.trainer.tested, self.trainer.device
+            outcome = evaluate(model, self.splits[split], self.normalization, device, views, self.batch_size, side)
+            if not math.isfinite(outcome.loss):
+                raise NotFiniteError(
+                    f"the loss on the {split} images is {outcome.loss} after step {step}; "
+                    "try a lower learning rate (optimizer.lr), or train.clip_norm=1"
+                )
+            self.outcomes[key] = (step, outcome)
+        return self.outcomes[key][1]

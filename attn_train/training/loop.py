@@ -1,202 +1,130 @@
 """Train: the loop, top to bottom."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from attn_train.data.batches import TrainBatches
-from attn_train.data.prune import ImageLosses
-from attn_train.errors import NotFiniteError
-from attn_train.machine.device import Device
-from attn_train.machine.interrupt import Stop
-from attn_train.machine.recorded import RecordedStep, Step
+from attn_train.data.prune import Order
+from attn_train.machine.recorded import Step
 from attn_train.machine.speed import Speed
-from attn_train.optim.average import WeightAverage
 from attn_train.optim.optimizers import set_lr
-
-
-def train_step(
-    model: nn.Module,
-    forward: Callable[[Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    targets: Tensor,
-    weights: Tensor | None,
-    device: Device,
-    accumulate: int,
-    clip_norm: float | None,
-    label_smoothing: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Take one optimizer step on a batch, computed in `accumulate` parts; return its mean loss, the number correct, and
-    each image's loss (batch,).
-
-    targets: int64 (batch,), or float32 (batch, classes) for mixed images, of which the largest share counts as right.
-    weights: float32 (batch,), for how many images each counts in the mean and in the number, or None: each for itself.
-    The results stay on the device: nothing here waits for it.
-    """
-    shares = (
-        torch.ones(len(targets), device=targets.device) if weights is None else weights * (len(weights) / weights.sum())
-    )
-    losses, correct = [], torch.zeros((), device=targets.device)
-    parts = zip(*(whole.chunk(accumulate) for whole in (images, targets, shares)), strict=True)
-    for part_images, part_targets, part_shares in parts:
-        part_images = part_images.to(memory_format=device.memory_format)
-        with device.autocast():
-            logits = forward(part_images)
-        logits = logits.float()  # (batch / accumulate, classes)
-        part_losses = F.cross_entropy(logits, part_targets, label_smoothing=label_smoothing, reduction="none")
-        ((part_losses * part_shares).sum() / len(targets)).backward()
-        losses.append(part_losses.detach())
-        labels = part_targets if part_targets.ndim == 1 else part_targets.argmax(dim=1)
-        correct += ((logits.detach().argmax(dim=1) == labels) * part_shares).sum()
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    with device.autocast():  # Muon multiplies matrices too
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    image_losses = torch.cat(losses)
-    return (image_losses * shares).mean(), correct, image_losses
-
-
-def make_step(
-    model: nn.Module,
-    forward: Callable[[Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    device: Device,
-    batch_size: int,
-    accumulate: int,
-    clip_norm: float | None,
-    label_smoothing: float,
-) -> Step:
-    """Return `train_step` as a function of (images, targets, weights), recorded where `device` says so."""
-
-    def step(images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        # torch.compile specialises on shapes: a smaller last batch runs uncompiled instead of compiling again.
-        run = forward if len(targets) == batch_size else model
-        return train_step(
-            model, run, optimizer, images, targets, weights, device, accumulate, clip_norm, label_smoothing
-        )
-
-    return RecordedStep(step, model, optimizer) if device.cuda_graphs else step
-
-
-@dataclass
-class Progress:
-    """How far a run has come; what a checkpoint keeps besides weights and random state."""
-
-    step: int = 0  # optimizer steps done
-    epoch: int = 0  # epochs done
-    batch: int = 0  # batches of the current epoch done
-    losses: list[float] = field(default_factory=list)  # of the current epoch's batches
-    correct: list[float] = field(default_factory=list)  # where images stand for others, an estimate
-    sizes: list[int] = field(default_factory=list)
-    train_seconds: float = 0.0  # compilation included, evaluation and checkpoints not
-
-    def begin_epoch(self, epoch: int) -> None:
-        self.epoch, self.batch = epoch, 0
-        for counted in (self.losses, self.correct, self.sizes):
-            counted.clear()
+from attn_train.training.journal import Epoch, Journal, Score, Window
+from attn_train.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Window:
-    """What happened between two log steps."""
+class Schedule:
+    """How long training lasts, at which rates, and after how much of it something else is done."""
 
-    step: int
-    epoch: int
-    loss: float
-    accuracy: float
-    lr: float
-    images_per_second: float
-
-
-def take_in(progress: Progress, pending: list[tuple[Tensor, Tensor, int]]) -> None:
-    """Move the pending steps' losses and counts into `progress`: the one place where training waits for the device.
-
-    Raises NotFiniteError naming the first step whose loss is NaN or infinite.
-    """
-    if not pending:
-        return
-    losses = torch.stack([loss for loss, _, _ in pending]).tolist()
-    correct = torch.stack([count for _, count, _ in pending]).tolist()
-    first = progress.step - len(pending) + 1
-    for number, loss in enumerate(losses):
-        if not -float("inf") < loss < float("inf"):
-            raise NotFiniteError(
-                f"the loss became {loss} at step {first + number} (epoch {progress.epoch + 1}); "
-                "try a lower learning rate (optimizer.lr), or train.clip_norm=1"
-            )
-    progress.losses += losses
-    progress.correct += correct
-    progress.sizes += [size for _, _, size in pending]
-    pending.clear()
+    total_steps: int  # of the whole run, those done before included
+    lr_factor: Callable[[int], float]  # of a step (from 0): what multiplies the learning rates
+    log_every: int  # optimizer steps
+    checkpoint_every: int  # optimizer steps; besides, at the end of each epoch
+    eval_every: int  # epochs; besides, at the end
 
 
-def train_epoch(
-    model: nn.Module,
+class Batches(Protocol):
+    """The batches of each epoch; see data.batches.TrainBatches."""
+
+    @property
+    def batch_size(self) -> int: ...
+    def steps(self, epoch: int) -> int: ...
+    def order(self, epoch: int, losses: Tensor | None = None) -> Order: ...
+    def epoch(self, epoch: int, start: int, order: Order) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+def fit(
+    trainer: Trainer,
+    schedule: Schedule,
+    batches: Batches,
     step: Step,
-    average: WeightAverage | None,
-    optimizer: torch.optim.Optimizer,
-    batches: TrainBatches,
-    image_losses: ImageLosses | None,
-    progress: Progress,
-    total_steps: int,
-    lr_factor: Callable[[int], float],
-    log_every: int,
-    pause_every: int,
+    *,
+    evaluate: Callable[[int, bool], Score] | None,
+    journal: Journal,
     speed: Speed,
-    stop: Stop,
-) -> Iterator[Window | None]:
-    """Train to the end of the current epoch, or to `total_steps`, or until `stop`.
+) -> None:
+    """Train from where `trainer` stands to the last step, or until the journal ends it: `trainer.progress` says which.
 
-    Yields after each step: a window at a log step and at the end of the epoch, else None. `progress` counts along, and
-    `image_losses` where there are any; at a window, at a multiple of `pause_every` steps and at a stop `progress` is
-    complete, so that a checkpoint may be written.
+    step: takes one optimizer step on (images, targets, weights); compiled or recorded perhaps.
+    evaluate: tests the network after an epoch, given that (from 0) and whether it is the last; None: nothing is tested.
+    Raises NotFiniteError for a loss that is NaN or infinite.
     """
-    speed.start()
-    model.train()
-    if image_losses is not None and progress.batch == 0:
-        image_losses.ranked.copy_(image_losses.latest)
-    order = batches.order(progress.epoch, None if image_losses is None else image_losses.ranked)
-    steps = batches.steps(progress.epoch)
-    pending: list[tuple[Tensor, Tensor, int]] = []
-    learning = tuple(parameter.requires_grad for parameter in model.parameters())
-    for images, targets in batches.epoch(progress.epoch, progress.batch, order):
-        part = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
-        weights = None if order.weights is None else order.weights[part]
-        lr = set_lr(optimizer, lr_factor(progress.step))
-        loss, correct, losses = step(images, targets, weights)
-        if image_losses is not None:
-            image_losses.latest[order.index[part]] = losses
-        if average is not None:
-            average.update(model, progress.step + 1)
-        pending.append((loss, correct, len(targets)))
-        progress.step += 1
-        progress.batch += 1
-        speed.count(len(targets), images.shape[-1], (len(targets), weights is None, learning))
-        ended = progress.batch == steps or progress.step == total_steps
-        stopped = stop.signal is not None
-        logged = progress.step % log_every == 0 or ended
-        taken_in = logged or progress.step % pause_every == 0 or stopped
-        window = None
-        if taken_in:
-            take_in(progress, pending)
-            rate = speed.window()
-            window = summarize(progress, log_every, lr, rate) if logged else None
-        yield window
-        if ended or stopped:
-            break
-        if taken_in:
-            speed.resume()
+    model, average, progress = trainer.model, trainer.average, trainer.progress
+    before = progress.train_seconds  # of what was trained before, in other processes
+    stopped = False
+    while progress.step < schedule.total_steps:
+        steps = batches.steps(progress.epoch)
+        journal.begin(steps)
+        speed.start()
+        model.begin_epoch(progress.epoch)
+        model.train()
+        learning = tuple(parameter.requires_grad for parameter in model.parameters())
 
+        # Order and augmentation follow from the seed and the epoch, and the images left out from the losses as they
+        # were when the epoch began: a run that goes on in its middle sees the same.
+        losses = trainer.image_losses
+        if losses is not None and progress.batch == 0:
+            losses.ranked.copy_(losses.latest)
+        order = batches.order(progress.epoch, None if losses is None else losses.ranked)
 
-def summarize(progress: Progress, log_every: int, lr: float, images_per_second: float) -> Window:
-    """Return the window since the last log step or the start of the epoch."""
-    start = -(progress.step % log_every or log_every)
-    sizes = progress.sizes[start:]
-    loss = sum(loss * size for loss, size in zip(progress.losses[start:], sizes, strict=True)) / sum(sizes)
-    accuracy = sum(progress.correct[start:]) / sum(sizes)
-    return Window(progress.step, progress.epoch, loss, accuracy, lr, images_per_second)
+        pending: list[tuple[Tensor, Tensor, int]] = []
+        for images, targets in batches.epoch(progress.epoch, progress.batch, order):
+            shown = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
+            weights = None if order.weights is None else order.weights[shown]
+
+            # The rate follows from the step alone, so that it is the same however often the run was cut off.
+            lr = set_lr(trainer.optimizer, schedule.lr_factor(progress.step))
+
+            # Forward, backward, update. What it returns stays on the device, which need not have come to it yet.
+            loss, correct, image_losses = step(images, targets, weights)
+            pending.append((loss, correct, len(targets)))
+
+            # What follows the weights, and what the next epoch chooses its images by.
+            if average is not None:
+                average.update(model, progress.step + 1)
+            if losses is not None:
+                losses.latest[order.index[shown]] = image_losses
+
+            progress.step += 1
+            progress.batch += 1
+            # Steps that differ in shape, weights or in what learns are compiled or recorded each for themselves.
+            speed.count(len(targets), images.shape[-1], (len(targets), weights is None, learning))
+            ended = progress.batch == steps or progress.step == schedule.total_steps
+            stopped = journal.stopped()
+            logged = ended or progress.step % schedule.log_every == 0
+            saved = not ended and progress.step % schedule.checkpoint_every == 0
+
+            # The one place that waits for the device: at every step it would stand still between two of them.
+            window = None
+            if logged or saved or stopped:
+                progress.collect(pending)
+                rate = speed.window()
+                progress.train_seconds = before + speed.seconds
+                if logged:
+                    # Since the last log step, or since the epoch began.
+                    mean_loss, accuracy = progress.mean(last=progress.step % schedule.log_every or schedule.log_every)
+                    window = Window(progress.step, progress.epoch, mean_loss, accuracy, lr, rate)
+            journal.step(window)
+            if saved or (stopped and progress.step < schedule.total_steps):
+                journal.save("last")
+            if ended or stopped:
+                break
+            if logged or saved:
+                speed.resume()  # what was written meanwhile is no training time
+        if stopped and progress.step < schedule.total_steps:
+            return
+
+        # Between epochs: test, tell, save.
+        last = progress.step == schedule.total_steps
+        due = last or (progress.epoch + 1) % schedule.eval_every == 0
+        score = evaluate(progress.epoch, last) if due and evaluate is not None else None
+        mean_loss, accuracy = progress.mean()
+        seconds = progress.train_seconds
+        journal.end(Epoch(progress.step, progress.epoch, mean_loss, accuracy, speed.steady_rate, seconds, score))
+        if score is not None and score.chooses and score.accuracy > trainer.best_accuracy:
+            trainer.best_accuracy = score.accuracy
+            journal.save("best")
+        progress.begin_epoch(progress.epoch + 1)
+        journal.save("last")

@@ -18,7 +18,7 @@ from attn_train import build
 from attn_train.machine import device as devices
 from attn_train.machine.compiled import compile_model
 from attn_train.settings import compose
-from attn_train.training.loop import train_step
+from attn_train.training.step import TrainingStep
 
 BATCH = 128
 STEPS = 150  # here; the first is left out of the rate
@@ -89,15 +89,14 @@ def compare_first_epoch(given: argparse.Namespace, folder: Path) -> dict[str, ob
     devices.configure(settings)
     ours = ours.to(memory_format=settings.memory_format)
     optimizer = build.make_optimizer_for(config, ours)
-    forward = compile_model(ours, "article")
+    step = TrainingStep(ours, compile_model(ours, "article"), optimizer, settings, BATCH, 1, None, 0.0)
     reference = torch.optim.Adam(theirs.parameters(), lr=0.001)
     means = {}
     for name in ("here", "script"):
         losses, started = [], time.perf_counter()
         for images, labels in batches.epoch(0):
             if name == "here":
-                run = forward if len(labels) == BATCH else ours
-                loss, _, _ = train_step(ours, run, optimizer, images, labels, None, settings, 1, None, 0.0)
+                loss, _, _ = step(images, labels, None)
             else:
                 loss = F.cross_entropy(theirs(images), labels)
                 reference.zero_grad()

@@ -9,26 +9,27 @@ from pathlib import Path
 
 import race
 
-from attn_train.commands.fit import train_next_epoch, training_step
-from attn_train.commands.run import Run
-from attn_train.machine.interrupt import Stop
+from attn_train import build
 from attn_train.machine.speed import Speed
 from attn_train.settings import compose
+from attn_train.training.inference import Evaluator
+from attn_train.training.journal import Silent
+from attn_train.training.loop import fit
 
 
-def train_and_test(words: list[str], folder: Path) -> tuple[float, float]:
+def train_and_test(words: list[str]) -> tuple[float, float]:
     """Train a run that leaves nothing behind; return its test accuracy in per cent, and the seconds of training and of
     the final test."""
     compose.register()
-    config = compose.to_config(compose.compose(words, compose.parse([])))
-    run = Run(config, folder)
-    step, speed, stop = training_step(run), Speed(run.device), Stop()
-    while run.progress.step < run.total_steps:
-        for _ in train_next_epoch(run, step, speed, stop):
-            pass
-        run.progress.begin_epoch(run.progress.epoch + 1)
+    config = build.decide_resolution(compose.to_config(compose.compose(words, compose.parse([]))))
+    training = build.make_training(config)
+    trainer, batches = training.trainer, training.batches
+    schedule = build.make_schedule(config, sum(map(batches.steps, range(config.train.epochs))))
+    speed = Speed(trainer.device)
+    fit(trainer, schedule, batches, training.step, evaluate=None, journal=Silent(), speed=speed)
+    evaluate = Evaluator(trainer, training.splits, batches.normalization, config.eval.batch_size)
     started = time.perf_counter()
-    outcome = run.evaluate("test", config.eval.views)
+    outcome = evaluate("test", config.eval.views, config.dataset.image_size)
     return 100 * outcome.accuracy, speed.seconds + time.perf_counter() - started
 
 
@@ -57,10 +58,10 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         words = [f"model={model}", "dataset=cifar10", f"dataset.root={root}", f"+experiment={given.experiment}"]
         words += ["device.compile=true", *given.words.split()]
         started = time.perf_counter()
-        train_and_test([*words, f"seed={given.first_seed}"], folder)
+        train_and_test([*words, f"seed={given.first_seed}"])
         print(f"  {model}: warm-up {time.perf_counter() - started:.1f} s", flush=True)
         seeds = range(given.first_seed, given.first_seed + given.seeds)
-        report(model, [train_and_test([*words, f"seed={seed}"], folder) for seed in seeds], found)
+        report(model, [train_and_test([*words, f"seed={seed}"]) for seed in seeds], found)
     return found
 
 

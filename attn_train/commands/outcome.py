@@ -1,0 +1,97 @@
+"""What a finished run says of itself: the values of its result, and its pictures."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor, nn
+
+from attn_train.cost import counting
+from attn_train.data.batches import TrainBatches
+from attn_train.data.record import DataRecord
+from attn_train.machine import device as devices
+from attn_train.machine.device import Device
+from attn_train.machine.speed import Speed
+from attn_train.runs import pictures
+from attn_train.runs.tracking import Tracker
+from attn_train.settings import config as configuration
+from attn_train.settings.config import Config
+from attn_train.training.inference import Evaluation, Evaluator
+from attn_train.training.trainer import Trainer
+from attn_train.writing.best_effort import best_effort
+
+PICTURED = 8  # test images whose attention is drawn
+
+
+def described(config: Config, device: Device) -> dict[str, Any]:
+    """Return what the run is, and where it was trained."""
+    return {
+        "model": config.model["name"],
+        "control": config.control,
+        "backbone": config.backbone["name"],
+        "dataset": config.dataset.name,
+        "seed": config.seed,
+        "epochs": config.train.epochs,
+        "device": device.kind,
+        "precision": device.precision,
+        "config_digest": configuration.digest(asdict(config)),
+    }
+
+
+def scored(final: Evaluation, config: Config, evaluate: Evaluator) -> dict[str, Any]:
+    """Return how well it does: in its `final` test, and on validation images where there are some."""
+    scores: dict[str, Any] = {
+        "test_accuracy": final.accuracy,
+        "correct": final.correct,
+        "total": final.total,
+        "test_loss": final.loss,
+    }
+    if "val" in evaluate.splits:
+        validated = evaluate("val", config.eval.views, config.dataset.image_size)
+        scores |= {"val_accuracy": validated.accuracy, "val_total": validated.total}
+    return scores
+
+
+def costs(trainer: Trainer, speed: Speed, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Return what the network costs on images of `shape` (channels, height, width), and what its training took."""
+    model, device = trainer.model, trainer.device
+    return {
+        "parameters": counting.count_parameters(model),
+        "macs": counting.count_macs(model, shape),
+        "attention_places": [list(place) for place in model.attention_places],
+        "train_seconds": round(trainer.progress.train_seconds, 3),
+        "compile_seconds": round(speed.compile_seconds, 3) if device.compile else 0.0,
+        "images_per_second": round(speed.steady_rate, 1),
+        "peak_memory_bytes": devices.peak_memory_bytes(device),
+    }
+
+
+def data_used(trained_on: Sequence[DataRecord]) -> dict[str, Any]:
+    """Return the digest of the data that the run was trained on, and those of all where it went on with other data."""
+    digests = [data.digest for data in trained_on]
+    return {"data_digest": digests[-1]} | ({"data_digests": digests} if len(digests) > 1 else {})
+
+
+def draw(
+    tracker: Tracker,
+    step: int,
+    model: nn.Module,
+    batches: TrainBatches,
+    images: Tensor,
+    final: Evaluation,
+    classes: Sequence[str],
+) -> None:
+    """Write the run's last pictures, of the test `images` and their `final` test; what fails costs a warning."""
+    logits, labels = final.logits, final.labels
+    with best_effort() as attempt:
+        with attempt("images/samples") as tag:
+            tracker.image(tag, pictures.samples(batches), step)
+        with attempt("images/misclassified") as tag:
+            tracker.figure(tag, pictures.mistakes(images, logits, labels, classes), step)
+        with attempt("images/confusion_matrix") as tag:
+            tracker.figure(tag, pictures.confusion(logits, labels, classes), step)
+        with attempt("images/attention") as tag:
+            captions = [pictures.label(classes[label]) for label in labels[:PICTURED].tolist()]
+            attention = pictures.attention_on(model, images[:PICTURED], batches.normalization, captions)
+            if attention is not None:
+                tracker.figure(tag, attention, step)
