@@ -26,9 +26,10 @@ from attn_train.machine.recorded import RecordedStep, Step
 from attn_train.optim.average import WeightAverage
 from attn_train.optim.optimizers import OPTIMIZERS, make_optimizer
 from attn_train.optim.schedule import SCHEDULES, check_schedule, lr_factor
-from attn_train.settings import config as configuration, options, widths
+from attn_train.settings import options, widths
 from attn_train.settings.bench import BenchConfig
-from attn_train.settings.config import Config, DatasetConfig, DeviceConfig
+from attn_train.settings.resolution import fit_resolution
+from attn_train.settings.schema import Config, DatasetConfig, DeviceConfig
 from attn_train.training.loop import Schedule
 from attn_train.training.step import TrainingStep
 from attn_train.training.trainer import Trainer
@@ -210,7 +211,7 @@ def decide_resolution(config: Config) -> Config:
             f"train.resolution={shares}: backbone={config.backbone['name']} takes images of its own size only; "
             "say train.resolution=auto, or [1]"
         )
-    shares = configuration.fit_resolution(shares, config.train.epochs)
+    shares = fit_resolution(shares, config.train.epochs)
     return replace(config, train=replace(config.train, resolution=shares))
 
 

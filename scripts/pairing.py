@@ -21,7 +21,7 @@ from scipy import stats
 
 from attn_train import build
 from attn_train.commands import run
-from attn_train.settings import compose, config as configuration
+from attn_train.settings import compose, identity
 
 # What the second arm takes its own random numbers for; its other ones are the first arm's.
 SHARED: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ def train(folder: Path, words: Sequence[str], model: str, seed: int, own: tuple[
     overrides = [*words, f"model={model}", f"seed={seed}", *(f"seeds.{one}={seed + OWN_SEED}" for one in own)]
     config = build.decide_resolution(compose.to_config(compose.compose(overrides, compose.parse([]))))
     build.check(config)
-    return run.train(config, folder / configuration.digest(asdict(config))[:16])
+    return run.train(config, folder / identity.digest(asdict(config))[:16])
 
 
 def deviation_interval(variance: float, degrees: float, level: float) -> tuple[float, float]:

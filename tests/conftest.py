@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from attn_train import cli
 from attn_train.machine.interrupt import STOPPING
+from attn_train.settings import compose
 
 # A run of a fraction of a second. One thread and float32, so that a run can be repeated bit for bit in another process.
 TINY = (
@@ -156,6 +157,12 @@ def finished_run(folder: Path, *words: str) -> Path:
     ended = run_here(folder, *TINY, *words, "hydra.run.dir=run")
     assert ended.code == 0, ended.err
     return folder / "run"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schemas() -> None:
+    """As each command does before anything else."""
+    compose.register()
 
 
 # Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.

@@ -25,7 +25,7 @@ from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Split
 from attn_train.settings import compose
-from attn_train.settings.config import Config
+from attn_train.settings.schema import Config
 from attn_train.settings.widths import matched, nearest, resolve, rounded
 
 # Wide enough for a match; for a run of seconds.
@@ -344,16 +344,18 @@ class Clock:
         self.now = 0.0
         self.steps: list[tuple[int, int]] = []
 
-    def take(self, steps: steptime.Steps, images: Tensor, labels: Tensor) -> None:
-        parameters = sum(one.numel() for one in steps.model.parameters())
+    def take(self, steps: steptime.Steps, images: Tensor, labels: Tensor, count: int) -> float:
+        parameters = sum(one.numel() for one in steps.trainer.model.parameters())
         self.steps.append((parameters, images.shape[-1]))
-        self.now += parameters / 1e4 * (images.shape[-1] / 16) ** 2
+        seconds = parameters / 1e4 * (images.shape[-1] / 16) ** 2
+        self.now += count * seconds
+        return seconds
 
 
 def test_control_of_time(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock on which time is parameters, control=time is control=parameters; both resolutions are measured."""
     clock = Clock()
-    monkeypatch.setattr(steptime.Steps, "take", lambda steps, images, labels: clock.take(steps, images, labels))
+    monkeypatch.setattr(steptime.Steps, "take", lambda *arguments: clock.take(*arguments))
     monkeypatch.setattr(steptime, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     monkeypatch.setattr(steptime, "SECONDS", 0.0)
     words = (*WIDE, "model=gated", "train.max_steps=4")
@@ -395,13 +397,13 @@ def test_timing_takes_real_steps_and_leaves_no_trace(monkeypatch: pytest.MonkeyP
     config = composed(*WIDE, "train.max_steps=4")
     state = torch.get_rng_state()
     times = steptime.StepTimes(config)
-    before = {name: value.clone() for name, value in times.arm.model.named_parameters()}
+    before = {name: value.clone() for name, value in times.arm.trainer.model.named_parameters()}
     timing = times.beside(composed(*WIDE, "model=gated", "control=time", "control_width=1.5"))
     assert torch.equal(torch.get_rng_state(), state)
     assert timing.seconds > 0 < timing.ratio < math.inf
     assert timing.uncertainty >= 0
     assert times.shares == {12: 0.5, 16: 0.5}
-    for name, value in times.arm.model.named_parameters():
+    for name, value in times.arm.trainer.model.named_parameters():
         if value.requires_grad and value.ndim != 4:  # Muon brings filters to their length, whatever the rate
             assert torch.equal(value, before[name])
 

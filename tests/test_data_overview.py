@@ -14,7 +14,7 @@ from test_data_folder import fill
 
 from attn_train import build
 from attn_train.settings import compose
-from attn_train.settings.config import DatasetConfig
+from attn_train.settings.schema import DatasetConfig
 
 
 @pytest.fixture(autouse=True)

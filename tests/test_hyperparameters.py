@@ -15,7 +15,8 @@ from tensorboard.plugins.hparams import api_pb2, list_session_groups
 from tensorboard.plugins.hparams.backend_context import Context
 
 from attn_train.runs.tracking import Tracker
-from attn_train.settings.config import NOT_IDENTITY, flatten
+from attn_train.settings import identity
+from attn_train.settings.roles import flatten
 
 
 class Page:
@@ -102,7 +103,7 @@ def test_every_setting_of_real_runs_is_a_column(attention_run: Path, plain_run: 
     assert {"accuracy/test", "accuracy/val", "loss/test"} <= page.metrics
     for name, run in runs.items():
         written = flatten(yaml.safe_load((run / "config.yaml").read_text()))
-        settings = {key: value for key, value in written.items() if key not in NOT_IDENTITY}
+        settings = {key: value for key, value in written.items() if identity.role(key).identity}
         assert settings.keys() == page.rows[name].keys() <= page.columns.keys()
         for key, value in settings.items():
             as_shown = value if isinstance(value, bool | float | int | str) else json.dumps(value)

@@ -21,7 +21,7 @@ from conftest import TINY, Command, run_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from attn_train.runs import checkpoint
-from attn_train.settings import config as configuration
+from attn_train.settings.resolution import fit_resolution
 from attn_train.training.step import TrainingStep
 
 # The contract's list.
@@ -255,7 +255,7 @@ def test_a_run_sees_the_sizes_that_its_configuration_lists(
     ],
 )
 def test_the_last_epoch_has_the_last_resolution(shares: list[float], epochs: int, expected: list[float]) -> None:
-    assert configuration.fit_resolution(shares, epochs) == expected
+    assert fit_resolution(shares, epochs) == expected
 
 
 def test_a_run_that_goes_on_for_longer_keeps_the_resolutions_it_had(train: Command, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from attn_train.machine.device import available
 from attn_train.runs import checkpoint
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import compose, saved
-from attn_train.settings.config import DeviceConfig, flatten
+from attn_train.settings.roles import flatten
+from attn_train.settings.schema import DeviceConfig
 
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
 PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}
@@ -82,7 +83,7 @@ def accepted(run: Path, freedom: "saved.Freedom") -> set[str]:
 
 
 def test_of_all_settings_a_run_that_goes_on_takes_those_that_cannot_change_its_past(run: Path) -> None:
-    free = {"train.epochs", "train.log_every", "dataset.allow_change"}
+    free = {"train.epochs", "dataset.allow_change"} | {f"train.{name}_every" for name in ("log", "checkpoint", "eval")}
     assert accepted(run, saved.RESUME) == free | DEVICE | PLACES
 
 

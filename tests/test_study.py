@@ -638,7 +638,7 @@ def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
         (["budget.minutes=0"], "budget.minutes=0.* above 0"),
         (["budget.runs=9"], "budget.runs=9 allows 4 seeds for 2 arms.* at least 10"),
         (["budget.hours=1"], "unknown setting 'budget.hours'.*minutes"),
-        (["sweep=a/b"], "sweep=a/b is no name"),
+        (["sweep=a/b"], "sweep=a/b is out of range; it must be the name of a folder"),
         (["seed=1"], "unknown setting 'seed'"),
         (["-m"], "no option -m"),
         (["none.yaml"], "cannot read none.yaml"),

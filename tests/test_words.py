@@ -1,6 +1,8 @@
 """The words of a command line: options anywhere, texts as the shell hands them over, each mistake in one line."""
 
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import yaml
@@ -8,9 +10,10 @@ from conftest import Outcome, run_here
 
 from attn_train.settings import compose, words
 from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bounds import Bound, extras
 from attn_train.settings.compare import CompareConfig
-from attn_train.settings.config import Config
-from attn_train.settings.ranges import CHOICES
+from attn_train.settings.schema import Config
+from attn_train.settings.study import StudyConfig
 
 
 def one_line(ended: Outcome, command: str = "attn-train") -> str:
@@ -110,15 +113,17 @@ def test_every_text_of_the_schemas_is_known() -> None:
 
     def texts(schema: type, prefix: str = "") -> list[str]:
         found = []
-        for name, kind in schema.__annotations__.items():
-            if hasattr(kind, "__annotations__") and kind.__module__.startswith("attn_train"):
+        for name, kind in get_type_hints(schema).items():
+            choices = any(isinstance(one, Bound) and one.choices for one in extras(schema)[name])
+            if is_dataclass(kind):
                 found += texts(kind, f"{prefix}{name}.")
-            elif kind in (str, str | None):
+            elif kind in (str, str | None) and not choices:
                 found.append(prefix + name)
         return found
 
-    named = {*texts(Config), *texts(BenchConfig), *texts(CompareConfig)} - {*CHOICES, "dataset.name", "split"}
-    assert named <= set(words.TEXTS)
+    named = {*texts(Config), *texts(BenchConfig), *texts(CompareConfig), *texts(StudyConfig)}
+    assert named - {"dataset.name"} <= set(words.FORMS)
+    assert {"train.resolution", "model", "dataset.name", "split"}.isdisjoint(words.FORMS)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from attn_train.machine import device as devices, surroundings
 from attn_train.machine.device import Device
 from attn_train.runs import checkpoint, pictures, result
 from attn_train.settings import compose, saved, words
-from attn_train.settings.config import Config, DatasetConfig
+from attn_train.settings.schema import Config, DatasetConfig
 from attn_train.training.inference import Evaluation, evaluate, infer
 from attn_train.training.trainer import load_weights
 from attn_train.writing import drawing

@@ -19,8 +19,8 @@ from torch import nn
 from attn_train import build
 from attn_train.data.batches import Normalization
 from attn_train.errors import CheckpointError, ConfigError
-from attn_train.settings import config as configuration
-from attn_train.settings.config import Config
+from attn_train.settings import identity
+from attn_train.settings.schema import Config
 from attn_train.training.trainer import load_weights
 from attn_train.writing.durable import write_durably
 
@@ -67,7 +67,7 @@ def write(path: Path, model: nn.Module, config: Config, channels: int, classes: 
         "mean": config.dataset.mean,
         "deviation": config.dataset.deviation,
         "step": step,
-        "config_digest": configuration.digest(asdict(config)),
+        "config_digest": identity.digest(asdict(config)),
     }
     texts = {"format": FORMAT, **{key: json.dumps(value) for key, value in facts.items()}}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}

@@ -14,8 +14,8 @@ from attn_train.machine.device import Device
 from attn_train.machine.speed import Speed
 from attn_train.runs import pictures
 from attn_train.runs.tracking import Tracker
-from attn_train.settings import config as configuration
-from attn_train.settings.config import Config
+from attn_train.settings import identity
+from attn_train.settings.schema import Config
 from attn_train.training.inference import Evaluation, Evaluator
 from attn_train.training.trainer import Trainer
 from attn_train.writing.best_effort import best_effort
@@ -34,7 +34,7 @@ def described(config: Config, device: Device) -> dict[str, Any]:
         "epochs": config.train.epochs,
         "device": device.kind,
         "precision": device.precision,
-        "config_digest": configuration.digest(asdict(config)),
+        "config_digest": identity.digest(asdict(config)),
     }
 
 

@@ -14,7 +14,7 @@ from attn_train import errors
 from attn_train.machine import surroundings
 from attn_train.runs.lock import locked
 from attn_train.settings import compose, multirun, saved
-from attn_train.settings.config import Config
+from attn_train.settings.schema import Config
 from attn_train.writing import quoting
 
 

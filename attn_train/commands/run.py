@@ -21,8 +21,8 @@ from attn_train.runs import checkpoint, failure, result
 from attn_train.runs.journal import FolderJournal
 from attn_train.runs.lock import locked
 from attn_train.runs.tracking import Tracker
-from attn_train.settings import config as configuration, identity
-from attn_train.settings.config import Config
+from attn_train.settings import identity, written
+from attn_train.settings.schema import Config
 from attn_train.training.inference import Evaluator
 from attn_train.training.journal import Score
 from attn_train.training.loop import fit
@@ -53,7 +53,7 @@ def train_alone(
     finished = result.read(folder)
     if finished is not None and finished["epochs"] >= config.train.epochs:
         log.info("already finished, after %d epochs: %s", finished["epochs"], folder)
-        configuration.write_places(folder, config, references or {})
+        written.write_places(folder, config, references or {})
         result.report(finished, folder)
         return finished
     training = build.make_training(decide_control(build.decide_resolution(config)))
@@ -82,7 +82,7 @@ def train_alone(
     # First of all: a run whose metrics cannot be read stays as it is, its result included.
     tracker = Tracker(folder, progress.step)
     try:
-        configuration.write(folder, config, references)
+        written.write(folder, config, references)
         result.discard(folder)
         with stop_on_signals() as stop:
             journal = FolderJournal(
@@ -121,7 +121,7 @@ def train_alone(
 
         # With its result a run is finished: what fails or is stopped from here on is a picture.
         outcome.draw(tracker, progress.step, trainer.tested, batches, images, final, classes)
-        tracker.hyperparameters(configuration.identity(asdict(config)))
+        tracker.hyperparameters(identity.identity(asdict(config)))
     finally:
         tracker.close()
     result.report(finished, folder)
@@ -176,7 +176,7 @@ def checkpoint_summary(config: Config) -> dict[str, Any]:
         "control": config.control,
         "backbone": config.backbone["name"],
         "dataset": config.dataset.name,
-        "config_digest": configuration.digest(asdict(config)),
+        "config_digest": identity.digest(asdict(config)),
     }
 
 

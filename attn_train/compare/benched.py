@@ -14,7 +14,7 @@ from attn_train.compare.cost import Cost, of_runs
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import Run, read_config
 from attn_train.settings.bench import usual_options
-from attn_train.settings.config import flatten
+from attn_train.settings.roles import flatten
 from attn_train.writing.quoting import pasted, path_value
 
 DEVICE = ("kind", "precision", "channels_last", "compile", "threads")

@@ -12,17 +12,15 @@ from attn_train.backbones import BACKBONES
 from attn_train.cost.counting import count_macs, count_parameters
 from attn_train.cost.steptime import StepTimes, Timing
 from attn_train.errors import ConfigError
-from attn_train.settings import widths as search
-from attn_train.settings.config import Config, flatten
+from attn_train.settings import identity, widths as search
+from attn_train.settings.roles import NAME, OWN_SEED, SEED, flatten
+from attn_train.settings.schema import Config
 from attn_train.writing.quoting import pasted
 
 # The relative difference in cost past which a control is refused.
 TOLERANCE = 0.02
 
 UNITS = {"parameters": "parameters", "macs": "multiply-adds", "time": "seconds a training step"}
-
-# Settings that a control does not depend on: runs that differ in them share it.
-UNSHARED = ("seed", "seeds", "control_width", "sweep", "resume")
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +78,9 @@ def solve(config: Config) -> Match:
     config = build.decide_resolution(config)
     if config.control == "none":
         raise ValueError("there is no control to solve")
-    settings = {key: value for key, value in flatten(asdict(config)).items() if key.split(".")[0] not in UNSHARED}
+    # Runs that differ in their seeds and names alone share it.
+    values = flatten(asdict(replace(config, control_width=None)))
+    settings = {key: value for key, value in values.items() if identity.role(key) not in (SEED, OWN_SEED, NAME)}
     key = json.dumps(settings, sort_keys=True)
     if key not in _solved:
         match = solve_anew(config)

@@ -16,7 +16,7 @@ from attn_train.data.prune import Order
 from attn_train.machine import device as devices
 from attn_train.machine.device import Device
 from attn_train.machine.speed import Speed
-from attn_train.settings.config import Config
+from attn_train.settings.schema import Config
 from attn_train.training.journal import Silent
 from attn_train.training.loop import Schedule, fit
 from attn_train.training.trainer import Progress

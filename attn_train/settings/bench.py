@@ -1,15 +1,15 @@
 """The settings of attn-bench: their types, and the checks that need no torch. The values stand in conf/bench.yaml."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
 from attn_train.errors import ConfigError
-from attn_train.settings.config import DeviceConfig, flatten
+from attn_train.settings.bounds import PATH, PATHS, at_least, between, check_values, from_to_below
 from attn_train.settings.options import convert
-from attn_train.settings.ranges import DEVICE_CHOICES, check_choices
+from attn_train.settings.schema import COUNT, DeviceConfig
 
 
 @dataclass
@@ -30,18 +30,18 @@ class BenchConfig:
     models: Any  # null, or a list of names and sections
     sizes: Any  # null, an integer or a list of integers
     channels: Any  # the same
-    batch: int | None
+    batch: Annotated[int | None, COUNT]
     scaling: bool
     modes: ModesConfig
-    points: int
-    rounds: int
-    repetitions: int
-    sample_seconds: float
-    time_limit: float
-    memory_limit: int | None
-    seed: int
-    runs: list[str]
-    output: str | None
+    points: Annotated[int, at_least(2)]
+    rounds: Annotated[int, COUNT]
+    repetitions: Annotated[int, COUNT]
+    sample_seconds: Annotated[float, from_to_below(0, 1e8)]
+    time_limit: Annotated[float, between(0, 1e8, " (seconds)")]
+    memory_limit: Annotated[int | None, COUNT]
+    seed: Annotated[int, at_least(0)]
+    runs: Annotated[list[str], PATHS]
+    output: Annotated[str | None, PATH]
     device: DeviceConfig
 
 
@@ -95,17 +95,5 @@ def batch(config: BenchConfig) -> int:
 
 def check_ranges(config: BenchConfig) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
-    at_least = {"batch": 1, "points": 2, "rounds": 1, "repetitions": 1, "memory_limit": 1, "seed": 0}
-    for key, least in at_least.items():
-        value = getattr(config, key)
-        if value is not None and value < least:
-            raise ConfigError(f"{key}={value} is out of range; it must be at least {least}")
-    if not 0 < config.time_limit < 1e8:
-        raise ConfigError(f"time_limit={config.time_limit} is out of range; it must be above 0 (seconds)")
-    if not 0 <= config.sample_seconds < 1e8:
-        raise ConfigError(f"sample_seconds={config.sample_seconds} is out of range; it must be at least 0")
-    flat = flatten({"device": asdict(config.device)})
-    check_choices(flat, DEVICE_CHOICES)
-    if flat["device.threads"] is not None and flat["device.threads"] < 1:
-        raise ConfigError(f"device.threads={flat['device.threads']} is out of range; it must be at least 1")
+    check_values(config)
     places(config)

@@ -1,25 +1,27 @@
 """The settings of attn-compare: their types and checks, and how its words are told apart. The values stand in
 conf/compare.yaml."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from attn_train.errors import ConfigError
+from attn_train.settings.bounds import PATH, TEXT, above, at_least, one_of
+
+MARGIN = above(0, " (percentage points)")
 
 
 @dataclass
 class CompareConfig:
-    margin: float
-    baseline: str | None
-    bench: str | None
-    split: str  # auto, val, test
-    images: Any  # auto, true, false
-    curves: int
-    output: str | None
+    margin: Annotated[float, MARGIN]
+    baseline: Annotated[str | None, TEXT]
+    bench: Annotated[str | None, PATH]
+    split: Annotated[str, one_of("auto", "val", "test")]
+    images: Annotated[Any, one_of("auto", True, False)]
+    curves: Annotated[int, at_least(0)]
+    output: Annotated[str | None, PATH]
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -43,15 +45,3 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             "nothing to compare; name run folders, sweeps' folders or a folder of those, like outputs/try"
         )
     return paths, [f"{name}={value}" for name, value in settings.items()]
-
-
-def check_ranges(config: CompareConfig) -> None:
-    """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
-    if not 0 < config.margin < math.inf:
-        raise ConfigError(f"margin={config.margin} is out of range; it must be above 0 (percentage points)")
-    if config.split not in ("auto", "val", "test"):
-        raise ConfigError(f"split={config.split} is not a choice; choose from auto, val, test")
-    if config.images not in ("auto", True, False):
-        raise ConfigError(f"images={config.images} is not a choice; choose from auto, true, false")
-    if config.curves < 0:
-        raise ConfigError(f"curves={config.curves} is out of range; it must be at least 0")

@@ -26,13 +26,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attn_train.errors import ConfigError
-from attn_train.settings import config as configuration, guard, words
+from attn_train.settings import guard, identity, words
 from attn_train.settings.bench import BenchConfig, check_ranges as check_bench
-from attn_train.settings.compare import CompareConfig, check_ranges as check_compare
-from attn_train.settings.config import Config
+from attn_train.settings.bounds import check_values
+from attn_train.settings.compare import CompareConfig
 from attn_train.settings.explain import explain
 from attn_train.settings.ranges import check_ranges
-from attn_train.settings.study import StudyConfig, check_ranges as check_study
+from attn_train.settings.roles import flatten
+from attn_train.settings.schema import Config
+from attn_train.settings.study import StudyConfig
 from attn_train.settings.widths import label
 
 HERE = Path(__file__).resolve().parents[1]
@@ -69,7 +71,7 @@ def run_folder(*, _root_: DictConfig) -> str:
 
 def job_name(*, _root_: DictConfig) -> str:
     """Name the folder of a sweep's job by its configuration, so that the same job finds the same folder again."""
-    digest = configuration.digest(plain(_root_))
+    digest = identity.digest(plain(_root_))
     return f"{label(_root_.model.name, _root_.control)}_{_root_.dataset.name}_seed{_root_.seed}_{digest[:8]}"
 
 
@@ -93,8 +95,8 @@ def to_config(config: DictConfig) -> Config:
 
 def from_environment(config: DictConfig) -> dict[str, str]:
     """Return the settings that say where things lie and take it from the environment, dotted, as they were given."""
-    raw = configuration.flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
-    given = {key: str(raw.get(key)) for key in configuration.NOT_IDENTITY}
+    raw = flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    given = {key: str(value) for key, value in raw.items() if not identity.role(key).identity}
     return {key: text for key, text in given.items() if "${oc.env:" in text}
 
 
@@ -200,7 +202,7 @@ def check_form(overrides: list[str]) -> None:
 
 def settings(name: str = "config") -> list[str]:
     """List every setting of the default configuration `name` by its dotted name."""
-    return list(configuration.flatten(plain(compose([], parse(["--config-name", name])))))
+    return list(flatten(plain(compose([], parse(["--config-name", name])))))
 
 
 Settings = TypeVar("Settings")
@@ -223,13 +225,13 @@ def bench(overrides: list[str]) -> BenchConfig:
 def compare(overrides: list[str]) -> CompareConfig:
     """Return the settings of attn-compare."""
     composed = compose(words.readable(overrides), parse(["--config-name", "compare"]))
-    return to_settings(composed, CompareConfig, check_compare)
+    return to_settings(composed, CompareConfig, check_values)
 
 
 def study(overrides: list[str]) -> StudyConfig:
     """Return the settings of attn-study."""
     composed = compose(words.readable(overrides), parse(["--config-name", "study"]))
-    found = to_settings(composed, StudyConfig, check_study)
+    found = to_settings(composed, StudyConfig, check_values)
     # Unresolved: a reference to the environment among a run's words is for that run to look up.
     given = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
     assert isinstance(given, dict)

@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from attn_train.errors import ConfigError
-from attn_train.settings.config import NOT_IDENTITY
+from attn_train.settings.identity import role
 from attn_train.settings.words import FOLDERS
 
 HANDLERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler")
@@ -71,7 +71,7 @@ def check_saved(config: DictConfig, path: Path) -> None:
     """
     for name, _, value in _leaves(OmegaConf.to_container(config, resolve=False), ""):
         if isinstance(value, str) and "${" in value:
-            place = name in NOT_IDENTITY and name != "dataset.url"
+            place = not role(name).identity and name != "dataset.url"
             if not place or not re.fullmatch(r"[^$]*(\$\{oc\.env:[^${}]*\}[^$]*)+", value):
                 raise ConfigError(f"{path}: {name}={value} is not what a run writes; write the value itself")
 

@@ -1,4 +1,5 @@
-"""What a run is, in two halves: its arm, which is compared, and its recipe, which a fair comparison keeps the same.
+"""What a run is: its identity, in two halves its arm, which is compared, and its recipe, which a fair comparison keeps
+the same.
 
 The arm is the mechanism, where it stands, and what it is a control of; the recipe is everything else but the seeds.
 """
@@ -7,42 +8,44 @@ import hashlib
 import json
 from typing import Any
 
-from attn_train.settings.config import NOT_IDENTITY, flatten
+from attn_train.settings.roles import PRECISION, Role, flatten, role_of
+from attn_train.settings.schema import Config
 
-# Settings that change neither what is trained nor what is tested, but how it is written down or computed. On another
-# kind of device, on more threads or compiled a run is the same but for rounding; in another precision it is another.
-NOT_RECIPE = (
-    "train.checkpoint_every",
-    "train.log_every",
-    "train.eval_every",
-    "device.kind",
-    "device.channels_last",
-    "device.compile",
-    "device.cuda_graphs",
-    "device.threads",
-)
-# Of these the sections train and eval have the values that count; here they are only where those come from.
-DEFAULTS = ("epochs", "batch_size", "views", "resolution", "prune", "prune_from", "prune_until", "eval_every")
 SEEDS = ("init", "order", "augment")
+# What the arm of a run of before a setting existed is.
+BEFORE = {"control": "none", "control_width": None}
+
+
+def role(key: str) -> Role:
+    """Return the role of a run's setting, by its dotted name."""
+    return role_of(Config, key)
+
+
+def identity(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that make a run what it is, flat, without those that only say where things lie."""
+    return {key: value for key, value in flatten(values).items() if role(key).identity}
+
+
+def digest(values: dict[str, Any]) -> str:
+    """Return the SHA-256 of the identity of a configuration, given as nested dicts."""
+    return hashlib.sha256(json.dumps(identity(values), sort_keys=True).encode()).hexdigest()
 
 
 def arm(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a configuration's arm, flat; without a mechanism it makes no difference where none is."""
-    found = flatten({"model": values["model"]})
-    found |= {key: values.get(key, default) for key, default in (("control", "none"), ("control_width", None))}
+    found = {key: value for key, value in flatten({**BEFORE, **values}).items() if role(key).arm}
     if found["model.name"] == "none" and found["control"] == "none":
-        return found
-    return found | flatten({"backbone": {"placement": values["backbone"].get("placement", {})}})
+        return {key: value for key, value in found.items() if not key.startswith("backbone.")}
+    return found
 
 
 def recipe(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return the settings of a configuration that all runs of a comparison share, flat, with the precision used."""
-    left_out = {*NOT_IDENTITY, *NOT_RECIPE, *(f"dataset.{name}" for name in DEFAULTS)}
-    left_out |= {"seed", "control", "control_width"}
-    sections = ("model.", "backbone.placement.", "seeds.")
-    flat = flatten(values)
-    found = {key: flat[key] for key in flat if key not in left_out and not key.startswith(sections)}
-    return found | {"device.precision": precision}
+    return {
+        key: precision if role(key) is PRECISION else value
+        for key, value in flatten(values).items()
+        if role(key).recipe
+    }
 
 
 def seeds(values: dict[str, Any]) -> list[int]:
@@ -51,7 +54,7 @@ def seeds(values: dict[str, Any]) -> list[int]:
     return [values["seed"] if given.get(name) is None else given[name] for name in SEEDS]
 
 
-def digest(settings: dict[str, Any]) -> str:
+def short_digest(settings: dict[str, Any]) -> str:
     """Return 16 hexadecimal digits that stand for flat settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -61,7 +64,7 @@ def summary(values: dict[str, Any], precision: str) -> dict[str, Any]:
     settings = arm(values)
     return {
         "arm": settings,
-        "arm_digest": digest(settings),
-        "recipe_digest": digest(recipe(values, precision)),
+        "arm_digest": short_digest(settings),
+        "recipe_digest": short_digest(recipe(values, precision)),
         "seeds": seeds(values),
     }

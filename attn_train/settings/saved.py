@@ -3,6 +3,8 @@ again."""
 
 import os
 import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
@@ -15,36 +17,34 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attn_train.errors import ConfigError
-from attn_train.settings import compose, config as configuration, guard, identity
-from attn_train.settings.config import Config, DeviceConfig
+from attn_train.settings import compose, guard, identity
 from attn_train.settings.explain import explain
+from attn_train.settings.resolution import lengthen
+from attn_train.settings.roles import NAME, PLACE, Role, flatten
+from attn_train.settings.schema import Config, DeviceConfig
 
 
 @dataclass(frozen=True)
 class Freedom:
-    """What a command may change of a run: settings and sections by the beginnings of their dotted names."""
+    """What a command may change of a run: the settings whose roles `allow` it."""
 
-    free: tuple[str, ...]
-    fixed: tuple[str, ...] = ()  # of these, what it may not
-    kept: tuple[str, ...] = ()  # what the choice of a group does not change
+    allow: Callable[[Role], bool]
 
     def allows(self, key: str) -> bool:
-        return key.startswith(self.free) and not key.startswith(self.fixed)
+        return self.allow(identity.role(key))
+
+    def allows_group(self, name: str) -> bool:
+        """Say whether another choice of a group may replace its section."""
+        return self.allows(f"{name}.name") or self.allows(f"{name}.kind")
+
+    def keeps(self, key: str) -> bool:
+        """Say whether the choice of a group leaves a setting of it as it is."""
+        return not self.allows(key) or identity.role(key).kept
 
 
-# What resume=RUN may change of a run.
-RESUME = Freedom(("train.epochs", "train.log_every", "device", "dataset.allow_change", *configuration.PLACES))
-# What attn-eval may change of it.
-TRAINING_ONLY = (
-    "dataset.allow_change",
-    "dataset.augment",
-    *(f"dataset.{name}" for name in identity.DEFAULTS),
-    "device.compile",
-    "device.cuda_graphs",
-)
-# Other data is seen as the model has learnt to see, unless these are named themselves.
-SEEN = ("dataset.image_size", "dataset.mean", "dataset.deviation")
-TEST = Freedom(("dataset", "eval", "device"), fixed=TRAINING_ONLY, kept=(*SEEN, *TRAINING_ONLY))
+# What resume=RUN may change of a run, and what attn-eval.
+RESUME = Freedom(lambda role: role.resume)
+TEST = Freedom(lambda role: role.test)
 
 # What the runs of before a setting existed did.
 ADDED = {
@@ -98,7 +98,7 @@ def locate_data(folder: Path, config: DictConfig) -> None:
 
 def raw(config: DictConfig) -> dict[str, Any]:
     """Return the settings flat, references to the environment as they were given."""
-    return configuration.flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    return flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
 
 
 def key_of(override: Override) -> str:
@@ -115,13 +115,13 @@ def lay_over(saved: DictConfig, overrides: list[Override], composed: DictConfig,
     config, before = deepcopy(saved), raw(saved)
     groups = [one for one in overrides if key_of(one) in compose.GROUPS]
     for one in overrides:
-        if one.is_delete() or (one in groups and key_of(one) not in freedom.free):
-            raise refused(one, freedom)
+        if one.is_delete() or (one in groups and not freedom.allows_group(key_of(one))):
+            raise refused(one, freedom, before)
     try:
         for one in groups:
             config[key_of(one)] = composed[key_of(one)]
         for key in before:
-            if key.startswith(freedom.kept):
+            if freedom.keeps(key):
                 OmegaConf.update(config, key, before[key])
         for one in overrides:
             if one not in groups:
@@ -133,17 +133,29 @@ def lay_over(saved: DictConfig, overrides: list[Override], composed: DictConfig,
     for one in overrides:
         for key in changed:
             if key == key_of(one) or key.startswith(f"{key_of(one)}."):
-                raise refused(one, freedom, f", where {key} is {before.get(key)}")
+                raise refused(one, freedom, before, f", where {key} is {before.get(key)}")
     return config
 
 
-def refused(override: Override, freedom: Freedom, there: str = "") -> ConfigError:
-    """Return what to say of an override that a run cannot take, in which the setting is as `there` says."""
-    but = f", but for {', '.join(freedom.fixed)}" if freedom.fixed else ""
+def refused(override: Override, freedom: Freedom, settings: Iterable[str], there: str = "") -> ConfigError:
+    """Return what to say of an override that a run cannot take, in which the setting is as `there` says; `settings` are
+    all that a run has."""
     return ConfigError(
-        f"{override.input_line} cannot be changed in this run{there}; only {', '.join(freedom.free)} can{but}: "
+        f"{override.input_line} cannot be changed in this run{there}; only {', '.join(free(freedom, settings))} can: "
         "leave it out, or start a new run"
     )
+
+
+def free(freedom: Freedom, settings: Iterable[str]) -> list[str]:
+    """Return the names of what may change: sections whose settings all may, and single settings."""
+    by_section: dict[str, list[str]] = defaultdict(list)
+    for key in settings:
+        by_section[key.partition(".")[0]].append(key)
+    names = []
+    for section, keys in by_section.items():
+        allowed = [key for key in keys if freedom.allows(key)]
+        names += [section] if len(keys) > 1 and allowed == keys else allowed
+    return names
 
 
 def resumed(folder: Path, words: list[str], composed: DictConfig) -> DictConfig:
@@ -183,11 +195,6 @@ def parsed(words: list[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(words)
 
 
-def lengthen(shares: list[float], epochs: int) -> list[float]:
-    """Return the resolution that a run had in each of its epochs, and the last one in what it adds."""
-    return [float(share) for share in [*shares, *[shares[-1]] * (epochs - len(shares))]][:epochs]
-
-
 def continued(folder: Path, config: Config) -> Config:
     """Return the configuration for a run in `folder`: `config`, with what a run that began there decided for itself.
 
@@ -198,7 +205,7 @@ def continued(folder: Path, config: Config) -> Config:
     saved = compose.to_config(read(folder))
     if config.control_width is None:
         config = replace(config, control_width=saved.control_width)
-    before, now = (configuration.identity(asdict(one)) for one in (saved, config))
+    before, now = (identity.identity(asdict(one)) for one in (saved, config))
     follows = () if saved.train.epochs == config.train.epochs else ("train.resolution",)
     differ = [key for key in now if before.get(key) != now[key] and not RESUME.allows(key) and key not in follows]
     if differ:
@@ -219,12 +226,13 @@ def continued_device(before: DeviceConfig, given: DeviceConfig) -> DeviceConfig:
 def refuse_idle(folder: Path, config: Config, epochs: int) -> bool:
     """Say whether `config` gives other places to the data of the run in `folder`, which is finished after `epochs` and
     trains no longer; raise ConfigError for anything else that `config` has otherwise, and that would have no effect."""
-    before, now = raw(read(folder)), configuration.flatten(asdict(config))
+    before, now = raw(read(folder)), flatten(asdict(config))
     left_open = {key for key in now if key.startswith("device.") and now[key] in ("auto", None)}
-    aside = {"sweep", "resume", *left_open}
-    changed = [key for key in now if before.get(key) != now[key] and key not in aside]
+    changed = [
+        key for key in now if before.get(key) != now[key] and key not in left_open and identity.role(key) is not NAME
+    ]
     for key in changed:
-        if key not in configuration.PLACES:
+        if identity.role(key) is not PLACE:
             raise ConfigError(
                 f"{key}={now[key]} would change nothing: {folder} is finished, after {epochs} epochs with "
                 f"{key}={before.get(key)}; leave it out, or train longer with train.epochs={epochs + 1} or more"

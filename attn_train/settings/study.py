@@ -1,51 +1,36 @@
-"""The settings of attn-study: their types, and the checks that need no torch. The values stand in conf/study.yaml."""
+"""The settings of attn-study: their types and bounds. The values stand in conf/study.yaml."""
 
-import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from attn_train.errors import ConfigError
+from attn_train.settings.bounds import TEXT, TEXTS, Bound, above, at_least, from_to_below, within
+from attn_train.settings.compare import MARGIN
 
 # Before this many seeds there is no verdict: the deviation is not known well enough to mean anything.
 FIRST_LOOK = 5
 # More looks than anyone takes; so far the boundaries are known to be exact.
 MOST_SEEDS = 200
 
+NAME = Bound(
+    lambda value: re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", value) is not None,
+    "the name of a folder, of letters, digits, '.', '_' and '-'",
+)
+
 
 @dataclass
 class BudgetConfig:
-    minutes: float | None
-    runs: int | None
+    minutes: Annotated[float | None, above(0, ", or null for no limit")]
+    runs: Annotated[int | None, at_least(1, ", or null for no limit")]
 
 
 @dataclass
 class StudyConfig:
     arms: Any  # a list of names and sections
-    recipe: Any  # a list of words of attn-train
-    baseline: str
-    margin: float
-    max_seeds: int
-    first_seed: int
+    recipe: Annotated[Any, TEXTS]  # a list of words of attn-train
+    baseline: Annotated[str, TEXT]
+    margin: Annotated[float, MARGIN]
+    max_seeds: Annotated[int, within(FIRST_LOOK, MOST_SEEDS, f" (no verdict comes before {FIRST_LOOK})")]
+    first_seed: Annotated[int, from_to_below(0, 2**62)]
     budget: BudgetConfig
-    sweep: str | None
-
-
-def check_ranges(config: StudyConfig) -> None:
-    """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
-    if not 0 < config.margin < math.inf:
-        raise ConfigError(f"margin={config.margin} is out of range; it must be above 0 (percentage points)")
-    if not FIRST_LOOK <= config.max_seeds <= MOST_SEEDS:
-        raise ConfigError(
-            f"max_seeds={config.max_seeds} is out of range; it must be {FIRST_LOOK} (no verdict comes before) to "
-            f"{MOST_SEEDS}"
-        )
-    if not 0 <= config.first_seed < 2**62:
-        raise ConfigError(f"first_seed={config.first_seed} is out of range; it must be at least 0 and below 2^62")
-    minutes, runs = config.budget.minutes, config.budget.runs
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise ConfigError(f"budget.minutes={minutes} is out of range; it must be above 0, or null for no limit")
-    if runs is not None and runs < 1:
-        raise ConfigError(f"budget.runs={runs} is out of range; it must be at least 1, or null for no limit")
-    if config.sweep is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", config.sweep):
-        raise ConfigError(f"sweep={config.sweep} is no name of a folder; use letters, digits, '.', '_' and '-'")
+    sweep: Annotated[str | None, NAME, TEXT]

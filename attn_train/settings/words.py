@@ -3,8 +3,9 @@
 import os
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,12 +16,31 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError, safe_load
 
 from attn_train.errors import ConfigError
+from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bounds import PATH, Form, extras
+from attn_train.settings.compare import CompareConfig
+from attn_train.settings.schema import Config
+from attn_train.settings.study import StudyConfig
 from attn_train.writing.quoting import QUOTES, quoted, split
 
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-PATHS = ("resume", "dataset.root", "output", "bench", "runs", *FOLDERS)
-TEXTS = (*PATHS, "sweep", "baseline", "dataset.url", "dataset.digest")
-LISTS = ("runs", "recipe")  # of texts
+
+
+def forms(schema: type, prefix: str = "") -> dict[str, Form]:
+    """Return the settings of a schema that take texts, by their dotted names, with the form of each."""
+    hints = get_type_hints(schema)
+    found: dict[str, Form] = {}
+    for name, beside in extras(schema).items():
+        if is_dataclass(hints[name]):
+            found |= forms(hints[name], f"{prefix}{name}.")
+        found |= {f"{prefix}{name}": one for one in beside if isinstance(one, Form)}
+    return found
+
+
+# The settings of all commands that take texts.
+FORMS = dict.fromkeys(FOLDERS, PATH)
+for _schema in (Config, BenchConfig, CompareConfig, StudyConfig):
+    FORMS |= forms(_schema)
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -88,13 +108,14 @@ def readable(arguments: Sequence[str], sweeping: bool = False) -> list[str]:
 def readable_word(word: str, sweeping: bool) -> str:
     name, equals, value = word.partition("=")
     key = name.lstrip("+")
-    if not equals or key not in (*TEXTS, *LISTS):
+    if not equals or key not in FORMS:
         return word
     check_given(key, value)
-    if key in LISTS:
-        return f"{name}={quote_texts(value, key in PATHS)}"
+    form = FORMS[key]
+    if form.is_list:
+        return f"{name}={quote_texts(value, form.is_path)}"
     parts = split(value) if sweeping else [value]
-    return f"{name}={','.join(quote_text(part, key in PATHS, sweeping) for part in parts)}"
+    return f"{name}={','.join(quote_text(part, form.is_path, sweeping) for part in parts)}"
 
 
 def check_given(name: str, value: str) -> None:

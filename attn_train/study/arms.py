@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from attn_train.errors import ConfigError
+from attn_train.settings.identity import role
+from attn_train.settings.roles import MECHANISM, NAME, SEED
 from attn_train.settings.widths import label
 from attn_train.settings.words import read_file
 from attn_train.writing.quoting import is_plain, quoted
 from attn_train.writing.text import printable
 
-# What an arm may set; all else is the recipe.
-OWN = r"(model|model\..+|backbone\.placement\..+|control|control_width)"
-# What a recipe may not: the study decides these.
-TAKEN = r"(seed|sweep|resume|model|model\..+|control|control_width|hydra)([./].*)?"
+# What a recipe may not set: the study decides it.
+DECIDED = (MECHANISM, SEED, NAME)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def make_arm(section: Any) -> Arm:
         )
     flat = flat_section(section)
     for key in flat:
-        if not re.fullmatch(OWN, key):
+        if not role(key).arm:
             raise ConfigError(
                 f"arms sets {key}, which belongs to the recipe, the same for all arms; an arm may set model, its "
                 "settings (model.NAME), backbone.placement.NAME and control"
@@ -91,7 +91,7 @@ def check_recipe(value: Any) -> list[str]:
                 "'recipe=[+experiment=quick,train.epochs=4]'"
             )
         key = word.lstrip("+~").partition("=")[0]
-        if re.fullmatch(TAKEN, key):
+        if re.match(r"hydra\b", key) or role(key.replace("/", ".")) in DECIDED:
             raise ConfigError(f"recipe sets {key}, which the study decides; name models in arms, seeds by first_seed")
     return list(words)
 

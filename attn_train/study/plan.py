@@ -13,7 +13,8 @@ from attn_train import build
 from attn_train.cost import matching
 from attn_train.errors import ConfigError
 from attn_train.settings import compose, words
-from attn_train.settings.config import flatten, identity
+from attn_train.settings.identity import identity
+from attn_train.settings.roles import flatten
 from attn_train.settings.study import FIRST_LOOK, StudyConfig
 from attn_train.study.arms import Arm, check_recipe, make_arms
 

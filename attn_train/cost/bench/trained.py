@@ -1,7 +1,7 @@
 """What a bench takes over from finished runs: their mechanisms, the maps these stand on, the batch and the device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from attn_train.runs import result
 from attn_train.runs.finished import read_config
 from attn_train.settings import bench as settings
 from attn_train.settings.bench import BenchConfig
-from attn_train.settings.config import DeviceConfig
+from attn_train.settings.schema import DeviceConfig
 
-DEVICE = ("kind", "precision", "channels_last", "compile", "threads")
+DEVICE = tuple(field.name for field in fields(DeviceConfig) if field.name != "cuda_graphs")
 
 
 @dataclass(frozen=True)

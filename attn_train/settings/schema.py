@@ -1,0 +1,152 @@
+"""The settings of a run: beside each its type, the values that it may have and its role. Every value stands in
+conf/*.yaml.
+
+The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class
+or function that the name stands for, and are checked against its signature (see options).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, each, from_to_below, number, one_of, within
+from attn_train.settings.roles import (
+    DATA,
+    DEFAULT,
+    LENGTH,
+    LOG,
+    MACHINE,
+    MECHANISM,
+    NAME,
+    OWN_SEED,
+    PERMISSION,
+    PLACE,
+    PLACEMENT,
+    PRECISION,
+    RECIPE,
+    SEED,
+    SEEN,
+    TRAINING_MACHINE,
+    Within,
+)
+from attn_train.settings.widths import CONTROLS, label
+
+# torch takes no larger seed; the sign is not its own.
+SEEDS = number(lambda value: 0 <= value < 2**63, "at least 0 and below 2^63")
+COUNT = at_least(1)
+# Each epoch has a number in config.yaml: its resolution.
+EPOCHS = within(1, 1_000_000)
+DIVIDED = "; divide by 255 what is of pixels from 0 to 255"
+
+
+SHARES = each(number(lambda value: 0 < value <= 1, "a share of the images' side, above 0 and at most 1"))
+SHARES_OR_AUTO = Bound(lambda value: value == "auto" or SHARES.allows(value), f"auto, or {SHARES.must}")
+SIZE = Bound(
+    lambda value: value >= 0 if type(value) is int else type(value) is float and 0 <= value < 1,
+    "a number of images, 0 or more, or a share of them below 1, like 0.1",
+)
+
+
+@dataclass
+class AugmentConfig:
+    flip: Annotated[str, one_of("none", "random", "alternating"), RECIPE]
+    crop: Annotated[int, at_least(0), RECIPE]
+    cutout: Annotated[int, at_least(0), RECIPE]
+    policy: Annotated[str, one_of("none", "randaugment", "trivialaugment"), RECIPE]
+    policy_ops: Annotated[int, COUNT, RECIPE]
+    policy_magnitude: Annotated[int, within(0, 30), RECIPE]
+    mixup: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
+    cutmix: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
+
+
+@dataclass
+class DatasetConfig:
+    name: Annotated[str, DATA]
+    root: Annotated[str, PATH, PLACE]
+    download: Annotated[bool, PLACE]
+    url: Annotated[str | None, TEXT, PLACE]
+    digest: Annotated[str | None, TEXT, PLACE]
+    time_limit: Annotated[float, above(0, " (seconds)"), PLACE]
+    allow_change: Annotated[bool, PERMISSION]
+    image_size: Annotated[int, at_least(4), SEEN]
+    limit: Annotated[int | None, COUNT, DATA]
+    val_size: Annotated[Any, SIZE, DATA]  # a number of images, or a share of them
+    mean: Annotated[list[float], each(within(0, 1, f", as the pixels are{DIVIDED}")), SEEN]
+    deviation: Annotated[list[float], each(number(lambda value: 0 < value <= 1, f"above 0, at most 1{DIVIDED}")), SEEN]
+    augment: AugmentConfig
+    epochs: Annotated[int, DEFAULT]
+    batch_size: Annotated[int, DEFAULT]
+    views: Annotated[int, DEFAULT]
+    resolution: Annotated[list[float], SHARES, DEFAULT]
+    prune: Annotated[float, DEFAULT]
+    prune_from: Annotated[int, DEFAULT]
+    prune_until: Annotated[int | None, DEFAULT]
+    eval_every: Annotated[int, DEFAULT]
+
+
+@dataclass
+class DeviceConfig:
+    kind: Annotated[str, one_of("auto", "cpu", "cuda", "mps"), MACHINE]
+    precision: Annotated[str, one_of("auto", "float32", "bfloat16"), PRECISION]
+    channels_last: Annotated[Any, one_of("auto", True, False), MACHINE]
+    compile: Annotated[Any, one_of("auto", True, False), TRAINING_MACHINE]
+    cuda_graphs: Annotated[Any, one_of("auto", False), TRAINING_MACHINE]
+    threads: Annotated[int | None, COUNT, MACHINE]
+
+
+@dataclass
+class TrainConfig:
+    epochs: Annotated[int, EPOCHS, LENGTH]
+    max_steps: Annotated[int | None, COUNT, RECIPE]
+    batch_size: Annotated[int, COUNT, RECIPE]
+    accumulate: Annotated[int, COUNT, RECIPE]
+    drop_last: Annotated[bool, RECIPE]
+    clip_norm: Annotated[float | None, above(0, ", or null for no clipping"), RECIPE]
+    label_smoothing: Annotated[float, from_to_below(0, 1), RECIPE]
+    resolution: Annotated[Any, SHARES_OR_AUTO, RECIPE]  # once decided, one for each epoch
+    prune: Annotated[float, from_to_below(0, 0.5, " (0: no image left out)"), RECIPE]
+    prune_from: Annotated[int, COUNT, RECIPE]
+    prune_until: Annotated[int | None, RECIPE]
+    ema_decay: Annotated[float, from_to_below(0, 1, " (0: no average)"), RECIPE]
+    checkpoint_every: Annotated[int, COUNT, LOG]
+    eval_every: Annotated[int, COUNT, LOG]
+    log_every: Annotated[int, COUNT, LOG]
+
+
+@dataclass
+class EvalConfig:
+    views: Annotated[int, one_of(1, 2, 6), DATA]
+    batch_size: Annotated[int, COUNT, DATA]
+
+
+@dataclass
+class SeedsConfig:
+    init: Annotated[int | None, SEEDS, OWN_SEED]
+    order: Annotated[int | None, SEEDS, OWN_SEED]
+    augment: Annotated[int | None, SEEDS, OWN_SEED]
+
+
+@dataclass
+class Config:
+    model: Annotated[dict[str, Any], MECHANISM]
+    backbone: Annotated[dict[str, Any], RECIPE, Within("placement", PLACEMENT)]
+    dataset: DatasetConfig
+    device: DeviceConfig
+    optimizer: Annotated[dict[str, Any], RECIPE]
+    schedule: Annotated[dict[str, Any], RECIPE]
+    train: TrainConfig
+    eval: EvalConfig
+    control: Annotated[str, one_of(*CONTROLS), MECHANISM]
+    control_width: Annotated[Any, MECHANISM]  # null; a factor; once decided, a list of integers
+    seed: Annotated[int, SEEDS, SEED]
+    seeds: SeedsConfig
+    sweep: Annotated[str | None, TEXT, NAME]
+    resume: Annotated[str | None, PATH, NAME]
+
+    def seed_for(self, purpose: str) -> int:
+        """Return the seed of `purpose` (init, order, augment): its own where it has one, else `seed`."""
+        own = getattr(self.seeds, purpose)
+        return self.seed if own is None else int(own)
+
+    @property
+    def label(self) -> str:
+        return label(self.model["name"], self.control)

@@ -1,0 +1,94 @@
+"""Each setting has a role, and changing it changes exactly what its role says."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any, get_type_hints
+
+import pytest
+
+from attn_train.settings import compose, identity
+from attn_train.settings.bounds import extras
+from attn_train.settings.roles import RECIPE, Role, flatten
+from attn_train.settings.schema import Config
+
+
+def fields(schema: type, prefix: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield the dotted name of each field that is no section of the schema, and what stands beside its type."""
+    hints = get_type_hints(schema)
+    for name, beside in extras(schema).items():
+        if is_dataclass(hints[name]):
+            yield from fields(hints[name], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", beside
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    compose.register()
+    return compose.plain(compose.compose(["model=gated", "control=macs", "control_width=2"], compose.parse([])))
+
+
+@pytest.mark.parametrize(("name", "beside"), list(fields(Config)))
+def test_every_field_has_one_role(name: str, beside: tuple[Any, ...]) -> None:
+    assert sum(isinstance(one, Role) for one in beside) == 1
+
+
+def changed(values: dict[str, Any], key: str) -> dict[str, Any]:
+    """The same settings with another value of one of them."""
+    values = copy.deepcopy(values)
+    *sections, last = key.split(".")
+    section = values
+    for name in sections:
+        section = section[name]
+    section[last] = f"not {section[last]}"
+    return values
+
+
+def digests(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "identity": identity.digest(values),
+        "arm": identity.short_digest(identity.arm(values)),
+        "recipe": identity.short_digest(identity.recipe(values, values["device"]["precision"])),
+    }
+
+
+def test_changing_a_setting_changes_exactly_the_digests_that_its_role_says(settings: dict[str, Any]) -> None:
+    before = digests(settings)
+    for key in flatten(settings):
+        role, now = identity.role(key), digests(changed(settings, key))
+        assert {name for name in before if before[name] != now[name]} == {
+            name for name in before if getattr(role, name)
+        }, key
+
+
+def test_a_setting_counts_as_arm_or_recipe_only_where_it_makes_another_run(settings: dict[str, Any]) -> None:
+    for key in flatten(settings):
+        role = identity.role(key)
+        assert role.identity or not (role.arm or role.recipe), key
+        assert not (role.arm and role.recipe), key
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("model.anything", "mechanism"),
+        ("backbone.placement.stages", "placement"),
+        ("backbone.widths", "recipe"),
+        ("optimizer.lr", "recipe"),
+        ("dataset.augment.crop", "recipe"),
+        ("dataset.root", "place"),
+        ("seeds.order", "seed of one purpose"),
+    ],
+)
+def test_the_parts_of_a_section_have_its_role(key: str, name: str) -> None:
+    assert identity.role(key).name == name
+
+
+def test_a_setting_of_another_version_is_part_of_the_recipe() -> None:
+    assert identity.role("train.forgotten") is RECIPE
+
+
+def test_seeds_pair_the_runs_of_two_arms(settings: dict[str, Any]) -> None:
+    assert identity.seeds(settings) == [0, 0, 0]
+    assert identity.seeds({**settings, "seed": 4, "seeds": {"init": None, "order": 7, "augment": None}}) == [4, 7, 4]
