@@ -4,7 +4,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_train.errors import ConfigError
+from attn_train.writing.durable import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,11 +65,5 @@ def save(figure: "Figure", path: Path) -> None:
     with plain_settings():
         figure.savefig(image, format="png", dpi=120)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(image.getvalue())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    # A short name beside one that may be as long as the file system takes.
+    write_whole(path, lambda file: file.write(image.getvalue()), temporary=f".{os.getpid()}.tmp")
