@@ -14,7 +14,7 @@ import torch
 
 from attn_train.cost.bench.outcome import BYTES, SECONDS, Outcome
 from attn_train.machine import memory
-from attn_train.machine.device import Device, usable_cores
+from attn_train.machine.device import Device, usable_threads
 from attn_train.runs.result import commit, versions
 from attn_train.writing.durable import write_text
 from attn_train.writing.text import aligned
@@ -35,7 +35,7 @@ def machine(device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processor": processor(),
-        "cores": usable_cores(),
+        "cores": usable_threads(),
         "free_memory_bytes": memory.available(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
