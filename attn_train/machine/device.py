@@ -21,9 +21,6 @@ from attn_train.machine.allocator import give_back_freed_memory, keep_freed_memo
 from attn_train.machine.cores import usable_cores
 from attn_train.machine.recorded import STEPS_BEFORE
 
-KINDS = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 # Compilation costs tens of seconds for each shape of images; a run of fewer steps with each does not earn them back.
 # Measured on two CPU cores (scripts/benchmark --parts compile) and on an H100, whose recorded steps leave less to gain.
 COMPILE_FROM_STEPS = {"cpu": 1_000, "cuda": 20_000}
