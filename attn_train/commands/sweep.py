@@ -16,7 +16,7 @@ from attn_train.runs import accuracy, failure, result
 from attn_train.runs.failure import Failure
 from attn_train.runs.lock import locked
 from attn_train.writing.quoting import pasted
-from attn_train.writing.text import printable
+from attn_train.writing.text import aligned, printable
 
 log = logging.getLogger(__name__)
 
@@ -131,22 +131,23 @@ def print_table(jobs: Sequence[Job]) -> None:
 def print_arms(arms: dict[str, list[dict[str, Any]]]) -> None:
     """Print a row for each arm, given the results of its runs: the best validation accuracy first; arms that held no
     images out have a table of their own, by name."""
-    width = max(len(label) for label in arms)
     judged = {label: accuracy.split_of(found) for label, found in arms.items() if found}
     without_result = "val" if "val" in judged.values() else "test"
     for split, word in accuracy.WORDS.items():
-        values = {
-            label: [accuracy.accuracy(one, split) for one in found]
-            for label, found in arms.items()
-            if judged.get(label, without_result) == split
-        }
-        labels = list(values)
+        shown = [label for label in arms if judged.get(label, without_result) == split]
+        values = {label: [accuracy.accuracy(one, split) for one in arms[label]] for label in shown}
         if split == "val":
-            labels.sort(key=lambda label: -statistics.mean(values[label] or [-math.inf]))
-        if labels:
-            print(f"\n{'':{width}}  runs  {word:>10} accuracy  deviation  seconds a run")
-        for label in labels:
-            mean = f"{statistics.mean(values[label]):.2f} %" if values[label] else "-"
-            deviation = f"{statistics.stdev(values[label]):.2f}" if len(values[label]) > 1 else "-"
-            seconds = f"{statistics.mean(one['train_seconds'] for one in arms[label]):.1f}" if arms[label] else "-"
-            print(f"{label:{width}}  {len(values[label]):4}  {mean:>19}  {deviation:>9}  {seconds:>13}")
+            shown.sort(key=lambda label: -statistics.fmean(values[label] or [-math.inf]))
+        rows = [arm_row(label, values[label], arms[label]) for label in shown]
+        if rows:
+            titles = ("", "runs", f"{word} accuracy", "deviation", "seconds a run")
+            print(f"\n{aligned([titles, *rows], left=(0,))}")
+
+
+def arm_row(label: str, accuracies: Sequence[float], results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return an arm's row: its name, how many runs, the mean and standard deviation of their accuracy, their time."""
+    if not results:
+        return label, "0", "-", "-", "-"
+    mean, std = accuracy.mean_and_std(accuracies)
+    seconds = statistics.fmean(result["train_seconds"] for result in results)
+    return label, str(len(results)), f"{mean:.2f} %", "-" if std is None else f"{std:.2f}", f"{seconds:.1f}"

@@ -1,6 +1,5 @@
 """attn-compare: from the words of its command line to the report."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from attn_train.compare.summary import Summary, summarize
 from attn_train.settings import compare as settings, compose
 from attn_train.settings.compare import CompareConfig
 from attn_train.writing.best_effort import best_effort
+from attn_train.writing.durable import write_text
 from attn_train.writing.quoting import pasted
 
 
@@ -20,10 +20,8 @@ def output_folder(config: CompareConfig) -> Path:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", errors="replace")
-    os.replace(temporary, path)
+    """Write a file of the report; bytes that are no UTF-8, of a path in it, become question marks."""
+    write_text(path, text, errors="replace")
 
 
 def leave(summary: Summary, folder: Path) -> None:

@@ -2,13 +2,12 @@
 
 import json
 import re
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attn_train.runs.accuracy import Split
+from attn_train.runs.accuracy import Split, mean_and_std
 
 # A run logs a few thousand rows at most; a longer file is not ours.
 MOST_BYTES = 64_000_000
@@ -36,9 +35,8 @@ def read_curves(folders: Sequence[Path]) -> Curves:
         own = [one[tag] for one in found if tag in one]
         points = []
         for step in sorted(set.intersection(*(set(one) for one in own))):
-            values = [one[step][1] for one in own]
-            deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-            points.append(Point(step, own[0][step][0], statistics.fmean(values), deviation, len(values)))
+            mean, std = mean_and_std([one[step][1] for one in own])
+            points.append(Point(step, own[0][step][0], mean, std or 0.0, len(own)))
         curves[tag] = points
     return {tag: points for tag, points in curves.items() if points}
 

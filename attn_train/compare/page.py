@@ -100,7 +100,7 @@ def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
                 spots.append(chart.Spot(arm.label, colour(summary, arm), cost / units[kind], at, error, on_front))
         if len({spot.cost for spot in spots}) > 1:
             title = f"Accuracy against {titles[kind]}"
-            drawn = chart.scatter(spots, names.get(kind, titles[kind]), lambda tick: f"{tick:g}", title)
+            drawn = chart.scatter(spots, names.get(kind, titles[kind]), title)
             found.append((title, drawn))
     return found
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import statistics
 from dataclasses import asdict
 from typing import Any
 
@@ -25,8 +24,8 @@ def finite(value: Any) -> Any:
 
 def spread(name: str, accuracies: list[float]) -> dict[str, Any]:
     """Return the mean over runs and the standard deviation of one, in per cent."""
-    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else None
-    return {name: statistics.fmean(accuracies), f"{name}_deviation": deviation}
+    mean, std = accuracy.mean_and_std(accuracies)
+    return {name: mean, f"{name}_deviation": std}
 
 
 def plain(one: Comparison) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """The tables of a comparison, cell by cell as words, and the notes under them: the same in every form of the report."""
 
 import math
-import statistics
 
 from attn_train.compare.analysis import Comparison
 from attn_train.compare.cost import Cost
 from attn_train.compare.resampling import LEAST_SEEDS
 from attn_train.compare.summary import Summary
-from attn_train.runs.accuracy import WORDS
+from attn_train.runs.accuracy import WORDS, mean_and_std
 from attn_train.runs.finished import Run
 
 Table = list[list[str]]
@@ -29,8 +28,8 @@ def short(value: float | None, unit: float = 1.0) -> str:
 
 def spread(accuracies: list[float]) -> str:
     """Return the mean over runs and the standard deviation of one."""
-    deviation = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-    return f"{statistics.fmean(accuracies):.2f}{deviation}"
+    mean, std = mean_and_std(accuracies)
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
 
 
 def interval(low: float, high: float) -> str:

@@ -14,15 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import joblib
 import torch
 
 from attn_train.errors import ConfigError
 from attn_train.machine.allocator import give_back_freed_memory, keep_freed_memory
+from attn_train.machine.cores import usable_cores
 from attn_train.machine.recorded import STEPS_BEFORE
-
-KINDS = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 # Compilation costs tens of seconds for each shape of images; a run of fewer steps with each does not earn them back.
 # Measured on two CPU cores (scripts/benchmark --parts compile) and on an H100, whose recorded steps leave less to gain.
@@ -98,10 +95,9 @@ def has_compiler(kind: str) -> bool:
 DEFAULT_THREADS = torch.get_num_threads()
 
 
-def usable_cores() -> int:
-    """Count the cores that this process may really use: its affinity and its container's quota can leave fewer than
-    the machine has."""
-    return min(DEFAULT_THREADS, joblib.cpu_count())
+def usable_threads() -> int:
+    """Return how many threads arithmetic is to have: one for each usable core, no more than torch would take."""
+    return min(DEFAULT_THREADS, usable_cores())
 
 
 def decide(
@@ -148,7 +144,7 @@ def decide(
         channels_last,
         compile,
         cuda_graphs=kind == "cuda" and cuda_graphs is not False,
-        threads=threads or usable_cores(),
+        threads=threads or usable_threads(),
     )
 
 

@@ -1,4 +1,7 @@
-"""Memory: what is free, a limit for this process, and the peak of one piece of work."""
+"""Memory: what is free, a limit for this process, and the peak of one piece of work.
+
+psutil knows neither a container's limit nor the peak of resident memory that Linux can forget.
+"""
 
 import gc
 import sys

@@ -1,4 +1,7 @@
-"""A moving average of a model's weights and statistics: often a better model than the last step's."""
+"""A moving average of a model's weights and statistics: often a better model than the last step's.
+
+torch.optim.swa_utils would average the counters of batches too, or no statistics at all.
+"""
 
 import copy
 

@@ -3,7 +3,8 @@
 What is chosen by its test accuracy is flattered by it, so that the test is left for the claim at the end.
 """
 
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 Split = Literal["val", "test"]
@@ -19,6 +20,11 @@ def split_of(results: Iterable[Mapping[str, Any]]) -> Split:
 def accuracy(result: Mapping[str, Any], split: Split) -> float:
     """Return a run's accuracy at its final epoch, in per cent."""
     return 100 * float(result[f"{split}_accuracy"])
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean over runs and the standard deviation of one, None of a single run."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def image_count(result: Mapping[str, Any], split: Split) -> int | None:

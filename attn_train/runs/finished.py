@@ -128,19 +128,28 @@ def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
     return runs, left_out
 
 
+def load_result(folder: Path) -> dict[str, Any]:
+    """Return what the result.json in `folder` says; raise OSError where there is none to read, ValueError where it is
+    damaged."""
+    try:
+        result = json.loads((folder / "result.json").read_bytes())
+    except ValueError as error:
+        raise ValueError(f"damaged: result.json is no JSON ({error})") from error
+    if not isinstance(result, dict):
+        raise ValueError("damaged: result.json is no dict")
+    return result
+
+
 def read(folder: Path) -> Run:
     """Read the result of one run; raise ValueError where it has not finished, or what it says cannot be."""
-    path = folder / "result.json"
     if not folder.exists():
         raise ValueError(f"a link to {os.readlink(folder)}, where nothing is")
     if leads_back(folder):
         raise ValueError(f"a link back to {os.readlink(folder)}, which holds it: it is not followed")
     try:
-        result = json.loads(path.read_bytes())
+        result = load_result(folder)
     except FileNotFoundError:
         raise ValueError(unfinished(folder)) from None
-    except ValueError as error:
-        raise ValueError(f"damaged: result.json is no JSON ({error})") from error
     check(result)
     if not {"arm", "arm_digest", "recipe_digest", "seeds"} <= result.keys():
         # A run of before results said what they are of.
@@ -154,10 +163,8 @@ def read(folder: Path) -> Run:
     return Run(folder, result, result["arm"], str(result["arm_digest"]), str(result["recipe_digest"]), seeds)
 
 
-def check(result: Any) -> None:
+def check(result: dict[str, Any]) -> None:
     """Raise ValueError for a result whose numbers cannot be those of a finished run."""
-    if not isinstance(result, dict):
-        raise ValueError("damaged: result.json is no dict")
     lacking = [
         key for key in ("test_accuracy", "correct", "total", "seed", "precision", "data_digest") if key not in result
     ]

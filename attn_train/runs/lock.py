@@ -1,4 +1,7 @@
-"""One process at a time in a run folder."""
+"""One process at a time in a run folder.
+
+The filelock package has no word for which process that is.
+"""
 
 import fcntl
 import logging

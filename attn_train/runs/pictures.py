@@ -97,7 +97,10 @@ def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[s
 
 
 def confusion_counts(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Count each pair (true class, predicted class): int64 (classes, classes)."""
+    """Count each pair (true class, predicted class): int64 (classes, classes).
+
+    scikit-learn's confusion_matrix takes seconds to import, for what is a line here.
+    """
     return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from attn_train.runs import accuracy
+from attn_train.runs import accuracy, finished
 from attn_train.training.inference import Evaluation
 from attn_train.writing.durable import write_durably
 from attn_train.writing.quoting import pasted
@@ -23,17 +23,18 @@ def read(folder: Path) -> dict[str, Any] | None:
     path = folder / "result.json"
     if not path.exists():
         return None
+    result: dict[str, Any] = {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = finished.load_result(folder)
     except OSError as error:
         log.warning("%s cannot be read (%s): the run counts as unfinished", path, error.strerror)
         return None
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or "epochs" not in found:
+        pass
+    if "epochs" not in result:
         log.warning("%s is damaged: the run counts as unfinished", path)
         return None
-    return found
+    return result
 
 
 def discard(folder: Path) -> None:

@@ -4,7 +4,7 @@ network's. Nothing here knows torch."""
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from attn_train.errors import ConfigError
 
@@ -21,6 +21,9 @@ NEAR_ENOUGH = 0.005
 # How a step's time may grow with its multiply-adds, in logarithms: nearly in proportion, less where much of it is other
 # work. Noise can suggest anything.
 SLOPES = (0.3, 1.5)
+
+
+Number = TypeVar("Number", int, float)
 
 
 def label(model: str, control: str) -> str:
@@ -92,9 +95,7 @@ def nearest(base: list[int], cost: Callable[[list[int]], float], target: float) 
         low, high = high, 2 * high
         if high > WIDEST:
             raise ValueError(f"not even {WIDEST:g} times the width costs as much")
-    while high - low > 1e-3 / max(base):
-        middle = (low + high) / 2
-        low, high = (middle, high) if at(rounded(base, middle)) < target else (low, middle)
+    low, high = bisected(low, high, 1e-3 / max(base), lambda ends: ends / 2, lambda x: at(rounded(base, x)) < target)
     candidates = [rounded(base, low), rounded(base, high)]
     for widths in candidates[:2]:
         candidates += around(widths, base[-1], at, target)
@@ -132,11 +133,22 @@ def crossing(points: list[tuple[float, float]]) -> float:
     return mean_x - mean_y / min(max(slope, SLOPES[0]), SLOPES[1])
 
 
+def bisected(
+    low: Number, high: Number, apart: Number, half: Callable[[Number], Number], below: Callable[[Number], bool]
+) -> tuple[Number, Number]:
+    """Return `low` and `high`, between which `below` turns from true to false, brought to at most `apart`.
+
+    `half` halves their sum: to a whole number where they are such.
+    """
+    while high - low > apart:
+        middle = half(low + high)
+        low, high = (middle, high) if below(middle) else (low, middle)
+    return low, high
+
+
 def around(widths: list[int], least: int, at: Callable[[list[int]], float], target: float) -> list[list[int]]:
     """Return `widths` with the two last stages, as far as they are allowed, between which the cost passes `target`."""
     reach = max(1, math.floor(LAST_STAGE * widths[-1]))
     low, high = max(least, widths[-1] - reach), widths[-1] + reach
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if at([*widths[:-1], middle]) < target else (low, middle)
+    low, high = bisected(low, high, 1, lambda ends: ends // 2, lambda x: at([*widths[:-1], x]) < target)
     return [[*widths[:-1], low], [*widths[:-1], high]]

@@ -2,7 +2,6 @@
 spent."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from attn_train.study import page, report
 from attn_train.study.plan import RULE, make_plan
 from attn_train.study.rounds import Study
 from attn_train.writing.best_effort import best_effort
+from attn_train.writing.durable import write_text
 from attn_train.writing.text import printable
 
 
@@ -97,10 +97,8 @@ def save(study: Study) -> None:
         name: {"verdict": look.verdict} | (asdict(look.difference) if look.difference else {})
         for name, look in study.looks().items()
     }
-    path = study.plan.folder / RULE
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    text = json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n"
+    write_text(study.plan.folder / RULE, text)
 
 
 def finish(study: Study) -> None:

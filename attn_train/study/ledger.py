@@ -14,6 +14,7 @@ from typing import Any
 
 from attn_train.machine.interrupt import STOPPING
 from attn_train.runs.accuracy import Split, split_of
+from attn_train.runs.finished import load_result
 
 # The exit codes of a run that saved and stopped because a signal said so.
 INTERRUPTED = tuple(128 + number for number in STOPPING)
@@ -127,7 +128,7 @@ class Ledger:
 def read_result(run: Path) -> dict[str, Any] | None:
     """Return the result of the run in the folder `run`; None if it has not finished, or its result is damaged."""
     try:
-        found = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        return found if {"correct", "total", "train_seconds"} <= set(found) else None
-    except (OSError, ValueError, TypeError):
+        result = load_result(run)
+    except (OSError, ValueError):
         return None
+    return result if {"correct", "total", "train_seconds"} <= result.keys() else None

@@ -1,9 +1,7 @@
 """Train a run in a process of its own, and say how it ended: no run ends the study."""
 
 import contextlib
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,10 +10,10 @@ from pathlib import Path
 from typing import IO
 
 from attn_train.errors import ConfigError
+from attn_train.machine import child
 from attn_train.runs import failure
 from attn_train.runs.lock import PATIENCE, locked
 
-PACKAGES = Path(__file__).resolve().parent.parent.parent
 PROGRAM = "from attn_train.cli import train; train()"
 
 
@@ -30,14 +28,8 @@ class Ended:
 
 def start(words: Sequence[str], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
     """Start attn-train with `words`. It stays in this process group: a terminal's Ctrl-C reaches it too."""
-    paths = [str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM, *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # the run's folder has its log
-        stderr=errors,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )
+    # The run's folder has its log.
+    return child.start("-c", PROGRAM, *words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
 
 
 def run(words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
@@ -77,8 +69,7 @@ def reason(code: int, folder: Path, began: float, errors: IO[bytes]) -> str:
     left = failure.read(folder)
     if left is not None and left.time >= began:
         return left.reason
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines()
-    if lines and code > 0:
-        return lines[-1].removeprefix("attn-train: ")
+    said = child.last_words(errors)
+    if said and code > 0:
+        return said.removeprefix("attn-train: ")
     return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

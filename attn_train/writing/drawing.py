@@ -2,19 +2,25 @@
 
 import io
 import os
+import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attn_train.errors import ConfigError
+from attn_train.writing.durable import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 
 @contextmanager
@@ -58,17 +64,54 @@ def render(figure: "Figure") -> NDArray[np.uint8]:
         return np.asarray(canvas.buffer_rgba())[:, :, :3].transpose(2, 0, 1).copy()
 
 
+def as_svg(figure: "Figure", title: str, tips: Mapping[str, str], colours: Mapping[str, str]) -> str:
+    """Return a figure as an element of a page, as wide as its place there; its letters are in the page's font.
+
+    Args:
+        title: what the figure says to who cannot see it.
+        tips: what the pointer is told over artists, by their gid.
+        colours: what the page has for a colour of the figure, by that colour in hex digits.
+    """
+    text = io.StringIO()
+    with plain_settings():
+        import matplotlib
+
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "attn-train"})
+        figure.savefig(text, format="svg", transparent=True)
+    root = ElementTree.fromstring(text.getvalue())
+    # The program's name, and a style, which would be the whole page's.
+    for extra in [*root.findall(f"{SVG}metadata"), *root.findall(f"{SVG}defs[{SVG}style]")]:
+        root.remove(extra)
+    for element in list(root.iter()):
+        dressed(element, tips, colours)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": title}
+    root.insert(0, titled(title))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def dressed(element: Element, tips: Mapping[str, str], colours: Mapping[str, str]) -> None:
+    """Give an element of a drawing the page's names, colours and font, and its tip."""
+    element.tag = element.tag.removeprefix(SVG)
+    if HREF in element.attrib:
+        element.set("xlink:href", element.attrib.pop(HREF))  # as HTML, which has no name spaces, knows it
+    if "style" in element.attrib:
+        style = re.sub(r"font-family: [^;]*; ", "", element.attrib["style"])
+        element.set("style", re.sub(r"#[0-9a-f]{6}", lambda hexed: colours.get(hexed[0], hexed[0]), style))
+    if element.tag == "g" and (tip := tips.get(element.attrib.pop("id", ""))) is not None:
+        element.insert(0, titled(tip))
+
+
+def titled(text: str) -> Element:
+    title = Element("title")
+    title.text = text
+    return title
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure to the PNG file `path`, whole or not at all; make its folder. Raises OSError."""
     image = io.BytesIO()
     with plain_settings():
         figure.savefig(image, format="png", dpi=120)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(image.getvalue())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    # A short name beside one that may be as long as the file system takes.
+    write_whole(path, lambda file: file.write(image.getvalue()), temporary=f".{os.getpid()}.tmp")

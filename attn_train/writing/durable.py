@@ -54,22 +54,40 @@ def not_synced(path: Path, error: OSError) -> None:
     )
 
 
-def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write(file)` on a new file and give it its name `path` only once it is on the disk.
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], object], *, temporary: str = "", durable: bool = False
+) -> None:
+    """Call `write(file)` on a new file and give it its name `path` only once it is whole; `durable`: and on the disk.
 
-    Raises ResourceError where it cannot be written; what was at `path` is then still there.
+    Until then the file is called `temporary`, or by the name of `path` and `.tmp`. Whatever is raised meanwhile, it is
+    removed, and what was at `path` is still there.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    unfinished = path.with_name(temporary or f"{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with unfinished.open("wb") as file:
             write(file)
-            file.flush()
-            sync(file.fileno(), path)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
+            if durable:
+                file.flush()
+                sync(file.fileno(), path)
+        os.replace(unfinished, path)
+        if durable:
+            sync_folder(path.parent)
+    except BaseException:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write `text` to the file `path` as `write_whole` does, in UTF-8; `errors` as in `str.encode`."""
+    write_whole(path, lambda file: file.write(text.encode(errors=errors)))
+
+
+def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file of a run as `write_whole` does, durably; raise ResourceError where it cannot be written."""
+    try:
+        write_whole(path, write, durable=True)
+    except (OSError, RuntimeError) as error:
         # torch.save, which cannot end its archive on a full disk, raises RuntimeError over the error that tells.
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):

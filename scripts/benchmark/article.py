@@ -29,7 +29,7 @@ def script_rate(script: Path, root: Path, batches: int) -> float:
     """Return the training images a second of the article's script over one run of so many batches; it counts in whole
     seconds."""
     words = [sys.executable, str(script), str(root / "cifar10"), "--epochs", "1", "--batches", str(batches)]
-    words += ["--threads", str(devices.usable_cores())]
+    words += ["--threads", str(devices.usable_threads())]
     ran = subprocess.run(words, stdout=subprocess.PIPE, encoding="utf-8")
     match = TRAINED.search(ran.stdout)
     if match is None or match[1] == "0":

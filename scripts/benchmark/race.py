@@ -39,7 +39,7 @@ def airbench_run(script: Path, folder: Path, seed: int) -> tuple[float, float]:
         stdout=subprocess.PIPE,
         encoding="utf-8",
         check=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(device.usable_cores())},
+        env=os.environ | {"OMP_NUM_THREADS": str(device.usable_threads())},
     )
     return float(ran.stdout.split()[-1]), time.perf_counter() - started
 

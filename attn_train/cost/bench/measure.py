@@ -29,7 +29,10 @@ Say = Callable[..., None]
 
 
 def timings(step: Callable[[], object], device: Device, repetitions: int, least: float) -> list[float]:
-    """Return seconds a call, `repetitions` times, each over as many calls as take `least` seconds."""
+    """Return seconds a call, `repetitions` times, each over as many calls as take `least` seconds.
+
+    torch.utils.benchmark makes calls that it does not count before each repetition: of a slow step they cost as much.
+    """
 
     def run(calls: int) -> float:
         devices.synchronize(device)

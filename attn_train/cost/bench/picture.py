@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attn_train.cost.bench.outcome import Outcome
 from attn_train.errors import ConfigError
 from attn_train.runs import result
-from attn_train.runs.accuracy import WORDS, accuracy, split_of
+from attn_train.runs.accuracy import WORDS, accuracy, mean_and_std, split_of
 from attn_train.settings import widths
 from attn_train.writing.drawing import new_figure
 from attn_train.writing.text import printable, shortened
@@ -92,11 +92,10 @@ def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, l
     for run in runs:
         of[run_label(run, runs)].append(run)
     for label, own in of.items():
-        accuracies = [accuracy(run, split) for run in own]
-        deviation = statistics.stdev(accuracies) if len(own) > 1 else 0.0
-        at = statistics.mean(run[cost] for run in own), statistics.mean(accuracies)
+        mean, std = mean_and_std([accuracy(run, split) for run in own])
+        at = statistics.fmean(run[cost] for run in own), mean
         style = {**look[label], "linestyle": "none", "markersize": 6}
-        axis.errorbar(*at, yerr=deviation or None, capsize=3, **style)
+        axis.errorbar(*at, yerr=std or None, capsize=3, **style)
         axis.annotate(f"{label} ({len(own)})", at, textcoords="offset points", xytext=(5, 4), fontsize=7)
     axis.set_xlabel(title)
     axis.set_ylabel(f"{WORDS[split]} accuracy, %")

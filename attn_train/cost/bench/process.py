@@ -1,19 +1,16 @@
 """Run a measurement in a process of its own, and say how it ended: no cell ends the bench."""
 
 import json
-import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
-PACKAGES = Path(__file__).resolve().parents[3]
+from attn_train.machine import child
 
 # Seconds that a process may take to import torch and to count, which the cell's own limit leaves out.
 START_LIMIT = 300.0
@@ -23,15 +20,8 @@ KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 def start(order: dict[str, Any], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
     """Start the process for `order`, in a session of its own: Ctrl-C is for the bench, which then ends it."""
-    paths = [str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "attn_train.cost.bench.measure"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        start_new_session=True,
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+    process = child.start("-m", "attn_train.cost.bench.measure", **pipes, start_new_session=True)
     assert process.stdin is not None
     try:
         process.stdin.write(json.dumps(order).encode())
@@ -95,6 +85,4 @@ def ending(code: int, errors: IO[bytes]) -> dict[str, str]:
     """Say how a process ended that did not say so itself."""
     if code < 0:
         return {"status": "killed", "reason": f"by {signal.Signals(-code).name}"}
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines()
-    return {"status": "failed", "reason": lines[-1] if lines else f"its process ended with exit code {code}"}
+    return {"status": "failed", "reason": child.last_words(errors) or f"its process ended with exit code {code}"}

@@ -14,8 +14,9 @@ import torch
 
 from attn_train.cost.bench.outcome import BYTES, SECONDS, Outcome
 from attn_train.machine import memory
-from attn_train.machine.device import Device, usable_cores
+from attn_train.machine.device import Device, usable_threads
 from attn_train.runs.result import commit, versions
+from attn_train.writing.durable import write_text
 from attn_train.writing.text import aligned
 
 
@@ -34,7 +35,7 @@ def machine(device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processor": processor(),
-        "cores": usable_cores(),
+        "cores": usable_threads(),
         "free_memory_bytes": memory.available(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
@@ -46,13 +47,6 @@ def machine(device: Device) -> dict[str, Any]:
     return found
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, Any]], about: dict[str, Any]) -> None:
     """Write bench.csv, a row a cell, and bench.json, which also has every timing, all options of each mechanism and
     what the figures are of."""
@@ -61,12 +55,12 @@ def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, An
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write(folder / "bench.csv", text.getvalue())
+    write_text(folder / "bench.csv", text.getvalue())
     cells = [
         {**row, "name": one.cell.arm.name, "options": one.cell.arm.options, "by_round": one.rounds}
         for row, one in zip(rows, outcomes, strict=True)
     ]
-    write(folder / "bench.json", json.dumps({**about, "cells": cells, "exponents": exponents}, indent=2) + "\n")
+    write_text(folder / "bench.json", json.dumps({**about, "cells": cells, "exponents": exponents}, indent=2) + "\n")
 
 
 def short(value: float | None, unit: float) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from attn_train.data.dataset import Dataset, Split, checked_dataset
-from attn_train.writing.durable import sync
+from attn_train.writing.durable import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +138,9 @@ def _write(path: Path, dataset: Dataset) -> None:
     arrays = {"header": np.array(header)}
     for part, split in dataset.splits.items():
         arrays |= {f"{part}_images": split.images.numpy(), f"{part}_labels": split.labels.numpy()}
-    temporary = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            sync(file.fileno(), path)
-        os.replace(temporary, path)
-    except BaseException:
-        _unlink(temporary)
-        raise
+    # Several processes may pack the same data set at the same time.
+    temporary = f"{path.stem}-{secrets.token_hex(4)}.tmp"
+    write_whole(path, lambda file: np.savez(file, allow_pickle=False, **arrays), temporary=temporary, durable=True)
 
 
 def _read(path: Path) -> Dataset:

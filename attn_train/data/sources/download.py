@@ -1,4 +1,7 @@
-"""Fetch one file: https, progress bar, time limit, and nothing left behind unless its digest is right."""
+"""Fetch one file: https, progress bar, time limit, and nothing left behind unless its digest is right.
+
+torch.hub and pooch have no limit on the whole time, and follow redirects to http.
+"""
 
 import errno
 import http.client

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from attn_train.data.sources.cache import Stamp, stamped_name
 from attn_train.data.sources.walk import count_kinds, find_pictures, picture_formats
 from attn_train.errors import DataError
+from attn_train.machine.cores import usable_cores
 
 CHUNK = 128
 MOST_NAMED = 10  # damaged pictures, or classes, in one message
@@ -105,10 +106,3 @@ def _all_damaged(damaged: list[DataError], count: int) -> DataError:
     named = sorted(map(str, damaged))
     more = f"; and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     return DataError(f"{len(named)} of {count} pictures cannot be used: {'; '.join(named[:MOST_NAMED])}{more}")
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may use, which a container can make fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
