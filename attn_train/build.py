@@ -5,7 +5,7 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ from attn_train.machine import compiled, device as devices
 from attn_train.machine.recorded import RecordedStep, Step
 from attn_train.optim.average import WeightAverage
 from attn_train.optim.optimizers import OPTIMIZERS, make_optimizer
-from attn_train.optim.schedule import SCHEDULES, check_schedule, lr_factor
+from attn_train.optim.schedule import SCHEDULES, WARMUP, lr_factor
 from attn_train.settings import options, widths
 from attn_train.settings.bench import BenchConfig
 from attn_train.settings.resolution import fit_resolution
@@ -236,11 +236,11 @@ def check_resolution(config: Config, model: Backbone, channels: int) -> None:
         ) from error
 
 
-def make_optimizer_for(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    function, values = choose("optimizer", OPTIMIZERS, config.optimizer)
-    values = options.bind("optimizer", function, values)
+def make_optimizer_for(config: Config, model: Backbone) -> torch.optim.Optimizer:
+    kind, values = choose("optimizer", OPTIMIZERS, config.optimizer)
+    values = options.bind("optimizer", kind, values)
     try:
-        return make_optimizer(config.optimizer["name"], model, values)
+        return make_optimizer(kind(**values), model.roles())
     except ValueError as error:
         raise ConfigError(f"optimizer={config.optimizer['name']}: {error}") from error
 
@@ -287,13 +287,8 @@ def make_schedule(config: Config, total_steps: int) -> Schedule:
 def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
     """Return the schedule's name, its warm-up (a share of the run) and its other settings, checked."""
     function, values = choose("schedule", SCHEDULES, config.schedule)
-    warmup = options.convert("schedule.warmup", values.pop("warmup", 0.0), float)
-    values = options.bind("schedule", function, values)
-    try:
-        check_schedule(warmup, values)
-    except ValueError as error:
-        raise ConfigError(f"schedule={config.schedule['name']}: {error}") from error
-    return config.schedule["name"], warmup, values
+    warmup = options.convert("schedule.warmup", values.pop("warmup", 0.0), Annotated[float, WARMUP])
+    return config.schedule["name"], warmup, options.bind("schedule", function, values)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attn_train.optim.muon import COEFFICIENTS, Muon, orthogonalize
+from attn_train.optim.mixed import Mixed
+from attn_train.optim.muon import COEFFICIENTS, orthogonalize
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -77,7 +78,7 @@ def test_steps_are_those_of_a_hand_computation(nesterov: bool, normalize: bool, 
     parameter = nn.Parameter(noise(3, 6, 3, 2, 2))
     expected, momentum = parameter.detach().numpy().copy(), np.zeros((6, 3, 2, 2))
     options = {"nesterov": nesterov, "normalize": normalize, "weight_decay": weight_decay}
-    optimizer = Muon([muon_group([parameter], **options)])
+    optimizer = Mixed([muon_group([parameter], **options)])
     for step in range(3):
         gradient = noise(10 + step, 6, 3, 2, 2)
         parameter.grad = gradient.clone()
@@ -98,7 +99,7 @@ def test_the_iteration_has_the_precision_of_autocast() -> None:
     for enabled in (False, True):
         parameter = nn.Parameter(torch.zeros_like(gradient))
         parameter.grad = gradient.clone()
-        optimizer = Muon([muon_group([parameter], lr=1.0, momentum=0.0, nesterov=False, normalize=False)])
+        optimizer = Mixed([muon_group([parameter], lr=1.0, momentum=0.0, nesterov=False, normalize=False)])
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             optimizer.step()
         updates[enabled] = -parameter.detach().permute(0, 2, 3, 1).flatten(1)
@@ -113,7 +114,7 @@ def test_the_step_is_the_same_in_either_memory_format() -> None:
     last = nn.Parameter(plain.detach().clone().to(memory_format=torch.channels_last))
     assert plain.stride() != last.stride()
     for parameter in (plain, last):
-        optimizer = Muon([muon_group([parameter])])
+        optimizer = Mixed([muon_group([parameter])])
         for step in range(2):
             parameter.grad = noise(20 + step, 6, 3, 2, 2).to(memory_format=torch.preserve_format)
             optimizer.step()
@@ -122,7 +123,7 @@ def test_the_step_is_the_same_in_either_memory_format() -> None:
 
 def test_normalisation_keeps_the_length_of_a_filter_bank() -> None:
     parameter = nn.Parameter(17 * noise(4, 9, 2, 3, 3))
-    optimizer = Muon([muon_group([parameter], lr=0.05)])
+    optimizer = Mixed([muon_group([parameter], lr=0.05)])
     for step in range(30):
         parameter.grad = noise(30 + step, 9, 2, 3, 3)
         optimizer.step()
@@ -138,7 +139,7 @@ def test_the_rule_adam_is_torchs(weight_decay: float) -> None:
     own, reference = nn.Parameter(noise(5, 4, 3)), nn.Parameter(noise(5, 4, 3))
     options: dict[str, Any] = {"lr": 0.02, "betas": (0.85, 0.95), "eps": 1e-6, "weight_decay": weight_decay}
     optimizers = [
-        Muon([{"params": [own], "rule": "adam", **options}]),
+        Mixed([{"params": [own], "rule": "adam", **options}]),
         torch.optim.AdamW([reference], **options),
     ]
     for step in range(5):
@@ -151,7 +152,7 @@ def test_the_rule_adam_is_torchs(weight_decay: float) -> None:
 def test_the_rule_sgd_is_torchs_with_nesterov_momentum() -> None:
     own, reference = nn.Parameter(noise(5, 4, 3)), nn.Parameter(noise(5, 4, 3))
     optimizers = [
-        Muon([{"params": [own], "rule": "sgd", "lr": 0.02, "momentum": 0.85}]),
+        Mixed([{"params": [own], "rule": "sgd", "lr": 0.02, "momentum": 0.85}]),
         torch.optim.SGD([reference], lr=0.02, momentum=0.85, nesterov=True),
     ]
     for step in range(5):
@@ -165,17 +166,17 @@ def test_a_parameter_without_a_gradient_stays() -> None:
     parameters = [nn.Parameter(noise(6, 4, 1, 2, 2)), nn.Parameter(noise(7, 4))]
     before = [one.detach().clone() for one in parameters]
     adam = {"params": parameters[1:], "rule": "adam", "lr": 1.0, "betas": (0.9, 0.9), "eps": 1e-8, "weight_decay": 0.1}
-    Muon([muon_group(parameters[:1]), adam]).step()
+    Mixed([muon_group(parameters[:1]), adam]).step()
     assert all(torch.equal(one, other) for one, other in zip(before, parameters, strict=True))
 
 
 def test_a_saved_state_goes_on_as_if_never_saved() -> None:
-    def setup() -> tuple[list[nn.Parameter], Muon]:
+    def setup() -> tuple[list[nn.Parameter], Mixed]:
         parameters = [nn.Parameter(noise(8, 4, 1, 2, 2)), nn.Parameter(noise(9, 4))]
         adam = {"params": parameters[1:], "rule": "adam", "lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8}
-        return parameters, Muon([muon_group(parameters[:1]), adam | {"weight_decay": 0.0}])
+        return parameters, Mixed([muon_group(parameters[:1]), adam | {"weight_decay": 0.0}])
 
-    def advance(parameters: list[nn.Parameter], optimizer: Muon, steps: range) -> None:
+    def advance(parameters: list[nn.Parameter], optimizer: Mixed, steps: range) -> None:
         for step in steps:
             for number, parameter in enumerate(parameters):
                 parameter.grad = noise(100 * number + step, *parameter.shape)

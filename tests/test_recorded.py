@@ -11,7 +11,9 @@ from attn_train.attention import ATTENTION
 from attn_train.errors import ConfigError
 from attn_train.machine.device import Device
 from attn_train.machine.recorded import RecordedStep, Step
-from attn_train.optim.optimizers import make_optimizer, set_lr
+from attn_train.optim import optimizers
+from attn_train.optim.optimizers import set_lr
+from attn_train.optim.roles import sort_parameters
 from attn_train.training.step import TrainingStep
 
 pytestmark = [
@@ -52,6 +54,11 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.attention(self.norm(self.conv(x))).mean(dim=(2, 3)))
+
+
+def optimizer_of(name: str, model: nn.Module) -> torch.optim.Optimizer:
+    options = optimizers.OPTIMIZERS[name](**OPTIMIZERS[name])
+    return optimizers.make_optimizer(options, sort_parameters(model, [model.attention]))  # type: ignore[list-item]
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +107,7 @@ def test_a_recorded_run_is_the_run(name: str, weighted: bool) -> None:
     ends = []
     for recorded in (False, True):
         model = made()
-        seen = trained(model, make_optimizer(name, model, OPTIMIZERS[name]), recorded, 20, weighted)
+        seen = trained(model, optimizer_of(name, model), recorded, 20, weighted)
         ends.append((seen, [parameter.detach().clone() for parameter in model.state_dict().values()]))
     (plain, weights), (replayed, own) = ends
     torch.testing.assert_close(torch.tensor(replayed), torch.tensor(plain), rtol=1e-4, atol=1e-5)
@@ -112,7 +119,7 @@ def test_a_recorded_run_is_the_run(name: str, weighted: bool) -> None:
 def test_a_recorded_run_goes_on_from_a_state_of_the_cpu(name: str) -> None:
     """And leaves one that a run without recordings takes over."""
     model = made()
-    optimizer = make_optimizer(name, model, OPTIMIZERS[name])
+    optimizer = optimizer_of(name, model)
     trained(model, optimizer, recorded=True)
     model.head.bias.requires_grad_(True)  # type: ignore[union-attr]
     groups = [{key: one for key, one in group.items() if key != "params"} for group in optimizer.param_groups]
@@ -123,7 +130,7 @@ def test_a_recorded_run_goes_on_from_a_state_of_the_cpu(name: str) -> None:
     ends = []
     for recorded in (False, True):
         again = copy.deepcopy(model)
-        other = make_optimizer(name, again, OPTIMIZERS[name])
+        other = optimizer_of(name, again)
         other.load_state_dict(copy.deepcopy(on_cpu))
         ends.append(torch.tensor(trained(again, other, recorded)))
     torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
@@ -132,7 +139,7 @@ def test_a_recorded_run_goes_on_from_a_state_of_the_cpu(name: str) -> None:
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
 def test_every_mechanism_can_be_recorded(mechanism: str) -> None:
     model = made(mechanism)
-    optimizer = make_optimizer("muon", model, OPTIMIZERS["muon"])
+    optimizer = optimizer_of("muon", model)
     step = RecordedStep(TrainingStep(model, model, optimizer, DEVICE, 16, 1, 1.0, 0.0), model, optimizer)
     losses = [step(*batch(0))[0].item() for _ in range(12)]
     assert len(step.recordings) == 1
@@ -141,7 +148,7 @@ def test_every_mechanism_can_be_recorded(mechanism: str) -> None:
 
 def test_what_cannot_be_recorded_says_so() -> None:
     model = made()
-    optimizer = make_optimizer("adam", model, OPTIMIZERS["adam"])
+    optimizer = optimizer_of("adam", model)
     inner = TrainingStep(model, model, optimizer, DEVICE, 16, 1, None, 0.0)
 
     def waiting(*arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:

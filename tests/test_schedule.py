@@ -8,7 +8,8 @@ import torch
 import yaml
 from torch.optim import lr_scheduler
 
-from attn_train.optim.schedule import SCHEDULES, check_schedule, lr_factor
+from attn_train.errors import ConfigError
+from attn_train.optim.schedule import SCHEDULES, WARMUP, lr_factor
 from attn_train.settings import options
 from attn_train.settings.compose import CONF
 
@@ -47,7 +48,8 @@ def test_the_yaml_fits(name: str) -> None:
     values = yaml.safe_load(YAML_FILES[name].read_text())
     assert values.pop("name") == name
     warmup = values.pop("warmup")
-    check_schedule(warmup, options.bind("schedule", SCHEDULES[name], values))
+    WARMUP.check("schedule.warmup", warmup)
+    assert options.bind("schedule", SCHEDULES[name], values) == values
 
 
 def test_constant_stays() -> None:
@@ -113,20 +115,23 @@ def test_a_factor_follows_from_its_step_alone() -> None:
     assert in_order == backwards[::-1]
 
 
+@pytest.mark.parametrize("warmup", [-0.1, 1.0, math.nan])
+def test_a_warmup_is_a_share_of_the_run(warmup: float) -> None:
+    with pytest.raises(ConfigError, match=r"^schedule.warmup=.* at least 0 and below 1"):
+        WARMUP.check("schedule.warmup", warmup)
+
+
 @pytest.mark.parametrize(
-    ("warmup", "changes", "message"),
+    ("key", "value", "message"),
     [
-        (-0.1, {}, "warmup=-0.1 .* at least 0 and below 1"),
-        (1.0, {}, "warmup=1.0 "),
-        (math.nan, {}, "warmup=nan "),
-        (0, {"final": -0.1}, "final=-0.1 .* from 0 to 1"),
-        (0, {"final": 1.1}, "final=1.1 "),
-        (0, {"initial": 2}, "initial=2 .* from 0 to 1"),
-        (0, {"peak": 0}, "peak=0 .* above 0 and below 1"),
-        (0, {"peak": 1.0}, "peak=1.0 "),
-        (0, {"peak": math.nan}, "peak=nan "),
+        ("final", -0.1, "at least 0 and at most 1"),
+        ("final", 1.1, "at least 0 and at most 1"),
+        ("initial", 2, "at least 0 and at most 1"),
+        ("peak", 0, "above 0 and below 1"),
+        ("peak", 1.0, "above 0 and below 1"),
+        ("peak", math.nan, "above 0 and below 1"),
     ],
 )
-def test_what_is_out_of_range_is_refused(warmup: float, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        check_schedule(warmup, changes)
+def test_what_is_out_of_range_is_refused(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^schedule.{key}=.* is out of range; it must be {message}"):
+        options.bind("schedule", SCHEDULES["one_cycle"], OPTIONS["one_cycle"] | {key: value})

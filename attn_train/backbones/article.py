@@ -43,6 +43,7 @@ class ArticleNet(Backbone):
         self.conv2 = nn.Conv2d(first, second, kernel_size=3, padding=1)
         self.attention_before = slots.at(1, "before_activation", second, size)
         self.attention_after = slots.at(1, "after_activation", second, size)
+        self.slots = slots.filled
         self.head = nn.Linear(second * size[0] * size[1], classes)
 
     def forward(self, x: Tensor) -> Tensor:

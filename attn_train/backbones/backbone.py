@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from attn_train.optim.roles import Roles, sort_parameters
+
 
 class Backbone(nn.Module):
     """A network that maps images (batch, channels, height, width) to logits (batch, classes)."""
@@ -18,6 +20,9 @@ class Backbone(nn.Module):
     # The maps (channels, height, width) that it has attention on at the size it was made for, in order.
     attention_places: Sequence[tuple[int, int, int]] = ()
 
+    # What fills its slots: the attention modules, in the order in which they were made.
+    slots: Sequence[nn.Module] = ()
+
     @classmethod
     def stage_widths(cls, options: dict[str, Any]) -> list[int]:
         """Return the channels of each stage with these options of the constructor."""
@@ -29,6 +34,10 @@ class Backbone(nn.Module):
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what depends on the epoch (from 0), before it begins; nothing, unless a backbone says otherwise."""
+
+    def roles(self) -> Roles:
+        """Return the parameters that learn by their role."""
+        return sort_parameters(self, self.slots)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor: ...

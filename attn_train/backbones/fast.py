@@ -152,6 +152,7 @@ class FastNet(Backbone):
             stages.append(Stage(channels_in, width, size, slots, number, depth, drop_path * number / len(widths)))
             channels_in, size = width, stages[-1].size
         self.stages = nn.Sequential(*stages)
+        self.slots = slots.filled
         self.head = nn.Linear(channels_in, classes, bias=False)
         self.head_unit = HEAD_UNIT / channels_in
         # Small logits at the start keep the first steps of a large learning rate in bounds.

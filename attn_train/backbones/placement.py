@@ -50,8 +50,8 @@ class Placed(nn.Module):
 class Slots:
     """Hand out the attention modules of one backbone, or nothing where `placement` wants none.
 
-    Raises ValueError for a stage or position that the backbone does not have. A backbone names each slot `attention` or
-    `attention_<position>`: by that word the optimizer tells a mechanism's parameters from the backbone's own.
+    `filled` are the modules handed out so far. Raises ValueError for a stage or position that the backbone does not
+    have.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Slots:
         self.stages = frozenset(wanted)
         self.position = placement.position
         self.zero_gate = placement.zero_gate
-        self.made = 0
+        self.filled: list[nn.Module] = []
 
     def make(self, channels: int, size: tuple[int, int]) -> nn.Module:
         """Make the mechanism from random numbers of its own: the backbone's weights are the same with any other, or
         with none."""
         state = torch.get_rng_state()
         try:
-            self.made += 1
-            torch.set_rng_state(generator("attention", torch.initial_seed(), self.made).get_state())
+            number = len(self.filled) + 1
+            torch.set_rng_state(generator("attention", torch.initial_seed(), number).get_state())
             return self.attention(channels, size)
         finally:
             torch.set_rng_state(state)
@@ -87,11 +87,16 @@ class Slots:
         if stage not in self.stages or position != self.position:
             return nn.Identity()
         attention = self.make(channels, size)
-        return attention if isinstance(attention, Identity) or not self.zero_gate else Placed(attention, True, False)
+        if self.zero_gate and not isinstance(attention, Identity):
+            attention = Placed(attention, True, False)
+        self.filled.append(attention)
+        return attention
 
     def beside(self, stage: int, channels: int, size: tuple[int, int]) -> nn.Module | None:
         """Return what is added to a convolution's output, computed from its input: with no attention, nothing."""
         if stage not in self.stages or self.position != "parallel":
             return None
         attention = self.make(channels, size)
-        return None if isinstance(attention, Identity) else Placed(attention, self.zero_gate, True)
+        placed = None if isinstance(attention, Identity) else Placed(attention, self.zero_gate, True)
+        self.filled.append(placed or attention)
+        return placed

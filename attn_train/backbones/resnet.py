@@ -108,10 +108,10 @@ class ResNet(Backbone):
                 stages.append(BasicBlock(channels_in, channels_out, stride, slots, stage, size, share))
                 channels_in = channels_out
         self.blocks = nn.Sequential(*stages)
+        self.slots = slots.filled
         self.head = nn.Linear(channels_in, classes)
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d) and "attention" not in name:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for weight in self.roles().filters:
+            nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(F.relu(self.norm(self.stem(x))))  # (batch, channels, height, width)

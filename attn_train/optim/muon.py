@@ -2,13 +2,10 @@
 (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon)."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
-from torch.optim.sgd import sgd
 
 # Of the odd polynomial a x + b x^3 + c x^5 that is applied to the singular values; the values are the post's, chosen
 # for a steep slope at zero: the singular values end between about 0.7 and 1.2, not at one.
@@ -29,83 +26,24 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Optimizer):
-    """Train each parameter group by the rule it names: `muon`, for convolution filters; `sgd`, with Nesterov momentum;
-    or `adam` with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); the last two are torch's own.
+def muon_step(parameters: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], group: dict[str, Any]) -> None:
+    """Take one step of Muon on filter banks (out, in, height, width), each as the matrix (out, in * height * width).
 
-    A filter bank (out, in, height, width) counts as the matrix (out, in * height * width). With `normalize` its norm
-    is kept at the square root of `out`: before a batch normalisation the length of the filters means nothing, and a
-    fixed one keeps the size of a step relative to it. Under autocast its iteration has that precision, else float32.
+    group: `lr`, `momentum`, `nesterov`, `newton_schulz_steps`, `weight_decay` and `normalize`. With `normalize` a
+        bank's norm is kept at the square root of `out`: before a batch normalisation the length of the filters means
+        nothing, and a fixed one keeps the size of a step relative to it.
+    Under autocast the iteration has that precision, else float32.
     """
-
-    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
-        super().__init__(groups, defaults={})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        rules = {"muon": self.muon_step, "sgd": self.sgd_step, "adam": self.adam_step}
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if parameters:
-                rules[group["rule"]](parameters, [parameter.grad for parameter in parameters], group)
-
-    def kept(self, parameters: list[Tensor], name: str) -> list[Tensor]:
-        """Return what is kept of each parameter by this name: at first zeros of its shape."""
-        for parameter in parameters:
-            if name not in self.state[parameter]:
-                self.state[parameter][name] = torch.zeros_like(parameter)
-        return [self.state[parameter][name] for parameter in parameters]
-
-    def muon_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
-        momenta = self.kept(parameters, "momentum")
-        torch._foreach_mul_(momenta, group["momentum"])
-        torch._foreach_add_(momenta, gradients)
-        directions = torch._foreach_add(gradients, momenta, alpha=group["momentum"]) if group["nesterov"] else momenta
-        updates = orthogonal_updates(list(directions), group["newton_schulz_steps"])
-        if group["normalize"]:
-            norms = torch._foreach_norm(parameters)
-            torch._foreach_mul_(
-                parameters, [len(one) ** 0.5 / norm for one, norm in zip(parameters, norms, strict=True)]
-            )
-        if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_sub_(parameters, torch._foreach_mul(updates, group["lr"]))
-
-    def sgd_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
-        sgd(
-            parameters,
-            gradients,
-            self.kept(parameters, "momentum"),  # type: ignore[arg-type]
-            fused=True,
-            weight_decay=0.0,
-            momentum=group["momentum"],
-            lr=group["lr"],
-            dampening=0.0,
-            nesterov=True,
-            maximize=False,
-        )
-
-    def adam_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
-        for parameter in parameters:
-            state = self.state[parameter]
-            # A state from a file of another device comes with its counter there.
-            state["step"] = state.get("step", torch.zeros(())).to(parameter.device)
-        adamw(
-            parameters,
-            gradients,
-            self.kept(parameters, "mean"),
-            self.kept(parameters, "square"),
-            [],
-            self.kept(parameters, "step"),
-            fused=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
-        )
+    torch._foreach_mul_(momenta, group["momentum"])
+    torch._foreach_add_(momenta, gradients)
+    directions = torch._foreach_add(gradients, momenta, alpha=group["momentum"]) if group["nesterov"] else momenta
+    updates = orthogonal_updates(list(directions), group["newton_schulz_steps"])
+    if group["normalize"]:
+        norms = torch._foreach_norm(parameters)
+        torch._foreach_mul_(parameters, [len(one) ** 0.5 / norm for one, norm in zip(parameters, norms, strict=True)])
+    if group["weight_decay"]:
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+    torch._foreach_sub_(parameters, torch._foreach_mul(updates, group["lr"]))
 
 
 def orthogonal_updates(directions: list[Tensor], steps: int) -> list[Tensor]:

@@ -1,124 +1,161 @@
 """The optimizers, by the names that `optimizer=` takes.
 
-Each is called as `function(model, **options)`, the options being those of `conf/optimizer/<name>.yaml`. Every
-parameter group carries `initial_lr`, which a schedule's factor multiplies.
+Each is a set of options, those of `conf/optimizer/<name>.yaml`, and makes the optimizer of a network's parameters.
+Every parameter group carries `initial_lr`, which a schedule's factor multiplies.
 """
 
-import math
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
-from torch import nn
 
-from attn_train.optim.muon import Muon
+from attn_train.optim.mixed import Mixed
+from attn_train.optim.roles import Roles
+from attn_train.settings.bounds import Bound, above, at_least, from_to_below
 
 Group = dict[str, Any]
 
+POSITIVE = above(0, ", and finite")
+DECAY = at_least(0, ", and finite")
+MOMENTUM = from_to_below(0, 1)
+BETAS = Bound(
+    lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas), "two numbers, each at least 0 and below 1"
+)
 
-def decayed_groups(model: nn.Module, weight_decay: float) -> list[Group]:
-    """Split the trained parameters: decay matrices and filters, never biases and normalisation (they are vectors)."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+class Options(ABC):
+    """What all optimizers have in common."""
+
+    @abstractmethod
+    def make(self, roles: Roles) -> torch.optim.Optimizer:
+        """Make the optimizer of the parameters in `roles`; raise ValueError for options that do not go together."""
+
+
+def decayed_groups(roles: Roles, weight_decay: float) -> list[Group]:
+    """Split the parameters: decay matrices and filters, never biases and normalisation (they are vectors)."""
+    parameters = roles.in_order
     groups: list[Group] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
 
-def sgd(model: nn.Module, *, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> torch.optim.Optimizer:
-    """Make stochastic gradient descent; `nesterov` needs a `momentum` above zero."""
-    return torch.optim.SGD(decayed_groups(model, weight_decay), lr, momentum, nesterov=nesterov)
+def check_nesterov(nesterov: bool, momentum: float) -> None:
+    """Raise ValueError for Nesterov's momentum without a momentum."""
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov=true needs a momentum above 0")
 
 
-def adam(model: nn.Module, *, lr: float, betas: list[float], eps: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Make Adam; its `weight_decay` is added to the gradient (arXiv 1412.6980)."""
-    return torch.optim.Adam(decayed_groups(model, weight_decay), lr, (betas[0], betas[1]), eps)
+@dataclass(frozen=True, kw_only=True)
+class SGD(Options):
+    """Stochastic gradient descent."""
+
+    lr: Annotated[float, POSITIVE]
+    momentum: Annotated[float, MOMENTUM]
+    nesterov: bool
+    weight_decay: Annotated[float, DECAY]
+
+    def make(self, roles: Roles) -> torch.optim.Optimizer:
+        check_nesterov(self.nesterov, self.momentum)
+        groups = decayed_groups(roles, self.weight_decay)
+        return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=self.nesterov)
 
 
-def adamw(model: nn.Module, *, lr: float, betas: list[float], eps: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Make Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
-    return torch.optim.AdamW(decayed_groups(model, weight_decay), lr, (betas[0], betas[1]), eps)
+@dataclass(frozen=True, kw_only=True)
+class Adam(Options):
+    """Adam; its `weight_decay` is added to the gradient (arXiv 1412.6980)."""
+
+    lr: Annotated[float, POSITIVE]
+    betas: Annotated[list[float], BETAS]
+    eps: Annotated[float, POSITIVE]
+    weight_decay: Annotated[float, DECAY]
+
+    def make(self, roles: Roles) -> torch.optim.Optimizer:
+        first, second = self.betas
+        return torch.optim.Adam(decayed_groups(roles, self.weight_decay), self.lr, (first, second), self.eps)
 
 
-def muon(
-    model: nn.Module,
-    *,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    normalize: bool,
-    newton_schulz_steps: int,
-    weight_decay: float,
-    batch_size: int,
-    sgd_lr: float,
-    sgd_momentum: float,
-    attention_lr: float,
-    adam_betas: list[float],
-    adam_eps: float,
-) -> torch.optim.Optimizer:
-    """Make Muon for the backbone's convolutions, with SGD for its other parameters and Adam for the attention
-    mechanism.
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Options):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
+
+    lr: Annotated[float, POSITIVE]
+    betas: Annotated[list[float], BETAS]
+    eps: Annotated[float, POSITIVE]
+    weight_decay: Annotated[float, DECAY]
+
+    def make(self, roles: Roles) -> torch.optim.Optimizer:
+        first, second = self.betas
+        return torch.optim.AdamW(decayed_groups(roles, self.weight_decay), self.lr, (first, second), self.eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Muon(Options):
+    """Muon for the network's own convolutions, SGD for its other parameters, Adam for the attention mechanism.
 
     `sgd_lr` is for a batch of one image, and proportional to `batch_size`: so an image's gradient counts the same in
     any batch (Goyal et al., 2017, arXiv 1706.02677). A mechanism's convolutions are Adam's because their length carries
     meaning (no normalisation follows them), and because Adam's steps do not depend on the scale of its gradients.
     """
-    filters: list[nn.Parameter] = []
-    attention: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            is_filter = parameter.ndim == 4
-            (attention if "attention" in name else filters if is_filter else others).append(parameter)
-    groups: list[Group] = [
-        {
-            "params": filters,
-            "rule": "muon",
-            "lr": lr,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "normalize": normalize,
-            "newton_schulz_steps": newton_schulz_steps,
-            "weight_decay": weight_decay,
-        },
-        {"params": others, "rule": "sgd", "lr": sgd_lr * batch_size, "momentum": sgd_momentum},
-        {
-            "params": attention,
-            "rule": "adam",
-            "lr": attention_lr,
-            "betas": (adam_betas[0], adam_betas[1]),
-            "eps": adam_eps,
-            "weight_decay": 0.0,
-        },
-    ]
-    return Muon(group for group in groups if group["params"])
+
+    lr: Annotated[float, POSITIVE]
+    momentum: Annotated[float, MOMENTUM]
+    nesterov: bool
+    normalize: bool
+    newton_schulz_steps: Annotated[int, POSITIVE]
+    weight_decay: Annotated[float, DECAY]
+    batch_size: Annotated[int, POSITIVE]
+    sgd_lr: Annotated[float, POSITIVE]
+    sgd_momentum: Annotated[float, MOMENTUM]
+    attention_lr: Annotated[float, POSITIVE]
+    adam_betas: Annotated[list[float], BETAS]
+    adam_eps: Annotated[float, POSITIVE]
+
+    def make(self, roles: Roles) -> torch.optim.Optimizer:
+        check_nesterov(self.nesterov, self.momentum)
+        first, second = self.adam_betas
+        groups: list[Group] = [
+            {
+                "params": roles.filters,
+                "rule": "muon",
+                "lr": self.lr,
+                "momentum": self.momentum,
+                "nesterov": self.nesterov,
+                "normalize": self.normalize,
+                "newton_schulz_steps": self.newton_schulz_steps,
+                "weight_decay": self.weight_decay,
+            },
+            {
+                "params": roles.other,
+                "rule": "sgd",
+                "lr": self.sgd_lr * self.batch_size,
+                "momentum": self.sgd_momentum,
+            },
+            {
+                "params": roles.attention,
+                "rule": "adam",
+                "lr": self.attention_lr,
+                "betas": (first, second),
+                "eps": self.adam_eps,
+                "weight_decay": 0.0,
+            },
+        ]
+        return Mixed(group for group in groups if group["params"])
 
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": adam,
-    "adamw": adamw,
-    "muon": muon,
-    "sgd": sgd,
+OPTIMIZERS: dict[str, type[Options]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "muon": Muon,
+    "sgd": SGD,
 }
 
 
-def make_optimizer(name: str, model: nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
-    """Make the optimizer `name`; raise ValueError for an option out of its range."""
-    positive = {"lr", "eps", "sgd_lr", "attention_lr", "adam_eps", "newton_schulz_steps", "batch_size"}
-    for key, value in options.items():
-        # Written so that NaN, which compares False with everything, is refused too.
-        if key in positive and not 0 < value < math.inf:
-            raise ValueError(f"{key}={value} must be above 0, and finite")
-        if key == "weight_decay" and not 0 <= value < math.inf:
-            raise ValueError(f"{key}={value} must be at least 0, and finite")
-        if key.endswith("momentum") and not 0 <= value < 1:
-            raise ValueError(f"{key}={value} must be at least 0 and below 1")
-        if key.endswith("betas") and (len(value) != 2 or not all(0 <= beta < 1 for beta in value)):
-            raise ValueError(f"{key}={value} must be two numbers, each at least 0 and below 1")
-    if options.get("nesterov") and options["momentum"] == 0:
-        raise ValueError("nesterov=true needs a momentum above 0")
-    optimizer = OPTIMIZERS[name](model, **options)
+def make_optimizer(options: Options, roles: Roles) -> torch.optim.Optimizer:
+    """Make the optimizer that `options` stand for; raise ValueError for options that do not go together."""
+    optimizer = options.make(roles)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer

@@ -6,7 +6,13 @@ state: the factor follows from the step alone, so a resumed run needs nothing bu
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from attn_train.settings.bounds import between, from_to_below, within
+
+SHARE = within(0, 1, " (a share of the full rate)")
+PEAK = between(0, 1, " (a share of the run)")
+WARMUP = from_to_below(0, 1, " (a share of the whole run)")
 
 
 def constant(progress: float) -> float:
@@ -14,17 +20,19 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def linear(progress: float, *, final: float) -> float:
+def linear(progress: float, *, final: Annotated[float, SHARE]) -> float:
     """Fall in a straight line from one to `final`."""
     return 1 - progress * (1 - final)
 
 
-def cosine(progress: float, *, final: float) -> float:
+def cosine(progress: float, *, final: Annotated[float, SHARE]) -> float:
     """Fall along half a cosine from one to `final` (Loshchilov and Hutter, 2017, arXiv 1608.03983)."""
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def one_cycle(progress: float, *, peak: float, initial: float, final: float) -> float:
+def one_cycle(
+    progress: float, *, peak: Annotated[float, PEAK], initial: Annotated[float, SHARE], final: Annotated[float, SHARE]
+) -> float:
     """Rise along half a cosine from `initial` to one at progress `peak`, then fall likewise to `final`
     (Smith and Topin, 2018, arXiv 1708.07120)."""
     if progress < peak:
@@ -38,17 +46,6 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "linear": linear,
     "one_cycle": one_cycle,
 }
-
-
-def check_schedule(warmup: float, options: dict[str, Any]) -> None:
-    """Raise ValueError for a schedule's option out of its range."""
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup={warmup} is a share of the whole run: at least 0 and below 1")
-    for key in ("final", "initial"):
-        if key in options and not 0 <= options[key] <= 1:
-            raise ValueError(f"{key}={options[key]} is a share of the full rate: from 0 to 1")
-    if "peak" in options and not 0 < options["peak"] < 1:
-        raise ValueError(f"peak={options['peak']} is a share of the run: above 0 and below 1")
 
 
 def lr_factor(name: str, step: int, total_steps: int, warmup: float, options: dict[str, Any]) -> float:

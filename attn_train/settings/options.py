@@ -4,9 +4,10 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from attn_train.errors import ConfigError
+from attn_train.settings.bounds import Bound
 
 
 def bind(section: str, target: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def bind(section: str, target: Callable[..., Any], values: dict[str, Any]) -> di
     not take, that is missing, or whose value does not fit the annotation.
     """
     signature = inspect.signature(target)
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     known = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind is keyword}
     for name in values:
@@ -41,6 +42,12 @@ def convert(name: str, value: Any, hint: Any) -> Any:
             )
         return convert_dataclass(name, value, hint)
     origin = get_origin(hint)
+    if origin is Annotated:
+        converted = convert(name, value, hint.__origin__)
+        for bound in hint.__metadata__:
+            if isinstance(bound, Bound):
+                bound.check(name, converted)
+        return converted
     if origin in (Union, types.UnionType):
         for part in get_args(hint):
             try:
