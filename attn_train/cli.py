@@ -5,13 +5,10 @@ Nothing here imports torch until a run is certain, so that --help, --cfg and com
 
 import logging
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import errors
 from attn_train.commands.exit_codes import exit_codes
-from attn_train.commands.jobs import Jobs
 from attn_train.commands.plan import Plan, claim, give_up, make_plan, name_jobs, settings_of
 from attn_train.compare.help import HELP as COMPARE_HELP
 from attn_train.cost.bench.help import HELP
@@ -29,34 +25,37 @@ from attn_train.settings.explain import explain
 from attn_train.settings.multirun import given_words, is_basic
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP as STUDY_HELP
+from attn_train.writing.quoting import setting
+
+if TYPE_CHECKING:
+    from attn_train.commands import jobs
 
 log = logging.getLogger(__name__)
 
 
-def train_job(composed: DictConfig, folder: Path) -> float:
-    """Train the job that Hydra composed, in `folder`, which this process holds; return its accuracy, for a sweeper."""
+def train_job(job: DictConfig, folder: Path) -> float:
+    """Train a composed job in `folder`, which this process holds; return its accuracy, for a sweeper."""
     from attn_train import build
     from attn_train.commands import run
     from attn_train.runs import result
 
-    hydra_config: Any = HydraConfig.get()
-    settings = settings_of(composed, given_words(hydra_config, "task"))
+    settings = settings_of(job, given_words(job.hydra, "task"))
     config = build.decide_resolution(compose.to_config(settings))
-    if composed.resume is None:
+    if job.resume is None:
         config = saved.continued(folder, config)
     references = compose.from_environment(settings)
-    tunes = hydra_config.mode == RunMode.MULTIRUN and not is_basic(hydra_config.sweeper)
+    tunes = job.hydra.mode == RunMode.MULTIRUN and not is_basic(job.hydra.sweeper)
     if tunes and not build.has_validation(config.dataset):
         log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
-    return result.objective(run.train_alone(config, folder, references, snapshot_of(composed, hydra_config)))
+    return result.objective(run.train_alone(config, folder, references, snapshot_of(job)))
 
 
-def snapshot_of(composed: DictConfig, hydra_config: Any) -> dict[str, str]:
+def snapshot_of(job: DictConfig) -> dict[str, str]:
     """Return the texts of Hydra's usual .hydra/ folder by file name."""
     files = {
-        "config.yaml": composed,
-        "hydra.yaml": OmegaConf.create({"hydra": hydra_config}),
-        "overrides.yaml": hydra_config.overrides.task,
+        "config.yaml": OmegaConf.masked_copy(job, [str(name) for name in job if name != "hydra"]),
+        "hydra.yaml": OmegaConf.masked_copy(job, "hydra"),
+        "overrides.yaml": job.hydra.overrides.task,
     }
     return {name: OmegaConf.to_yaml(content) for name, content in files.items()}
 
@@ -64,57 +63,60 @@ def snapshot_of(composed: DictConfig, hydra_config: Any) -> dict[str, str]:
 def train() -> None:
     """Run the command attn-train."""
     compose.register()
-    jobs = Jobs(train_job)
-    run_hydra = hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")(jobs.task)
     with exit_codes("attn-train"):
-        arguments = words.arranged(sys.argv[1:])
-        sys.argv[1:] = arguments
-        options = compose.parse(arguments)
+        options = compose.parse(sys.argv[1:])
         if compose.asks_only(options):
-            with compose.in_one_line(options.overrides, options):
-                run_hydra()
+            compose.answer(options)
             return
         surroundings.refuse_twins()
-        planned = make_plan(arguments)
-        # From the run's own folder, dataset.root and every other relative path would lead elsewhere.
-        sys.argv[1:] = [*planned.arguments, "hydra.job.chdir=false"]
-        if planned.multirun:
-            run_sweep(planned, jobs, run_hydra)
+        planned = make_plan(options)
+        from attn_train.commands import jobs
+
+        if planned.is_sweep:
+            run_sweep(planned)
             return
-        launch(run_hydra)
-        if jobs.error is not None:
+        try:
+            jobs.run_single(planned, train_job)
+        except Exception:
             give_up(planned)
-            raise jobs.error
+            raise
 
 
-def launch(run_hydra: Callable[[], None]) -> None:
-    """Have Hydra run its job or jobs; raise ConfigError in one line for what it finds wrong with the configuration."""
-    try:
-        run_hydra()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise errors.ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
-
-
-def run_sweep(planned: Plan, jobs: Jobs, run_hydra: Callable[[], None]) -> None:
+def run_sweep(planned: Plan) -> None:
     """Run a sweep, and print its table whatever became of its jobs; exit with the code of the first that failed."""
-    from attn_train.commands import sweep
+    from attn_train.commands import jobs, sweep
 
-    jobs.install(planned)
+    begun = jobs.Jobs(train_job)
     ended: Exception | None = None
     try:
-        launch(run_hydra)
-        jobs.finish()
+        if planned.needs_hydra:
+            launch(planned, begun)
+        else:
+            begun.run(planned)
     except Exception as error:
-        if isinstance(error, errors.ConfigError) and not jobs.overrides:
+        if isinstance(error, errors.ConfigError) and not begun.overrides:
             raise  # nothing began
         ended = error
     # A launcher with processes of its own tells nothing of its jobs here.
-    named = jobs.overrides if len(jobs.overrides) >= len(planned.jobs) else name_jobs(planned)
-    code = sweep.report(planned.folder, jobs.started, named, jobs.failures)
+    named = begun.overrides if len(begun.overrides) >= len(planned.jobs) else name_jobs(planned)
+    code = sweep.report(planned.folder, begun.started, named, begun.failures)
     if ended is not None:
         raise ended
     if code:
         sys.exit(code)
+
+
+def launch(planned: Plan, begun: "jobs.Jobs") -> None:
+    """Have the sweeper and the launcher that were named run the jobs; raise ConfigError in one line for what Hydra
+    finds wrong with the configuration."""
+    options = planned.options
+    # From the run's own folder, dataset.root and every other relative path would lead elsewhere.
+    pinned = [setting("hydra.sweep.dir", planned.folder), "hydra.mode=MULTIRUN", "hydra.job.chdir=false"]
+    try:
+        with compose.loaded(options) as hydra:
+            hydra.multirun(options.config_name or "config", begun.task, [*options.overrides, *pinned])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise errors.ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
 
 
 def evaluate() -> None:

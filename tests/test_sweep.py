@@ -233,7 +233,7 @@ cli.train()
     assert ended.returncode == 0, ended.stderr
     alive = [int(line.split()[1]) for line in ended.stdout.splitlines() if line.startswith("alive:")]
     assert len(alive) == 4
-    assert len(set(alive[1:])) == 1
+    assert alive[1:] == sorted(alive[1:], reverse=True)  # fewer: what was composed to be checked is let go
 
 
 # A sweep described in a file

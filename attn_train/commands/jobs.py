@@ -1,5 +1,5 @@
-"""The jobs of a command as Hydra's launcher hands them over: none ends the others, and what another process trains at
-the moment comes last."""
+"""The jobs of a command, one after the other: none ends the others, and what another process trains at the moment
+comes last."""
 
 import logging
 import math
@@ -7,93 +7,100 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from hydra._internal.core_plugins import basic_launcher
-from hydra.core import utils
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobStatus, run_job
+from hydra.core.utils import configure_log
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from attn_train.commands import sweep
 from attn_train.commands.plan import Plan, claim
 from attn_train.runs import failure
 from attn_train.runs.failure import Failure
 from attn_train.runs.lock import holder, locked
-from attn_train.settings import compose
-from attn_train.settings.multirun import folder_of, given_words
+from attn_train.settings import compose, multirun
 
 log = logging.getLogger(__name__)
 
+# Trains a job, composed, in its folder, which this process holds; returns its accuracy.
+Train = Callable[[DictConfig, Path], float]
+
+
+def begin(job: DictConfig, folder: Path, mode: RunMode) -> None:
+    """Let a composed job have its folder: for its log, and for what ${hydra:...} refers to."""
+    with read_write(job.hydra), open_dict(job.hydra):
+        job.hydra.mode = mode
+        job.hydra.runtime.output_dir = str(folder.absolute())
+    HydraConfig.instance().set_config(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    configure_log(job.hydra.job_logging, job.hydra.verbose)
+
+
+def run_single(planned: Plan, train: Train) -> None:
+    """Run the one job of a command that is no sweep."""
+    job = planned.composed[0]
+    begin(job, planned.folder, RunMode.RUN)
+    with locked(planned.folder):
+        train(job, planned.folder)
+
 
 class Jobs:
-    """The jobs of one command, and how they ended; `train` trains one in its folder, which this process holds."""
+    """The jobs of a sweep, and how they ended."""
 
-    def __init__(self, train: Callable[[DictConfig, Path], float]) -> None:
+    def __init__(self, train: Train) -> None:
         self.train = train
         self.started = time.time()
-        self.error: Exception | None = None  # of the single job of a command that is no sweep
-        # Of a sweep, by a job's name: its folder in the sweep's.
+        # By a job's name, its folder in the sweep's.
         self.overrides: dict[str, list[str]] = {}
         self.failures: dict[str, Failure] = {}
-        self._postponed: list[dict[str, Any]] = []
-        self._may_postpone = False
 
-    def install(self, planned: Plan) -> None:
-        """Have Hydra's launchers run their jobs by `run`."""
-        self._may_postpone = bool(planned.jobs)  # another sweeper wants each job's accuracy at once
-        for module in (utils, basic_launcher):
-            module.run_job = self.run  # type: ignore[attr-defined]
+    def run(self, planned: Plan) -> None:
+        """Run all jobs of a sweep in this process; one that another process holds comes last."""
+        planned.folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(planned.asked, planned.folder / "multirun.yaml")
+        postponed = [number for number in range(len(planned.jobs)) if not self.run_job(planned, number, postpone=True)]
+        for number in postponed:
+            self.run_job(planned, number, postpone=False)
 
-    def task(self, composed: DictConfig) -> float:
-        """Do a job, in whatever process the launcher does it; return its accuracy, or NaN where it failed.
-
-        Hydra would print a line of its own for an exception that reaches it, and end the sweep by some.
-        """
-        hydra_config = HydraConfig.get()
-        folder = shortest(Path(hydra_config.runtime.output_dir))
-        if hydra_config.mode != RunMode.MULTIRUN:
-            try:
-                with locked(folder):
-                    return self.train(composed, folder)
-            except Exception as error:
-                self.error = error
-                return math.nan
-        from attn_train.commands import sweep
-
-        hidden = str(composed.dataset.url) if "dataset.url" in compose.from_environment(composed) else None
-        outcome = sweep.run_job(partial(self.train, composed, folder), folder, self.started, hidden)
-        if isinstance(outcome, Failure):
-            self.failures[str(hydra_config.sweep.subdir)] = outcome
-            return math.nan
-        return outcome
-
-    def run(self, **options: Any) -> JobReturn:
-        """Run a job of a sweep as Hydra does, without the copies of its configuration that Hydra keeps to the end:
-        0.25 MB each. One that another process holds comes last."""
-        config = options["config"]
-        name = folder_of(config, "hydra.sweep.subdir")
-        self.overrides[name] = given_words(config.hydra, "task")
-        done = JobReturn(overrides=self.overrides[name], status=JobStatus.COMPLETED, _return_value=math.nan)
+    def run_job(self, planned: Plan, number: int, postpone: bool) -> bool:
+        """Run a job; with `postpone` not one that another process holds. Say whether it was run."""
+        # Composed once, and not kept: 300 of them would be much memory.
+        job = planned.composed.pop(number, None) or planned.compose(number)
+        name = multirun.folder_of(job, "hydra.sweep.subdir", number)
+        folder, words = planned.folder / name, multirun.given_words(job.hydra, "task")
+        self.overrides[name] = words
         try:
-            folder = Path(folder_of(config, "hydra.sweep.dir")) / name
             claim(folder, "hydra.sweep.dir")
-            if self._may_postpone and (other := holder(folder)):
+            if postpone and (other := holder(folder)):
                 print(f"left for the end: {folder} is being trained by process {other}", flush=True)
-                self._postponed.append(options)
-                return done
-            done = run_job(**options)
-            done.cfg = done.hydra_cfg = None
+                planned.composed[number] = job
+                return False
+            print(f"job {number + 1} of {len(planned.jobs)}: {' '.join(words)}", flush=True)
+            begin(job, folder, RunMode.MULTIRUN)
+            self.attempt(job, folder)
         except Exception as error:
             self.failures[name] = failure.describe(error)
             log.error("job %s failed: %s", name, self.failures[name].reason)
-        return done
+        return True
 
-    def finish(self) -> None:
-        """Run the jobs that other processes held when their turn came."""
-        self._may_postpone = False
-        for options in self._postponed:
-            self.run(**options)
+    def task(self, composed: DictConfig) -> float:
+        """Do a job that one of Hydra's launchers or sweepers hands over, in whatever process that is; return its
+        accuracy, or NaN where it failed."""
+        job = composed.copy()
+        with read_write(job), open_dict(job):
+            job.hydra = HydraConfig.get()
+        return self.attempt(job, shortest(Path(job.hydra.runtime.output_dir)))
+
+    def attempt(self, job: DictConfig, folder: Path) -> float:
+        """Train a job once no other process does; return its accuracy, or NaN where it failed, which ends no sweep."""
+        name = str(job.hydra.sweep.subdir)
+        self.overrides[name] = multirun.given_words(job.hydra, "task")
+        hidden = str(job.dataset.url) if "dataset.url" in compose.from_environment(job) else None
+        outcome = sweep.run_job(partial(self.train, job, folder), folder, self.started, hidden)
+        if isinstance(outcome, Failure):
+            self.failures[name] = outcome
+            return math.nan
+        return outcome
 
 
 def shortest(path: Path) -> Path:

@@ -15,7 +15,6 @@ from attn_train.machine import surroundings
 from attn_train.runs.lock import locked
 from attn_train.settings import compose, multirun, saved
 from attn_train.settings.schema import Config
-from attn_train.writing import quoting
 
 
 def settings_of(composed: DictConfig, overrides: list[str]) -> DictConfig:
@@ -36,26 +35,41 @@ def check_resume(composed: DictConfig, options: Namespace, folder: Path) -> None
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked command line: what to hand to Hydra, and the folder of its run or sweep."""
+    """A checked command line: its jobs, and the folder of its run or sweep."""
 
-    arguments: list[str]
-    multirun: bool
+    options: Namespace
+    asked: DictConfig  # the configuration that it begins with; of a sweep without what varies
     folder: Path
     created: list[Path]  # the folders that had to be made for it, innermost first
     jobs: list[list[str]]  # the overrides of each job of a sweep; none where a sweeper chooses them as it goes
+    composed: dict[int, DictConfig]  # the jobs that were composed so far, by their numbers
+
+    @property
+    def is_sweep(self) -> bool:
+        return multirun.is_sweep(self.asked, self.options)
+
+    @property
+    def needs_hydra(self) -> bool:
+        """Whether a sweeper or a launcher of Hydra's was named that has a way of its own."""
+        return not (multirun.is_basic(self.asked.hydra.sweeper) and multirun.is_basic(self.asked.hydra.launcher))
+
+    def compose(self, number: int) -> DictConfig:
+        """Compose a job of the sweep."""
+        job = compose.compose(self.jobs[number], self.options)
+        multirun.share_times(self.asked, [job])
+        return job
 
 
-def make_plan(arguments: list[str]) -> Plan:
+def make_plan(options: Namespace) -> Plan:
     """Check every configuration that a command line stands for, and that its output folder can be written.
 
     Raises for anything wrong before anything else is written. A sweep without a name is named after its overrides.
     """
-    options = compose.parse(arguments)
     asked = compose.compose(options.overrides, options, RunMode.MULTIRUN)
     check_complete(asked, options)
     multirun.check_machinery(asked)
     if multirun.is_sweep(asked, options):
-        return plan_sweep(arguments, options, asked)
+        return plan_sweep(options, asked)
     multirun.check_single(asked, options)
     config = compose.to_config(settings_of(asked, options.overrides))
     folder = Path(multirun.folder_of(asked, "hydra.run.dir"))
@@ -65,40 +79,36 @@ def make_plan(arguments: list[str]) -> Plan:
 
     config = build.decide_resolution(config)
     check(to_train(folder, config if asked.resume else saved.continued(folder, config)))
-    # By its name, not by its pattern: a time in it would be another one when Hydra comes to it.
-    pinned = quoting.setting("hydra.run.dir", folder)
-    return Plan([*arguments, pinned], False, folder, claim(folder, "hydra.run.dir"), [])
+    return Plan(options, asked, folder, claim(folder, "hydra.run.dir"), [], {0: asked})
 
 
-def plan_sweep(arguments: list[str], options: Namespace, asked: DictConfig) -> Plan:
+def plan_sweep(options: Namespace, asked: DictConfig) -> Plan:
     """Do what `make_plan` says for a sweep; `asked` is the configuration that it begins with."""
     jobs = multirun.expand(asked, options)
     words = jobs or [multirun.fixed(asked)]
     numbers = multirun.worth_checking(words)
-    composed = [compose.compose(words[number], options) for number in numbers]
-    multirun.share_times(asked, composed)
-    if all(job.sweep is None for job in composed):
-        name = multirun.sweep_name(options.overrides, asked)
-        arguments = [*(word for word in arguments if not multirun.is_sweep_word(word)), f"sweep={name}"]
-        for job in composed:
-            job.sweep = name
-    if any(job.resume is not None for job in composed):
+    composed = {number: compose.compose(words[number], options) for number in numbers}
+    multirun.share_times(asked, list(composed.values()))
+    if all(job.sweep is None for job in composed.values()):
+        name = f"sweep={multirun.sweep_name(options.overrides, asked)}"
+        options.overrides = [*(word for word in options.overrides if not multirun.is_sweep_word(word)), name]
+        words = [[*job, name] for job in words]
+        for job in (asked, *composed.values()):
+            multirun.name_sweep(job, name)
+    if any(job.resume is not None for job in composed.values()):
         raise errors.ConfigError("resume goes on with one run; run the sweep's own command again to go on with a sweep")
-    configs = [compose.to_config(job) for job in composed]
+    configs = [compose.to_config(job) for job in composed.values()]
     for config in configs:
         multirun.check_name(str(config.sweep))
-    folder = multirun.sweep_folder(composed)
-    names = [
-        multirun.folder_of(job, "hydra.sweep.subdir", number) for number, job in zip(numbers, composed, strict=True)
-    ]
+    folder = multirun.sweep_folder(list(composed.values()))
+    names = [multirun.folder_of(job, "hydra.sweep.subdir", number) for number, job in composed.items()]
     from attn_train import build
 
     check([build.decide_resolution(config) for config in configs])
     multirun.check_folders(asked, names)
     created = claim(Path(folder), "hydra.sweep.dir")
     try_names([Path(folder, name) for name in names], created)
-    pinned = [quoting.setting("hydra.sweep.dir", Path(folder)), "hydra.mode=MULTIRUN"]
-    return Plan([*arguments, *pinned], True, Path(folder), created, jobs or [])
+    return Plan(options, asked, Path(folder), created, words if jobs else [], composed if jobs else {})
 
 
 def check(configs: list[Config]) -> None:
@@ -114,8 +124,7 @@ def check(configs: list[Config]) -> None:
 
 def name_jobs(planned: Plan) -> dict[str, list[str]]:
     """Return the overrides of a sweep's jobs by the names of their folders."""
-    options = compose.parse(planned.arguments)
-    composed = [compose.compose(job, options) for job in planned.jobs]
+    composed = [planned.compose(number) for number in range(len(planned.jobs))]
     return {
         multirun.folder_of(job, "hydra.sweep.subdir", number): multirun.given_words(job.hydra, "task")
         for number, job in enumerate(composed)
@@ -183,7 +192,7 @@ def remove_empty(folders: list[Path]) -> None:
 
 def give_up(planned: Plan) -> None:
     """Remove the folder made for a run that failed before it began (data not found, say)."""
-    if planned.multirun or planned.folder not in planned.created or (planned.folder / "config.yaml").exists():
+    if planned.is_sweep or planned.folder not in planned.created or (planned.folder / "config.yaml").exists():
         return
     # Another process may have begun in it meanwhile: then it is not ours to remove.
     with suppress(errors.ConfigError, OSError), locked(planned.folder):

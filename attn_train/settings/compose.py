@@ -5,22 +5,21 @@ import secrets
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from hydra import version
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -49,14 +48,34 @@ GROUPS = tuple(sorted(path.name for path in CONF.iterdir() if path.is_dir()))
 OTHER_GROUPS: dict[str, tuple[str, ...]] = {"bench": ("device",), "study": (), "compare": ()}
 
 
+@dataclass
+class BasicSweeper:
+    """Hydra's own sweeper, which begins without parameters: its default of null takes no
+    +hydra.sweeper.params.NAME=VALUES."""
+
+    _target_: str = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+class FurtherFolder(SearchPathPlugin):
+    """Have Hydra look for configurations in the folder of --config-dir, too."""
+
+    folder: ClassVar[str | None] = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if self.folder is not None:
+            search_path.append(provider="command-line", path=f"file://{Path(self.folder).resolve()}")
+
+
 def register() -> None:
     """Make the schema and the resolvers of conf/config.yaml known to Hydra."""
+    Plugins.instance().register(FurtherFolder)
     ConfigStore.instance().store(name="schema", node=Config)
     ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
     ConfigStore.instance().store(name="compare_schema", node=CompareConfig)
     ConfigStore.instance().store(name="study_schema", node=StudyConfig)
-    # Hydra's default of null takes no +hydra.sweeper.params.NAME=VALUES.
-    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeperConf(params={}))
+    ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeper)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 
@@ -120,21 +139,31 @@ def asks_only(options: Namespace) -> bool:
     return any(getattr(options, name, None) for name in asked)
 
 
+def answer(options: Namespace) -> None:
+    """Print what a command line asks for: help, the configuration, or what a shell completes."""
+    name = options.config_name or "config"
+    with in_one_line(options.overrides, options), loaded(options) as hydra:
+        if options.help:
+            hydra.app_help(config_name=name, args_parser=words.parser(), args=options)
+        elif options.hydra_help:
+            options.overrides = []
+            hydra.hydra_help(config_name=name, args_parser=words.parser(), args=options)
+        elif options.cfg:
+            hydra.show_cfg(name, options.overrides, options.cfg, options.package, options.resolve)
+        elif options.shell_completion:
+            hydra.shell_completion(name, options.overrides)
+        else:
+            hydra.show_info(options.info, name, options.overrides)
+
+
 @contextmanager
-def loaded(options: Namespace) -> Iterator[Hydra]:
+def loaded(options: Namespace) -> Iterator[Any]:
     """Give Hydra with the configuration files that a command line names."""
-    search_path = create_config_search_path(str(config_folder(options)))
-    if options.config_dir:
-        place = Path(options.config_dir).resolve()
-        if not place.is_dir():
-            raise ConfigError(f"--config-dir {options.config_dir}: there is no such folder")
-        search_path.prepend(provider="command-line", path=f"file://{place}", anchor=SearchPathQuery(provider="schema"))
-    version.setbase("1.3")
-    GlobalHydra.instance().clear()
-    try:
-        yield Hydra.create_main_hydra2("attn-train", search_path)
-    finally:
-        GlobalHydra.instance().clear()
+    if options.config_dir and not Path(options.config_dir).is_dir():
+        raise ConfigError(f"--config-dir {options.config_dir}: there is no such folder")
+    FurtherFolder.folder = options.config_dir
+    with initialize_config_dir(str(config_folder(options)), job_name="attn-train", version_base="1.3"):
+        yield GlobalHydra.instance().hydra
 
 
 def config_folder(options: Namespace) -> Path:

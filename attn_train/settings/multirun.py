@@ -1,13 +1,12 @@
 """A sweep's command line: its jobs and their folders, as Hydra makes them, before any of them runs."""
 
 import hashlib
+import itertools
 import math
 import os
 import re
 from argparse import Namespace
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep, Sweep
@@ -39,9 +38,12 @@ def check_single(asked: DictConfig, options: Namespace) -> None:
         raise ConfigError(
             f"sweep={asked.sweep} names the folder of a sweep, and this is one run; add -m, or leave it out"
         )
+    for word in OverridesParser.create().parse_overrides(words):
+        if word.is_sweep_override():
+            raise ConfigError(
+                f"{word.input_line} names several values; add -m to sweep over them, or write [..] for a list"
+            )
     with compose.in_one_line(words, options):
-        parsed = OverridesParser.create().parse_overrides(words)
-        ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=False)
         compose.plain(asked)
 
 
@@ -65,6 +67,14 @@ def sweep_name(overrides: list[str], asked: DictConfig) -> str:
     if is_basic(asked.hydra.sweeper) and not any(re.match(r"\+*hydra\.sweeper\.params\b", word) for word in words):
         words += sweep_params(asked)
     return "sweep_" + hashlib.sha256("\n".join(sorted(words)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def name_sweep(job: DictConfig, word: str) -> None:
+    """Give a composed job the name of its sweep, as if its command line had the override `word`."""
+    job.sweep = word.partition("=")[2]
+    words = job.hydra.overrides.task
+    with read_write(words):
+        words[:] = [*(other for other in words if not is_sweep_word(other)), word]
 
 
 def check_name(sweep: str) -> None:
@@ -98,8 +108,15 @@ def expand(asked: DictConfig, options: Namespace) -> list[list[str]] | None:
         parsed = OverridesParser.create(hydra.config_loader).parse_overrides(words)
         for word in parsed:
             check_values(word)
-        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [[*given_words(asked.hydra, "hydra"), *job] for job in jobs]
+    # Of a setting that is given twice the last word counts.
+    values = {word.get_key_element(): each_value(word) for word in parsed}
+    return [[*given_words(asked.hydra, "hydra"), *job] for job in itertools.product(*values.values())]
+
+
+def each_value(word: Override) -> list[str]:
+    """Return an override for each of the values that `word` stands for."""
+    texts = word.sweep_string_iterator() if word.is_sweep_override() else [word.get_value_element_as_str()]
+    return [f"{word.get_key_element()}={text}" for text in texts]
 
 
 def check_values(word: Override) -> None:
@@ -115,9 +132,9 @@ def check_values(word: Override) -> None:
         raise ConfigError(f"{word.input_line} holds a choice within a choice; write one list of values")
 
 
-def is_basic(sweeper: DictConfig) -> bool:
-    """Say whether a section hydra.sweeper is that of Hydra's own sweeper."""
-    return str(sweeper.get("_target_")).endswith(".BasicSweeper")
+def is_basic(section: DictConfig) -> bool:
+    """Say whether a section hydra.sweeper or hydra.launcher is that of Hydra's own, which does nothing special."""
+    return str(section.get("_target_")).endswith((".BasicSweeper", ".BasicLauncher"))
 
 
 def fixed(asked: DictConfig) -> list[str]:

@@ -1,13 +1,12 @@
 """The words of a command line: its options, and its settings, whose texts need no quotes but the shell's."""
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
@@ -15,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError, safe_load
 
+from attn_train import __version__
 from attn_train.errors import ConfigError
 from attn_train.settings.bench import BenchConfig
 from attn_train.settings.bounds import PATH, Form, extras
@@ -43,11 +43,41 @@ for _schema in (Config, BenchConfig, CompareConfig, StudyConfig):
     FORMS |= forms(_schema)
 
 
+def parser() -> ArgumentParser:
+    """Return the parser of attn-train's options, which are Hydra's; what is no option is an override."""
+    # argparse alone would print its usage, of many lines, of what is wrong.
+    parser = OneLineParser(add_help=False, prog="attn-train")
+    add = parser.add_argument
+    add("overrides", nargs="*", help="GROUP=CHOICE or SETTING=VALUE")
+    add("--help", "-h", action="store_true", help="What attn-train does, and all its settings")
+    add("--hydra-help", action="store_true", help="Hydra's own help")
+    add("--version", action="version", version=f"attn-train {__version__}", help="Show the version and exit")
+    add("--cfg", "-c", choices=["job", "hydra", "all"], help="Print the configuration instead of running")
+    add("--resolve", action="store_true", help="With --cfg: print values instead of references")
+    add("--package", "-p", help="With --cfg: print this section alone")
+    add("--run", "-r", action="store_true", help="Run one job, as without any option")
+    add("--multirun", "-m", action="store_true", help="Run a sweep")
+    add("--shell-completion", "-sc", action="store_true", help="install=SHELL or uninstall=SHELL: bash, fish or zsh")
+    add("--config-path", "-cp", help="A folder of configurations instead of attn-train's own")
+    add("--config-name", "-cn", help="Another file than config.yaml to begin with")
+    add("--config-dir", "-cd", help="A further folder of configurations")
+    add("--experimental-rerun", help="Refused: it would read a pickle")
+    choices = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    add("--info", "-i", const="all", nargs="?", choices=choices, help="Print what Hydra knows")
+    return parser
+
+
+class OneLineParser(ArgumentParser):
+    """A parser that raises ConfigError in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; attn-train --hydra-help shows the options")
+
+
 def parse(arguments: list[str]) -> Namespace:
-    """Parse a command line of attn-train, its options anywhere; raise ConfigError for what is wrong with them."""
-    parser = get_args_parser()
-    parser.error = refuse_usage  # type: ignore[method-assign]  # argparse would print its usage, of many lines
-    options, unknown = parser.parse_known_intermixed_args(arguments)
+    """Parse a command line of attn-train, its options anywhere, and its overrides in a form that Hydra reads: texts
+    quoted; raise ConfigError for what is wrong with the options."""
+    options, unknown = parser().parse_known_intermixed_args(arguments)
     if unknown:
         raise ConfigError(no_option("attn-train", unknown[0]))
     commands = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -59,29 +89,9 @@ def parse(arguments: list[str]) -> Namespace:
             raise ConfigError(f"--{name} belongs to --cfg, as in: attn-train --cfg job --{name}")
     if options.config_dir is not None and not Path(options.config_dir).is_dir():
         raise ConfigError(f"--config-dir={options.config_dir} is no folder")
-    return options
-
-
-def refuse_usage(message: str) -> NoReturn:
-    raise ConfigError(f"{message}; attn-train --hydra-help shows the options")
-
-
-def arranged(arguments: list[str]) -> list[str]:
-    """Return a command line of attn-train as Hydra itself can read it: its overrides together, at the end, their texts
-    quoted, and a folder of configurations as seen from here."""
-    options = parse(arguments)
-    rest = [word for word in reversed(arguments) if word != "--"]
-    for word in reversed(options.overrides):
-        rest.remove(word)
-    rest.reverse()
-    if rest and rest[-1].startswith(("-i", "--i")):
-        rest.append("all")  # what --info alone stands for; an override behind it would be taken for its value
-    if options.config_path:
-        rest += ["--config-path", str(Path(options.config_path).resolve())]  # Hydra would look beside this package
-    if options.hydra_help:
-        return rest
     sweeping = options.multirun or "hydra.mode=MULTIRUN" in options.overrides
-    return [*rest, *readable(options.overrides, sweeping)]
+    options.overrides = readable(options.overrides, sweeping)
+    return options
 
 
 def read_file(path: Path) -> dict[str, Any]:
