@@ -29,14 +29,14 @@ Curves = dict[str, list[Point]]  # by TensorBoard's tags, as a run has them: acc
 
 def read_curves(folders: Sequence[Path]) -> Curves:
     """Return the curves over the runs in `folders`, at the steps that all of them have."""
-    found = [one for one in map(read_values, folders) if one]
+    runs = [run for run in map(read_values, folders) if run]
     curves: Curves = {}
-    for tag in sorted({tag for one in found for tag in one}):
-        own = [one[tag] for one in found if tag in one]
+    for tag in sorted({tag for run in runs for tag in run}):
+        series = [run[tag] for run in runs if tag in run]
         points = []
-        for step in sorted(set.intersection(*(set(one) for one in own))):
-            mean, std = mean_and_std([one[step][1] for one in own])
-            points.append(Point(step, own[0][step][0], mean, std or 0.0, len(own)))
+        for step in sorted(set.intersection(*(set(steps) for steps in series))):
+            mean, std = mean_and_std([values[step][1] for values in series])
+            points.append(Point(step, series[0][step][0], mean, std or 0.0, len(series)))
         curves[tag] = points
     return {tag: points for tag, points in curves.items() if points}
 
@@ -44,7 +44,7 @@ def read_curves(folders: Sequence[Path]) -> Curves:
 def read_values(folder: Path) -> dict[str, dict[int, tuple[float, float]]]:
     """Return what a run's metrics.jsonl says, tag by tag: epoch and value of each step; a damaged line is left out."""
     path = folder / "metrics.jsonl"
-    found: dict[str, dict[int, tuple[float, float]]] = {}
+    values: dict[str, dict[int, tuple[float, float]]] = {}
     try:
         if path.stat().st_size > MOST_BYTES:
             return {}
@@ -57,10 +57,10 @@ def read_values(folder: Path) -> dict[str, dict[int, tuple[float, float]]]:
             split = "train" if row["kind"] == "train" else str(row["split"])
             for name in ("loss", "accuracy"):
                 # What stands later at the same step was measured anew, or is the final test.
-                found.setdefault(f"{name}/{split}", {})[int(row["step"])] = float(row["epoch"]), float(row[name])
+                values.setdefault(f"{name}/{split}", {})[int(row["step"])] = float(row["epoch"]), float(row[name])
         except (ValueError, KeyError, TypeError):
             continue
-    return found
+    return values
 
 
 def shown(curves: Curves, split: Split) -> tuple[str, list[Point]]:
@@ -68,7 +68,7 @@ def shown(curves: Curves, split: Split) -> tuple[str, list[Point]]:
     some out on those; of two alike, that on the images of `split`."""
     tags = sorted(("accuracy/test", "accuracy/val"), key=lambda tag: tag != f"accuracy/{split}")
     choices = [(tag, curves[tag]) for tag in tags if tag in curves]
-    return max(choices, key=lambda one: len(one[1]), default=(tags[0], []))
+    return max(choices, key=lambda choice: len(choice[1]), default=(tags[0], []))
 
 
 def folder_name(label: str) -> str:
@@ -78,15 +78,15 @@ def folder_name(label: str) -> str:
 def write_tensorboard(folder: Path, curves: dict[str, Curves]) -> None:
     """Write for each arm the runs `mean`, and where it has several runs `low` and `high`, one deviation away."""
     names: set[str] = set()
-    for label, own in curves.items():
+    for label, arm_curves in curves.items():
         name = folder_name(label)
         while name in names:
             name += "_"
         names.add(name)
-        several = any(point.n > 1 for points in own.values() for point in points)
+        several = any(point.n > 1 for points in arm_curves.values() for point in points)
         for run, sign in (("mean", 0), ("low", -1), ("high", 1)) if several else (("mean", 0),):
-            if own:
-                write_run(folder / name / run, own, sign)
+            if arm_curves:
+                write_run(folder / name / run, arm_curves, sign)
 
 
 def write_run(folder: Path, curves: Curves, sign: int) -> None:

@@ -73,18 +73,20 @@ def colour(summary: Summary, arm: Arm) -> int:
 def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Markup:
     """Draw comparisons; those beyond MOST_EFFECTS are in the table only."""
     effects = []
-    for one in comparisons[:MOST_EFFECTS]:
-        found = one.difference
-        label = one.arm.label if one.reference.is_plain else f"{one.arm.label} against {one.reference.label}"
-        words = f"{tables.signed(found.mean)} {tables.interval(found.low, found.high)}, {one.words.split(':')[0]}"
-        effects.append(chart.Effect(label, found.mean, found.low, found.high, one.corrected.verdict, words))
+    for comparison in comparisons[:MOST_EFFECTS]:
+        label, reference, difference = comparison.arm.label, comparison.reference, comparison.difference
+        if not reference.is_plain:
+            label = f"{label} against {reference.label}"
+        mean, low, high = difference.mean, difference.low, difference.high
+        words = f"{tables.signed(mean)} {tables.interval(low, high)}, {comparison.words.split(':')[0]}"
+        effects.append(chart.Effect(label, mean, low, high, comparison.corrected.verdict, words))
     unit = f"percentage points of {WORDS[summary.split]} accuracy"
     return chart.forest(effects, summary.margin, title, unit) if effects else Markup("")
 
 
 def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
     """Draw accuracy against each cost that is known of several arms and differs."""
-    found = []
+    charts = []
     titles = tables.cost_titles(summary)
     units = {"parameters": 1e6, "macs": 1e6, "seconds": 1e-3 if summary.benched else 1.0, "bytes": 1e6}
     names = {"parameters": "parameters, millions", "macs": "multiply-adds an image, millions"}
@@ -101,14 +103,14 @@ def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
         if len({spot.cost for spot in spots}) > 1:
             title = f"Accuracy against {titles[kind]}"
             drawn = chart.scatter(spots, names.get(kind, titles[kind]), title)
-            found.append((title, drawn))
-    return found
+            charts.append((title, drawn))
+    return charts
 
 
 def curve_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, int]]]]:
     """Draw learning curves, so many arms in a picture as can be told apart, each time with the baseline."""
     others = summary.arms[1:]
-    found = []
+    charts = []
     for start in range(0, min(len(others), MOST_EFFECTS), MOST_CURVES):
         series: list[Any] = []
         tags = set()
@@ -120,5 +122,5 @@ def curve_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, in
         if series:
             what = "validation" if tags == {"accuracy/val"} else "test"
             title = f"Accuracy on {what} images, per cent, at the end of an epoch"
-            found.append((title, chart.curves(series, title), [(label, number) for label, number, _ in series]))
-    return found
+            charts.append((title, chart.curves(series, title), [(label, number) for label, number, _ in series]))
+    return charts

@@ -16,9 +16,9 @@ from attn_train.runs import accuracy
 def finite(value: Any) -> Any:
     """Return nested values with None for what JSON has no number for."""
     if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
+        return [finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -28,34 +28,38 @@ def spread(name: str, accuracies: list[float]) -> dict[str, Any]:
     return {name: mean, f"{name}_deviation": std}
 
 
-def plain(one: Comparison) -> dict[str, Any]:
+def plain(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison flat, but for what resampling found; its accuracies are over the seeds of both arms."""
-    ours, theirs = one.accuracies
+    ours, theirs = comparison.accuracies
     return {
-        "arm": one.arm.label,
-        "reference": one.reference.label,
+        "arm": comparison.arm.label,
+        "reference": comparison.reference.label,
         **spread("accuracy", ours),
         **spread("reference_accuracy", theirs),
-        **asdict(one.difference),
-        "verdict": one.corrected.verdict,
-        "words": one.words,
-        "margin": one.margin,
-        "holm_p_value": one.corrected.p_value,
-        "holm_equivalence_p_value": one.corrected.equivalence_p_value,
-        "detectable": one.detectable,
-        "chance": one.chance,
-        "seeds_needed": None if one.needed is None else one.needed.n,
-        "seeds_needed_for": None if one.needed is None else one.needed.shows,
+        **asdict(comparison.difference),
+        "verdict": comparison.corrected.verdict,
+        "words": comparison.words,
+        "margin": comparison.margin,
+        "holm_p_value": comparison.corrected.p_value,
+        "holm_equivalence_p_value": comparison.corrected.equivalence_p_value,
+        "detectable": comparison.detectable,
+        "chance": comparison.chance,
+        "seeds_needed": None if comparison.needed is None else comparison.needed.n,
+        "seeds_needed_for": None if comparison.needed is None else comparison.needed.shows,
     }
 
 
-def nested(one: Comparison) -> dict[str, Any]:
-    resampled = {"over_seeds": one.over_seeds, "over_images": one.over_images, "mcnemar": one.mcnemar}
+def nested(comparison: Comparison) -> dict[str, Any]:
+    resampled = {
+        "over_seeds": comparison.over_seeds,
+        "over_images": comparison.over_images,
+        "mcnemar": comparison.mcnemar,
+    }
     return {
-        **plain(one),
-        "seeds": [list(seeds) for seeds in one.seeds],
-        "differences": one.values,
-        **{name: None if found is None else asdict(found) for name, found in resampled.items()},
+        **plain(comparison),
+        "seeds": [list(seeds) for seeds in comparison.seeds],
+        "differences": comparison.values,
+        **{name: None if result is None else asdict(result) for name, result in resampled.items()},
     }
 
 
@@ -85,11 +89,11 @@ def to_json(summary: Summary) -> str:
                 }
                 for run in arm.runs.values()
             ],
-            "curves": {tag: [asdict(one) for one in points] for tag, points in summary.curves[arm.label].items()},
+            "curves": {tag: [asdict(point) for point in points] for tag, points in summary.curves[arm.label].items()},
         }
         for arm in summary.arms
     ]
-    found = {
+    record = {
         "command": summary.command,
         "version": summary.version,
         "date": summary.date,
@@ -101,13 +105,13 @@ def to_json(summary: Summary) -> str:
         "cost_from": "attn-bench" if summary.benched else "runs",
         "recipe": summary.recipe,
         "arms": arms,
-        "comparisons": [nested(one) for one in summary.comparisons],
-        "against_controls": [nested(one) for one in summary.against_controls],
+        "comparisons": [nested(comparison) for comparison in summary.comparisons],
+        "against_controls": [nested(comparison) for comparison in summary.against_controls],
         "pareto": summary.fronts,
-        "left_out": [{"folder": str(one.folder), "reason": one.reason} for one in summary.left_out],
+        "left_out": [{"folder": str(run.folder), "reason": run.reason} for run in summary.left_out],
         "warnings": summary.warnings,
     }
-    return json.dumps(finite(found), indent=1, allow_nan=False, default=str) + "\n"
+    return json.dumps(finite(record), indent=1, allow_nan=False, default=str) + "\n"
 
 
 def cell(value: Any) -> Any:
@@ -119,8 +123,8 @@ def to_csv(summary: Summary) -> str:
     """Return compare.csv: the baseline, then each arm with what it is compared with, then mechanisms against their
     controls."""
     rows = [arm_row(summary, summary.baseline)]
-    for one in [*summary.comparisons, *summary.against_controls]:
-        rows.append({**arm_row(summary, one.arm), **plain(one)})
+    for comparison in [*summary.comparisons, *summary.against_controls]:
+        rows.append({**arm_row(summary, comparison.arm), **plain(comparison)})
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")

@@ -111,17 +111,17 @@ def corrected(differences: Sequence[Difference], margin: float) -> list[Correcte
     p-value of the two one-sided tests is at most (1 - level) / 2. For one arm that is `verdict`: for many, each kind of
     error stays below its level over all of them.
     """
-    effects = holm([one.p_value for one in differences])
-    equivalences = holm([equivalence_p_value(one, margin) for one in differences])
-    found = []
+    effects = holm([difference.p_value for difference in differences])
+    equivalences = holm([equivalence_p_value(difference, margin) for difference in differences])
+    verdicts = []
     for difference, effect, equivalence in zip(differences, effects, equivalences, strict=True):
         word: Verdict = "undecided"
         if effect <= 1 - difference.level + 1e-12:
             word = "helps" if difference.mean > 0 else "hurts"
         elif equivalence <= (1 - difference.level) / 2 + 1e-12:
             word = "equivalent"
-        found.append(Corrected(word, effect, equivalence))
-    return found
+        verdicts.append(Corrected(word, effect, equivalence))
+    return verdicts
 
 
 def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -151,8 +151,8 @@ def power(effect: float, deviation: float, n: int, alpha: float) -> float:
 @lru_cache(maxsize=1024)
 def deviations(n: int) -> Array:
     """Return 400 equally likely deviations of n normal values whose true deviation is 1."""
-    found: Array = np.sqrt(special.chdtri(n - 1, (np.arange(400) + 0.5) / 400) / (n - 1))
-    return found
+    values: Array = np.sqrt(special.chdtri(n - 1, (np.arange(400) + 0.5) / 400) / (n - 1))
+    return values
 
 
 def detectable(deviation: float, n: int, alpha: float = 1 - LEVEL) -> float:
@@ -202,11 +202,11 @@ def needed(difference: Difference, margin: float, arms: int = 1) -> Needed | Non
         return None
     effect, deviation, alpha = difference.mean, difference.deviation, (1 - difference.level) / arms
     least = difference.n + 1
-    found = [
+    choices = [
         Needed(smallest(lambda n: power(effect, deviation, n, alpha), least), "effect"),
         Needed(smallest(lambda n: equivalence_power(effect, deviation, n, margin, alpha / 2), least), "equivalence"),
     ]
-    best = min(found, key=lambda one: one.n)
+    best = min(choices, key=lambda choice: choice.n)
     return best if best.n <= MOST_SEEDS else None
 
 

@@ -40,18 +40,18 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def verdict_row(one: Comparison) -> list[str]:
-    found, runs = one.difference, len(one.arm.runs)
-    ours, theirs = one.accuracies
+def verdict_row(comparison: Comparison) -> list[str]:
+    difference, runs = comparison.difference, len(comparison.arm.runs)
+    ours, theirs = comparison.accuracies
     return [
-        str(found.n) if found.n == runs else f"{found.n} of {runs}",
+        str(difference.n) if difference.n == runs else f"{difference.n} of {runs}",
         spread(ours),
         spread(theirs),
-        f"{signed(found.mean)} {interval(found.low, found.high)}",
-        p_value(one.corrected.p_value),
-        "-" if math.isinf(one.detectable) else short(one.detectable),
-        f"{100 * one.chance:.0f} %",
-        one.words,
+        f"{signed(difference.mean)} {interval(difference.low, difference.high)}",
+        p_value(comparison.corrected.p_value),
+        "-" if math.isinf(comparison.detectable) else short(comparison.detectable),
+        f"{100 * comparison.chance:.0f} %",
+        comparison.words,
     ]
 
 
@@ -67,12 +67,15 @@ def verdicts(summary: Summary) -> Table:
         ["arm", *head(summary)],
         [base.label, str(len(base.runs)), spread(base.accuracies), *[""] * 5, "what others are held against"],
     ]
-    return rows + [[one.arm.label, *verdict_row(one)] for one in summary.comparisons]
+    return rows + [[comparison.arm.label, *verdict_row(comparison)] for comparison in summary.comparisons]
 
 
 def control_verdicts(summary: Summary) -> Table:
     """Return the table of mechanisms against the plain networks that were made as expensive."""
-    rows = [[one.arm.label, one.reference.label, *verdict_row(one)] for one in summary.against_controls]
+    rows = [
+        [comparison.arm.label, comparison.reference.label, *verdict_row(comparison)]
+        for comparison in summary.against_controls
+    ]
     return [["mechanism", "its control", *head(summary)], *rows]
 
 
@@ -107,13 +110,13 @@ def costs(summary: Summary) -> Table:
 def resampled(summary: Summary) -> Table:
     """Return what bootstraps and McNemar's test add, or a head without rows."""
     rows = [["arm", "against", "what", "result"]]
-    for one in [*summary.comparisons, *summary.against_controls]:
-        names = [one.arm.label, one.reference.label]
-        for what, found in (("seeds", one.over_seeds), ("test images, these runs", one.over_images)):
-            if found is not None:
-                covers = f"{interval(found.low, found.high)}, covers {100 * found.coverage:.0f} % in simulation"
+    for comparison in [*summary.comparisons, *summary.against_controls]:
+        names = [comparison.arm.label, comparison.reference.label]
+        for what, ends in (("seeds", comparison.over_seeds), ("test images, these runs", comparison.over_images)):
+            if ends is not None:
+                covers = f"{interval(ends.low, ends.high)}, covers {100 * ends.coverage:.0f} % in simulation"
                 rows.append([*names, f"bootstrap over {what}", covers])
-        if (test := one.mcnemar) is not None:
+        if (test := comparison.mcnemar) is not None:
             counts = f"{test.only_ours} images right only here, {test.only_theirs} only there"
             rows.append([*names, "McNemar's test of two single runs", f"{counts}: p {p_value(test.p_value)}"])
     return rows
@@ -122,7 +125,7 @@ def resampled(summary: Summary) -> Table:
 def notes(summary: Summary) -> list[str]:
     """Return how the figures came about, a sentence or two each."""
     arms = len(summary.comparisons)
-    found = [
+    sentences = [
         f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.images}. "
         "Differences are in percentage points, paired by seed, with Student's t interval at 95 %, each alone. A row is "
         "of the seeds that both arms have, as is the accuracy that it is against.",
@@ -138,23 +141,23 @@ def notes(summary: Summary) -> list[str]:
         "Arms that are equivalent may stand on either side of it by chance.",
     ]
     if summary.split == "val":
-        found.append(
+        sentences.append(
             "Validation images were held out of training to choose by; what is chosen is flattered by them. A claim is "
             "for test images: split=test, once nothing is chosen any more, which can also resample them."
         )
     if summary.benched:
-        found.append(
+        sentences.append(
             "Time and memory are of the mechanism alone, as attn-bench measured it with the same options on maps and "
             "batches as in training, at the images' full size: a training step, summed over all places where the "
             "network has it, and the largest peak."
         )
-    return found
+    return sentences
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     """Return what a reader must not overlook: what was left out, and warnings, each with its title."""
     everything = len(summary.left_out) + sum(len(arm.runs) for arm in summary.arms)
-    out = [f"{one.folder}: {one.reason}" for one in summary.left_out]
+    out = [f"{run.folder}: {run.reason}" for run in summary.left_out]
     return [(f"LEFT OUT: {len(out)} of {everything} runs", out), ("Warnings", summary.warnings)]
 
 
@@ -171,5 +174,5 @@ def run_words(run: Run) -> list[str]:
     seeds = [str(run.seeds[0])] if len(set(run.seeds)) == 1 else list(map(str, run.seeds))
     loss, seconds = run.result.get("test_loss"), run.result.get("train_seconds")
     tested = [] if run.split == "val" else ["-" if loss is None else f"{loss:.4f}"]
-    found = [" ".join(seeds), f"{run.accuracy:.2f}", *tested, short(seconds)]
-    return [*found, f"{run.result.get('device')}, {run.result['precision']}", str(run.folder)]
+    cells = [" ".join(seeds), f"{run.accuracy:.2f}", *tested, short(seconds)]
+    return [*cells, f"{run.result.get('device')}, {run.result['precision']}", str(run.folder)]

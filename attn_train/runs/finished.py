@@ -71,16 +71,16 @@ def find(paths: Sequence[str]) -> list[Path]:
 
     Raises ConfigError for a path that is no folder, or where there is no run at all.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     seen: set[str] = set()
     for path in paths:
         if not os.path.isdir(path):
             lost = f", but a link to {os.readlink(path)}" if os.path.islink(path) else ""
             raise ConfigError(f"{path} is no folder{lost}; name run folders, sweeps' folders or a folder of those")
-        found += below(path, seen)
-    if not found:
+        folders += below(path, seen)
+    if not folders:
         raise ConfigError(f"no run in {', '.join(paths)}; name folders that attn-train wrote, like outputs/SWEEP")
-    return sorted(found)
+    return sorted(folders)
 
 
 def below(top: str, seen: set[str]) -> Iterator[Path]:
@@ -171,7 +171,7 @@ def check(result: dict[str, Any]) -> None:
     if lacking:
         raise ValueError(f"damaged: result.json lacks {', '.join(lacking)}")
     share, correct, total = (result[key] for key in ("test_accuracy", "correct", "total"))
-    counts = all(type(one) is int for one in (correct, total, result["seed"]))
+    counts = all(type(number) is int for number in (correct, total, result["seed"]))
     if not counts or type(share) not in (int, float) or total < 1 or not 0 <= correct <= total:
         raise ValueError(f"damaged: {correct} of {total} images with an accuracy of {share} cannot be")
     if not abs(share - correct / total) < 1e-6:

@@ -134,9 +134,9 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
     def recorder(name: str, module: Attention) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            found = module.attention_map(inputs[0])
-            if found is not None:
-                maps[name] = found.float().cpu()
+            attention = module.attention_map(inputs[0])
+            if attention is not None:
+                maps[name] = attention.float().cpu()
 
         return record
 

@@ -58,9 +58,9 @@ def introduce(study: Study) -> None:
         f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on; "
         + report.foresight(len(others), config.max_seeds, study.deviation())
     )
-    found = study.ledger.results
-    done = f", {len(found)} of them done" if found else ""
-    left = study.time_left(sum((study.baseline.label, seed) in found for seed in study.seeds))
+    results = study.ledger.results
+    done = f", {len(results)} of them done" if results else ""
+    left = study.time_left(sum((study.baseline.label, seed) in results for seed in study.seeds))
     ahead = "how long they take, the first round tells" if left is None else f"{report.time_left(left)} to go"
     print(f"at most {config.max_seeds * len(study.plan.arms)} runs{done}; {ahead}", flush=True)
 
@@ -79,15 +79,15 @@ def go_on(study: Study) -> str:
         for arm in arms:
             if study.over_budget([arm]) or study.stopped():
                 break
-            report.tell_run(study.run(arm, seed), study)
+            report.print_run(study.run(arm, seed), study)
         if study.stopped():
             print()
             return "stopped"
         save(study)
-        report.tell_round(study, arms, number + 1)
+        report.print_round(study, arms, number + 1)
     if study.open_arms():
         return f"all {study.config.max_seeds} seeds are done"
-    undecided = [name for name, one in study.looks().items() if one.verdict == "undecided"]
+    undecided = [name for name, look in study.looks().items() if look.verdict == "undecided"]
     return "every verdict is in" if not undecided else f"no arm is left: {', '.join(study.dropped)} dropped"
 
 

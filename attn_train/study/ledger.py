@@ -77,7 +77,7 @@ class Ledger:
     @property
     def split(self) -> Split:
         """Whose images the runs are judged by: validation images where all held some out and say how many."""
-        known = all("val_total" in one for one in self.results.values())
+        known = all("val_total" in result for result in self.results.values())
         return split_of(self.results.values()) if known else "test"
 
     def count(self, arm: str, seed: int) -> tuple[int, int]:
@@ -106,14 +106,14 @@ class Ledger:
         """Return arm minus baseline in percentage points for each of the `paired` seeds; and what one image counts."""
         pairs = [(self.count(arm, seed), self.count(baseline, seed)) for seed in self.paired(arm, baseline, seeds)]
         steps = [100 / total for (_, total), _ in pairs]
-        found = [step * (ours - theirs) for ((ours, _), (theirs, _)), step in zip(pairs, steps, strict=True)]
-        return found, max(steps, default=0.0)
+        differences = [step * (ours - theirs) for ((ours, _), (theirs, _)), step in zip(pairs, steps, strict=True)]
+        return differences, max(steps, default=0.0)
 
     def seconds(self, arm: str) -> float | None:
         """Return what a run of `arm` takes: the median of its finished runs, else of all, or None before the first."""
         finished = [row for row in self.rows if row.exit_code == 0]
-        found = [row.seconds for row in finished if row.arm == arm] or [row.seconds for row in finished]
-        return median(found) if found else None
+        seconds = [row.seconds for row in finished if row.arm == arm] or [row.seconds for row in finished]
+        return median(seconds) if seconds else None
 
     @property
     def minutes_spent(self) -> float:

@@ -34,15 +34,19 @@ def with_looks(summary: Summary, study: Study) -> Summary:
     names = {row.job: (row.arm, row.seed) for row in study.ledger.rows}
     nobody = ("", -1)
 
-    def looked(one: Comparison) -> Comparison:
-        name, _ = names.get(one.arm.first.folder.name, nobody)
+    def looked(comparison: Comparison) -> Comparison:
+        name, _ = names.get(comparison.arm.first.folder.name, nobody)
         look = looks.get(name)
         if look is None or look.difference is None:
-            return one
+            return comparison
         seen = {(name, seed) for seed in study.looked_at(name, look)}
-        seeds = [seeds for seeds in one.seeds if names.get(one.arm.runs[seeds].folder.name, nobody) in seen]
-        corrected = replace(one.corrected, verdict=look.verdict)
-        return replace(one, seeds=seeds, difference=look.difference, corrected=corrected, told=words_of(look, study))
+        seeds = [
+            seeds for seeds in comparison.seeds if names.get(comparison.arm.runs[seeds].folder.name, nobody) in seen
+        ]
+        corrected = replace(comparison.corrected, verdict=look.verdict)
+        return replace(
+            comparison, seeds=seeds, difference=look.difference, corrected=corrected, told=words_of(look, study)
+        )
 
     told = (
         "The runs were looked at after every seed by attn-study: the intervals and verdicts against "
@@ -50,5 +54,5 @@ def with_looks(summary: Summary, study: Study) -> Summary:
         "those of a single look."
     )
     is_baseline = names.get(summary.baseline.first.folder.name, nobody)[0] == study.baseline.label
-    comparisons = [looked(one) for one in summary.comparisons] if is_baseline else summary.comparisons
+    comparisons = [looked(comparison) for comparison in summary.comparisons] if is_baseline else summary.comparisons
     return replace(summary, comparisons=comparisons, warnings=[told, *summary.warnings])

@@ -26,23 +26,23 @@ def interval(difference: Difference) -> str:
 
 def words_of(look: Look, study: Study) -> str:
     """Write a verdict out: what it says of the margin; of one that is not in, how many seeds more it takes."""
-    margin, found = study.config.margin, look.difference
+    margin, difference = study.config.margin, look.difference
     if look.verdict == "equivalent":
         return f"equivalent within {margin:g} points"
-    if found is None or look.verdict == "undecided":
-        return f"undecided: {missing(found, study)}"
-    small = max(abs(found.low), abs(found.high)) < margin
+    if difference is None or look.verdict == "undecided":
+        return f"undecided: {missing(difference, study)}"
+    small = max(abs(difference.low), abs(difference.high)) < margin
     return f"{look.verdict}, but by less than {margin:g} points" if small else look.verdict
 
 
-def missing(found: Difference | None, study: Study) -> str:
-    if found is None or found.n < FIRST_LOOK:
+def missing(difference: Difference | None, study: Study) -> str:
+    if difference is None or difference.n < FIRST_LOOK:
         return f"no verdict comes before {FIRST_LOOK} seeds"
     most = study.config.max_seeds
-    needed = seeds_needed(found, len(study.others), most, study.config.margin)
+    needed = seeds_needed(difference, len(study.others), most, study.config.margin)
     if needed is None:
         return f"it takes more than {most} seeds"
-    return f"about {needed - found.n} more seed{'s' if needed - found.n > 1 else ''}"
+    return f"about {needed - difference.n} more seed{'s' if needed - difference.n > 1 else ''}"
 
 
 def table(study: Study) -> str:
@@ -59,9 +59,9 @@ def table(study: Study) -> str:
         if name not in looks:
             rows.append((name, count, accuracy, "", "the baseline"))
             continue
-        found = looks[name].difference
+        difference = looks[name].difference
         word = words_of(looks[name], study) + ("; dropped" if name in study.dropped else "")
-        rows.append((name, count, accuracy, interval(found) if found else "-", word))
+        rows.append((name, count, accuracy, interval(difference) if difference else "-", word))
     return aligned(rows, left=(0, 3))
 
 
@@ -96,14 +96,14 @@ def time_left(seconds: tuple[float, float] | None) -> str:
     return f"at most {most}" if expected == most else f"{expected} expected, at most {most}"
 
 
-def tell_run(row: Row, study: Study) -> None:
+def print_run(row: Row, study: Study) -> None:
     """Say within the line of a round how a run ended."""
     finished = (row.arm, row.seed) in study.ledger.results
     ended = f"{study.ledger.accuracy(row.arm, row.seed):.2f} %" if finished else f"failed ({row.exit_code})"
     print(f" {row.arm} {ended}", end="", flush=True)
 
 
-def tell_round(study: Study, arms: list[Arm], rounds_done: int) -> None:
+def print_round(study: Study, arms: list[Arm], rounds_done: int) -> None:
     """Say what is known after a round: of each of its arms, and of the time that is left."""
     left = study.time_left(rounds_done)
     print(f"; {time_left(left)} to go" if left is not None and left[1] > 0 else "")

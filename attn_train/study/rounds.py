@@ -35,11 +35,11 @@ class Study:
 
     def looks(self) -> dict[str, Look]:
         """Return the first look with a verdict, else the last one, of each arm but the baseline."""
-        found = {}
+        looks = {}
         for arm in self.others:
             differences, step = self.ledger.differences(arm.label, self.baseline.label, self.seeds)
-            found[arm.label] = look(differences, len(self.others), self.config.max_seeds, self.config.margin, step)
-        return found
+            looks[arm.label] = look(differences, len(self.others), self.config.max_seeds, self.config.margin, step)
+        return looks
 
     def looked_at(self, arm: str, look: Look) -> list[int]:
         """Return the seeds that a look at an arm is of."""
@@ -51,7 +51,7 @@ class Study:
         if self.baseline.label in self.dropped:
             return []
         looks = self.looks()
-        return [one for one in self.others if one.label not in self.dropped and looks[one.label].verdict == "undecided"]
+        return [arm for arm in self.others if arm.label not in self.dropped and looks[arm.label].verdict == "undecided"]
 
     def round(self, number: int) -> list[Arm]:
         """Return the arms to run in a round, counted from 0, in an order that rotates: a machine that changes meets
@@ -71,10 +71,10 @@ class Study:
         self.ledger.add(row)
         if row.exit_code and not self.stopped():
             self.failures.append(row)
-            same = self._last_reason.get(arm.label) == gist(row.reason)
+            same = self._last_reason.get(arm.label) == without_numbers(row.reason)
             if same:
                 self.dropped[arm.label] = row.reason
-            self._last_reason[arm.label] = gist(row.reason)
+            self._last_reason[arm.label] = without_numbers(row.reason)
         else:
             self._last_reason.pop(arm.label, None)
         return row
@@ -111,19 +111,19 @@ class Study:
 
     def rounds_ahead(self, now: Look) -> int:
         """Return how many seeds more an arm is expected to need."""
-        found, most = now.difference, self.config.max_seeds
-        if found is None:
+        difference, most = now.difference, self.config.max_seeds
+        if difference is None:
             return most
-        needed = seeds_needed(found, len(self.others), most, self.config.margin)
-        return (most if needed is None else needed) - found.n
+        needed = seeds_needed(difference, len(self.others), most, self.config.margin)
+        return (most if needed is None else needed) - difference.n
 
     def deviation(self) -> float | None:
         """Return the median over arms of their differences' deviation, None before it means something."""
-        found = [one.difference for one in self.looks().values() if one.difference is not None]
-        known = [one.deviation for one in found if one.n >= FIRST_LOOK]
+        differences = [look.difference for look in self.looks().values() if look.difference is not None]
+        known = [difference.deviation for difference in differences if difference.n >= FIRST_LOOK]
         return median(known) if known else None
 
 
-def gist(reason: str) -> str:
+def without_numbers(reason: str) -> str:
     """Return a reason without its numbers: the loss that is not finite at another step is the same failure."""
     return re.sub(r"\d+", "0", reason)

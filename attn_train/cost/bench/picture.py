@@ -44,13 +44,13 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 def read_runs(folders: Sequence[str]) -> list[dict[str, Any]]:
     """Return the results of finished runs; raise ConfigError for a folder without one."""
-    found = []
+    results = []
     for folder in folders:
-        one = result.read(Path(folder))
-        if one is None:
+        run = result.read(Path(folder))
+        if run is None:
             raise ConfigError(f"runs: {folder} has no result.json; name folders of finished runs")
-        found.append(one)
-    return found
+        results.append(run)
+    return results
 
 
 def growth(
@@ -91,12 +91,12 @@ def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, l
     of: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         of[run_label(run, runs)].append(run)
-    for label, own in of.items():
-        mean, std = mean_and_std([accuracy(run, split) for run in own])
-        at = statistics.fmean(run[cost] for run in own), mean
+    for label, repeats in of.items():
+        mean, std = mean_and_std([accuracy(run, split) for run in repeats])
+        at = statistics.fmean(run[cost] for run in repeats), mean
         style = {**look[label], "linestyle": "none", "markersize": 6}
         axis.errorbar(*at, yerr=std or None, capsize=3, **style)
-        axis.annotate(f"{label} ({len(own)})", at, textcoords="offset points", xytext=(5, 4), fontsize=7)
+        axis.annotate(f"{label} ({len(repeats)})", at, textcoords="offset points", xytext=(5, 4), fontsize=7)
     axis.set_xlabel(title)
     axis.set_ylabel(f"{WORDS[split]} accuracy, %")
     axis.set_title(f"accuracy against {title}", fontsize=10)
@@ -107,12 +107,14 @@ def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, l
 def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
     """Name a run by its model, or what it is a control of; by its arm's settings where runs of the same model differ in
     them, by its network and data where any do."""
-    varied = [key for key in ("backbone", "dataset") if len({one[key] for one in runs}) > 1]
+    varied = [key for key in ("backbone", "dataset") if len({other[key] for other in runs}) > 1]
     name = widths.label(run["model"], run.get("control", "none"))
-    alike = [one.get("arm", {}) for one in runs if widths.label(one["model"], one.get("control", "none")) == name]
-    own = run.get("arm", {})
-    differing = [key for key in own if key != "control_width" and len({repr(arm.get(key)) for arm in alike}) > 1]
-    words = [f"{key.removeprefix('model.').removeprefix('backbone.')}={own[key]}" for key in differing]
+    alike = [
+        other.get("arm", {}) for other in runs if widths.label(other["model"], other.get("control", "none")) == name
+    ]
+    settings = run.get("arm", {})
+    differing = [key for key in settings if key != "control_width" and len({repr(arm.get(key)) for arm in alike}) > 1]
+    words = [f"{key.removeprefix('model.').removeprefix('backbone.')}={settings[key]}" for key in differing]
     return shown(" ".join([name, *words, *(run[key] for key in varied)]))
 
 
@@ -123,16 +125,16 @@ def shown(label: str) -> str:
 
 def faults(rows: Sequence[dict[str, Any]], label: str) -> str:
     """Say of which map on a model could not be measured."""
-    own = [row for row in rows if row["model"] == label and row["status"] not in ("ok", "not measured")]
-    if not own:
+    failed = [row for row in rows if row["model"] == label and row["status"] not in ("ok", "not measured")]
+    if not failed:
         return ""
-    first = min(own, key=lambda row: row["tokens"])
+    first = min(failed, key=lambda row: row["tokens"])
     return f" ({first['status']} at {first['size']}x{first['size']})"
 
 
 def draw(outcomes: Sequence[Outcome], runs: Sequence[dict[str, Any]], title: str) -> "Figure":
     """Draw two panels, with finished runs four, and one legend, in the order in which the lines end."""
-    rows = [one.row() for one in outcomes]
+    rows = [outcome.row() for outcome in outcomes]
     labels = list(dict.fromkeys([*(row["model"] for row in rows), *(run_label(run, runs) for run in runs)]))
     look = looks(labels)
     lines = 1 + (len(runs) > 0)

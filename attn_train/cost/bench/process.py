@@ -47,7 +47,7 @@ def run(order: dict[str, Any], stopped: Callable[[], bool]) -> dict[str, Any] | 
 
     The status is ok, out of memory, too slow, killed, refused or failed. What was found before stays.
     """
-    found: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
     told: queue.Queue[dict[str, Any] | None] = queue.Queue()
     with tempfile.TemporaryFile() as errors:
         process = start(order, errors)
@@ -60,25 +60,25 @@ def run(order: dict[str, Any], stopped: Callable[[], bool]) -> dict[str, Any] | 
                 if stopped():
                     return None
                 if time.monotonic() > deadline:
-                    begun = "stage" in found
-                    found |= {"status": "too slow", "reason": f"more than {order['time_limit']:g} s"}
-                    return found if begun else {**found, "status": "failed", "reason": "its process does not start"}
+                    begun = "stage" in outcome
+                    outcome |= {"status": "too slow", "reason": f"more than {order['time_limit']:g} s"}
+                    return outcome if begun else {**outcome, "status": "failed", "reason": "its process does not start"}
                 try:
-                    one = told.get(timeout=0.1)
+                    message = told.get(timeout=0.1)
                 except queue.Empty:
                     continue
-                if one is None:
+                if message is None:
                     break
-                if "stage" in one and "stage" not in found:
+                if "stage" in message and "stage" not in outcome:
                     deadline = time.monotonic() + order["time_limit"]
-                found |= one
+                outcome |= message
             process.wait(timeout=60)
         finally:
             process.send_signal(KILL)
             process.wait()
             reader.join()
             process.stdout.close()
-        return found if "status" in found else found | ending(process.returncode, errors)
+        return outcome if "status" in outcome else outcome | ending(process.returncode, errors)
 
 
 def ending(code: int, errors: IO[bytes]) -> dict[str, str]:

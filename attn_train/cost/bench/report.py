@@ -32,7 +32,7 @@ def processor() -> str:
 
 def machine(device: Device) -> dict[str, Any]:
     """Describe where the figures come from; call it before measuring, for the load is that of others."""
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processor": processor(),
         "cores": usable_threads(),
@@ -43,22 +43,22 @@ def machine(device: Device) -> dict[str, Any]:
         "commit": commit(),
     }
     if device.kind == "cuda":
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
 
 
 def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, Any]], about: dict[str, Any]) -> None:
     """Write bench.csv, a row a cell, and bench.json, which also has every timing, all options of each mechanism and
     what the figures are of."""
-    rows = [one.row() for one in outcomes]
+    rows = [outcome.row() for outcome in outcomes]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / "bench.csv", text.getvalue())
     cells = [
-        {**row, "name": one.cell.arm.name, "options": one.cell.arm.options, "by_round": one.rounds}
-        for row, one in zip(rows, outcomes, strict=True)
+        {**row, "name": outcome.cell.arm.name, "options": outcome.cell.arm.options, "by_round": outcome.rounds}
+        for row, outcome in zip(rows, outcomes, strict=True)
     ]
     write_text(folder / "bench.json", json.dumps({**about, "cells": cells, "exponents": exponents}, indent=2) + "\n")
 
@@ -94,7 +94,7 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Return the table of the cells: median (lower-upper quartile), memory above what was in use before."""
-    rows = [one.row() for one in outcomes]
+    rows = [outcome.row() for outcome in outcomes]
     return aligned([list(COLUMNS), *([show(row) for show in COLUMNS.values()] for row in rows)], left=(0, 1))
 
 
@@ -104,10 +104,10 @@ def exponent_table(rows: list[dict[str, Any]]) -> str:
     titles |= {"forward_bytes": "forward memory", "training_bytes": "training memory"}
     lines = [["model", *titles.values(), "maps"]]
     for arm in dict.fromkeys(row["model"] for row in rows):
-        own = {row["quantity"]: row for row in rows if row["model"] == arm}
-        tokens = next((row["tokens"] for row in own.values() if row["tokens"]), None)
+        quantities = {row["quantity"]: row for row in rows if row["model"] == arm}
+        tokens = next((row["tokens"] for row in quantities.values() if row["tokens"]), None)
         sides = ", ".join(f"{round(n**0.5)}x{round(n**0.5)}" for n in tokens) if tokens else "too few measured"
-        lines.append([arm, *(in_brackets(own[name]) for name in titles), sides])
+        lines.append([arm, *(in_brackets(quantities[name]) for name in titles), sides])
     return aligned(lines, left=(0,))
 
 
