@@ -6,23 +6,19 @@ Nothing here imports torch until a run is certain, so that --help, --cfg and com
 import logging
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import errors
 from attn_train.commands.exit_codes import exit_codes
-from attn_train.commands.plan import Plan, claim, give_up, make_plan, name_jobs, settings_of
-from attn_train.compare.help import HELP as COMPARE_HELP
+from attn_train.commands.plan import Plan, claim, give_up, make_plan, name_jobs
+from attn_train.comparison.help import HELP as COMPARE_HELP
 from attn_train.cost.bench.help import HELP
 from attn_train.machine import surroundings
-from attn_train.settings import compose, saved, words
+from attn_train.settings import compose, words
 from attn_train.settings.explain import explain
-from attn_train.settings.multirun import given_words, is_basic
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP as STUDY_HELP
 from attn_train.writing.quoting import setting
@@ -33,38 +29,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def train_job(job: DictConfig, folder: Path) -> float:
-    """Train a composed job in `folder`, which this process holds; return its accuracy, for a sweeper."""
-    from attn_train import build
-    from attn_train.commands import run
-    from attn_train.runs import result
-
-    settings = settings_of(job, given_words(job.hydra, "task"))
-    config = build.decide_resolution(compose.to_config(settings))
-    if job.resume is None:
-        config = saved.continued(folder, config)
-    references = compose.from_environment(settings)
-    tunes = job.hydra.mode == RunMode.MULTIRUN and not is_basic(job.hydra.sweeper)
-    if tunes and not build.has_validation(config.dataset):
-        log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
-    return result.objective(run.train_alone(config, folder, references, snapshot_of(job)))
-
-
-def snapshot_of(job: DictConfig) -> dict[str, str]:
-    """Return the texts of Hydra's usual .hydra/ folder by file name."""
-    files = {
-        "config.yaml": OmegaConf.masked_copy(job, [str(name) for name in job if name != "hydra"]),
-        "hydra.yaml": OmegaConf.masked_copy(job, "hydra"),
-        "overrides.yaml": job.hydra.overrides.task,
-    }
-    return {name: OmegaConf.to_yaml(content) for name, content in files.items()}
-
-
-def train() -> None:
-    """Run the command attn-train."""
-    compose.register()
+def train(given: list[str] | None = None) -> None:
+    """Run the command attn-train; `given` are its words, None: those of the command line."""
+    arguments = sys.argv[1:] if given is None else given
+    compose.register(["attn-train", *arguments])
     with exit_codes("attn-train"):
-        options = compose.parse(sys.argv[1:])
+        options = compose.parse(arguments)
         if compose.asks_only(options):
             compose.answer(options)
             return
@@ -76,7 +46,7 @@ def train() -> None:
             run_sweep(planned)
             return
         try:
-            jobs.run_single(planned, train_job)
+            jobs.run_single(planned)
         except Exception:
             give_up(planned)
             raise
@@ -86,7 +56,7 @@ def run_sweep(planned: Plan) -> None:
     """Run a sweep, and print its table whatever became of its jobs; exit with the code of the first that failed."""
     from attn_train.commands import jobs, sweep
 
-    begun = jobs.Jobs(train_job)
+    begun = jobs.Jobs()
     ended: Exception | None = None
     try:
         if planned.needs_hydra:
@@ -119,11 +89,11 @@ def launch(planned: Plan, begun: "jobs.Jobs") -> None:
         raise errors.ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
 
 
-def evaluate() -> None:
+def evaluate(given: list[str] | None = None) -> None:
     """Run the command attn-eval."""
-    compose.register()
+    arguments = sys.argv[1:] if given is None else given
+    compose.register(["attn-eval", *arguments])
     with exit_codes("attn-eval"):
-        arguments = sys.argv[1:]
         if not arguments or {"-h", "--help"} & set(arguments):
             print(EVAL_HELP)
             return
@@ -134,11 +104,11 @@ def evaluate() -> None:
         main(arguments, claim)
 
 
-def bench() -> None:
+def bench(given: list[str] | None = None) -> None:
     """Run the command attn-bench."""
-    compose.register()
+    arguments = sys.argv[1:] if given is None else given
+    compose.register(["attn-bench", *arguments])
     with exit_codes("attn-bench"):
-        arguments = sys.argv[1:]
         if {"-h", "--help"} & set(arguments):
             print(HELP)
             return
@@ -150,29 +120,31 @@ def bench() -> None:
         main(config, partial(claim, setting="output"))
 
 
-def compare() -> None:
+def compare(given: list[str] | None = None) -> None:
     """Run the command attn-compare."""
-    compose.register()
+    arguments = sys.argv[1:] if given is None else given
+    compose.register(["attn-compare", *arguments])
     with exit_codes("attn-compare"):
-        if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+        if not arguments or {"-h", "--help"} & set(arguments):
             print(COMPARE_HELP)
             return
-        words.refuse_options("attn-compare", sys.argv[1:])
-        from attn_train.compare.command import main
+        words.refuse_options("attn-compare", arguments)
+        from attn_train.comparison.command import main
 
-        main(sys.argv[1:], partial(claim, setting="output"))
+        main(arguments, partial(claim, setting="output"))
 
 
-def study() -> None:
+def study(given: list[str] | None = None) -> None:
     """Run the command attn-study."""
-    compose.register()
+    arguments = sys.argv[1:] if given is None else given
+    compose.register(["attn-study", *arguments])
     with exit_codes("attn-study"):
-        if {"-h", "--help"} & set(sys.argv[1:]):
+        if {"-h", "--help"} & set(arguments):
             print(STUDY_HELP)
             return
-        words.refuse_options("attn-study", sys.argv[1:])
+        words.refuse_options("attn-study", arguments)
         surroundings.refuse_twins()
-        config = compose.study(words_of(sys.argv[1:]))
+        config = compose.study(words_of(arguments))
         from attn_train.study.command import main
 
         main(config, partial(claim, setting="sweep"))
@@ -200,3 +172,7 @@ Examples
   attn-eval run=outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3
   attn-eval run=... split=val checkpoint=best
   attn-eval run=... image=cat.jpg"""
+
+
+# By the word that follows `python -m attn_train`.
+COMMANDS = {"train": train, "eval": evaluate, "bench": bench, "compare": compare, "study": study}

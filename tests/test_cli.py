@@ -215,3 +215,12 @@ def test_no_display_and_no_matplotlibrc_changes_a_picture(tmp_path: Path, attent
             EventAccumulator(str(run)).Reload().Images(f"images/{tag}")[-1] for run in (tmp_path / "run", attention_run)
         )
         assert found.encoded_image_string == expected.encoded_image_string
+
+
+@pytest.mark.parametrize(
+    ("word", "command"), [("eval", "attn-eval"), ("compare", "attn-compare"), ("train", "attn-train")]
+)
+def test_the_package_runs_each_command(word: str, command: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", "attn_train", word, "--help"], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"{command}: ")

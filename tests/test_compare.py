@@ -16,8 +16,8 @@ import yaml
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attn_train.compare import arms, benched, cost
-from attn_train.compare.report import aligned, escaped
+from attn_train.comparison import arms, benched, cost
+from attn_train.comparison.report import aligned, escaped
 from attn_train.errors import ConfigError
 from attn_train.runs import finished as runs
 from attn_train.settings import compose, identity

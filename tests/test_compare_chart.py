@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from attn_train.compare.chart import PAINT, Effect, Spot, curves, forest, scatter
-from attn_train.compare.curves import Point
+from attn_train.comparison.chart import PAINT, Effect, Spot, curves, forest, scatter
+from attn_train.comparison.curves import Point
 
 EVIL = "<script>alert(1)</script>\"'&{{7*7}} $x$ \x1b[2J\u202e #fe0000"
 SHOWN = "<script>alert(1)</script>\"'&{{7*7}} $x$ \\x1b[2J\\u202e #fe0000"

@@ -1,4 +1,4 @@
-"""attn_train.compare.statistics and .resampling against SciPy, against formulas written again, and in simulation."""
+"""attn_train.comparison.statistics and .resampling against SciPy, against formulas written again, and in simulation."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attn_train.compare import resampling, statistics
-from attn_train.compare.statistics import Difference, paired
+from attn_train.comparison import resampling, statistics
+from attn_train.comparison.statistics import Difference, paired
 
 ROUNDS = 20_000
 

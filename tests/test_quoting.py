@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from attn_train import cli
-from attn_train.compare.help import HELP as COMPARE_HELP
+from attn_train.comparison.help import HELP as COMPARE_HELP
 from attn_train.cost.bench.help import HELP as BENCH_HELP
 from attn_train.runs.finished import unfinished
 from attn_train.study.help import HELP as STUDY_HELP

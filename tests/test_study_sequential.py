@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from attn_train.compare.statistics import Difference
+from attn_train.comparison.statistics import Difference
 from attn_train.study.boundary import boundaries
 from attn_train.study.sequential import (
     ALPHA,

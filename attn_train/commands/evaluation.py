@@ -90,8 +90,9 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     return own, overrides
 
 
-def main(arguments: list[str], claim: Callable[[Path, str], object]) -> None:
-    """Do what the command line asks; `claim` makes the folder of `output` or raises. Raise for anything wrong."""
+def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluation | None:
+    """Do what the command line asks, and return what a test found; `claim` makes the folder of `output` or raises.
+    Raise for anything wrong."""
     own, overrides = split_arguments(arguments)
     folder = Path(own["run"])
     was = compose.to_config(saved.read(folder))
@@ -107,15 +108,16 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> None:
         target = Path(own["export"])
         export.write(target, trained.model, config, trained.channels, trained.classes, trained.step)
         log.info("weights after step %d, with what they belong to: %s", trained.step, target)
-        return
+        return None
     if "image" in own:
         name_pictures(trained, Path(own["image"]), Path(own.get("output", folder / "attention")))
-        return
+        return None
     if is_other_folder(was.dataset, config.dataset):
         outcome = evaluate_labelled(trained, own["split"], given)
     else:
         outcome = evaluate_split(trained, own["split"])
     report(trained, own["split"], outcome, [*overrides, *(["checkpoint=best"] if own["checkpoint"] == "best" else [])])
+    return outcome
 
 
 def is_other_folder(was: DatasetConfig, now: DatasetConfig) -> bool:

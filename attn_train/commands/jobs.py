@@ -4,7 +4,6 @@ comes last."""
 import logging
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,17 +12,38 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from attn_train.commands import sweep
-from attn_train.commands.plan import Plan, claim
-from attn_train.runs import failure
+from attn_train import build
+from attn_train.commands import run, sweep
+from attn_train.commands.plan import Plan, claim, settings_of
+from attn_train.runs import failure, result
 from attn_train.runs.failure import Failure
 from attn_train.runs.lock import holder, locked
-from attn_train.settings import compose, multirun
+from attn_train.settings import compose, multirun, saved
 
 log = logging.getLogger(__name__)
 
-# Trains a job, composed, in its folder, which this process holds; returns its accuracy.
-Train = Callable[[DictConfig, Path], float]
+
+def train_job(job: DictConfig, folder: Path) -> float:
+    """Train a composed job in `folder`, which this process holds; return its accuracy, for a sweeper."""
+    settings = settings_of(job, multirun.given_words(job.hydra, "task"))
+    config = build.decide_resolution(compose.to_config(settings))
+    if job.resume is None:
+        config = saved.continued(folder, config)
+    references = compose.from_environment(settings)
+    tunes = job.hydra.mode == RunMode.MULTIRUN and not multirun.is_basic(job.hydra.sweeper)
+    if tunes and not build.has_validation(config.dataset):
+        log.warning("tuning on test accuracy is not honest; hold out images of train with dataset.val_size=5000")
+    return result.objective(run.train_alone(config, folder, references, snapshot_of(job)))
+
+
+def snapshot_of(job: DictConfig) -> dict[str, str]:
+    """Return the texts of Hydra's usual .hydra/ folder by file name."""
+    files = {
+        "config.yaml": OmegaConf.masked_copy(job, [str(name) for name in job if name != "hydra"]),
+        "hydra.yaml": OmegaConf.masked_copy(job, "hydra"),
+        "overrides.yaml": job.hydra.overrides.task,
+    }
+    return {name: OmegaConf.to_yaml(content) for name, content in files.items()}
 
 
 def begin(job: DictConfig, folder: Path, mode: RunMode) -> None:
@@ -36,19 +56,18 @@ def begin(job: DictConfig, folder: Path, mode: RunMode) -> None:
     configure_log(job.hydra.job_logging, job.hydra.verbose)
 
 
-def run_single(planned: Plan, train: Train) -> None:
+def run_single(planned: Plan) -> None:
     """Run the one job of a command that is no sweep."""
     job = planned.composed[0]
     begin(job, planned.folder, RunMode.RUN)
     with locked(planned.folder):
-        train(job, planned.folder)
+        train_job(job, planned.folder)
 
 
 class Jobs:
     """The jobs of a sweep, and how they ended."""
 
-    def __init__(self, train: Train) -> None:
-        self.train = train
+    def __init__(self) -> None:
         self.started = time.time()
         # By a job's name, its folder in the sweep's.
         self.overrides: dict[str, list[str]] = {}
@@ -96,7 +115,7 @@ class Jobs:
         name = str(job.hydra.sweep.subdir)
         self.overrides[name] = multirun.given_words(job.hydra, "task")
         hidden = str(job.dataset.url) if "dataset.url" in compose.from_environment(job) else None
-        outcome = sweep.run_job(partial(self.train, job, folder), folder, self.started, hidden)
+        outcome = sweep.run_job(partial(train_job, job, folder), folder, self.started, hidden)
         if isinstance(outcome, Failure):
             self.failures[name] = outcome
             return math.nan

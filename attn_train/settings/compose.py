@@ -3,7 +3,7 @@ lines."""
 
 import secrets
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,13 +35,29 @@ from attn_train.settings.roles import flatten
 from attn_train.settings.schema import Config
 from attn_train.settings.study import StudyConfig
 from attn_train.settings.widths import label
+from attn_train.writing.quoting import pasted
 
 HERE = Path(__file__).resolve().parents[1]
 # In a wheel conf/ travels inside the package; in a clone it stands beside it.
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 
-STARTED = datetime.now()
-SHORT_ID = secrets.token_hex(3)
+
+class Stamp:
+    """A command's words, when it began, and a few letters that tell it from others of that second."""
+
+    def __init__(self) -> None:
+        self.renew([])
+
+    def renew(self, command: Sequence[str]) -> None:
+        """Begin another command in this process."""
+        self.command = pasted(*command) if command else ""
+        self.started, self.letters = datetime.now(), secrets.token_hex(3)
+
+    def folder(self, name: str) -> str:
+        return f"outputs/{self.started:%Y-%m-%d}/{self.started:%H-%M-%S}_{name}_{self.letters}"
+
+
+STAMP = Stamp()
 
 GROUPS = tuple(sorted(path.name for path in CONF.iterdir() if path.is_dir()))
 # The groups of the other commands, by the name of their configuration.
@@ -68,8 +84,9 @@ class FurtherFolder(SearchPathPlugin):
             search_path.append(provider="command-line", path=f"file://{Path(self.folder).resolve()}")
 
 
-def register() -> None:
-    """Make the schema and the resolvers of conf/config.yaml known to Hydra."""
+def register(command: Sequence[str] = ()) -> None:
+    """Make the schema and the resolvers of conf/config.yaml known to Hydra, at the beginning of each command."""
+    STAMP.renew(command)
     Plugins.instance().register(FurtherFolder)
     ConfigStore.instance().store(name="schema", node=Config)
     ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
@@ -85,7 +102,7 @@ def run_folder(*, _root_: DictConfig) -> str:
     if _root_.resume is not None:
         return str(_root_.resume)
     name = label(_root_.model.name, _root_.control)
-    return f"outputs/{STARTED:%Y-%m-%d}/{STARTED:%H-%M-%S}_{name}_{_root_.dataset.name}_{SHORT_ID}"
+    return STAMP.folder(f"{name}_{_root_.dataset.name}")
 
 
 def job_name(*, _root_: DictConfig) -> str:

@@ -1,17 +1,15 @@
 """The report of attn-compare on a study's runs, with the study's own intervals and verdicts in it: those of a single
 look would claim more than runs that were looked at after every seed can show."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from attn_train.compare.analysis import Comparison
-from attn_train.compare.command import leave
-from attn_train.compare.summary import Summary, summarize
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.command import leave
+from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compose
 from attn_train.study.report import words_of
 from attn_train.study.rounds import Study
-from attn_train.writing.quoting import pasted
 
 
 def write_report(study: Study) -> Path:
@@ -20,7 +18,7 @@ def write_report(study: Study) -> Path:
     Raises ConfigError where attn-compare finds nothing to compare.
     """
     folder = study.plan.folder / "report"
-    command = pasted(Path(sys.argv[0]).name, *sys.argv[1:])
+    command = compose.STAMP.command
     config = compose.compare([f"margin={study.config.margin}", f"split={study.ledger.split}"])
     summary = with_looks(summarize(config, [str(study.plan.folder)], command), study)
     folder.mkdir(exist_ok=True)

@@ -3,7 +3,7 @@
 import statistics
 import sys
 
-from attn_train.compare.statistics import Difference
+from attn_train.comparison.statistics import Difference
 from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.arms import Arm
 from attn_train.study.ledger import Row

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from attn_train.compare.statistics import Difference, Verdict, paired, verdict
+from attn_train.comparison.statistics import Difference, Verdict, paired, verdict
 from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.boundary import boundaries
 

@@ -1,6 +1,5 @@
 """attn-bench: from its settings to the cells, round by round, and what they leave."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,6 @@ from attn_train.settings import bench as settings, compose
 from attn_train.settings.bench import BenchConfig
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
-from attn_train.writing.quoting import pasted
 
 # Of the free memory, what a cell may take where memory_limit does not say.
 FREE_SHARE = 0.8
@@ -36,7 +34,7 @@ class Bench:
         self.cells = trained.make_cells(config, taken, compose.CONF)
         self.outcomes = {cell_key(cell): Outcome(cell, self.batch) for cell in self.cells}
         self.about: dict[str, Any] = {
-            "command": pasted(Path(sys.argv[0]).name, *sys.argv[1:]),
+            "command": compose.STAMP.command,
             "machine": report.machine(self.device),
             "device": asdict(self.device),
             "settings": asdict(config),
@@ -105,8 +103,7 @@ def cell_key(cell: Cell) -> tuple[str, int, int]:
 def output_folder(config: BenchConfig) -> Path:
     if config.output is not None:
         return Path(config.output)
-    started = compose.STARTED
-    return Path(f"outputs/{started:%Y-%m-%d}/{started:%H-%M-%S}_bench_{compose.SHORT_ID}")
+    return Path(compose.STAMP.folder("bench"))
 
 
 def main(config: BenchConfig, claim: Callable[[Path], object]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from attn_train.compare import resampling, statistics
-from attn_train.compare.arms import Arm, Seeds
-from attn_train.compare.resampling import Interval, McNemar
-from attn_train.compare.statistics import Corrected, Difference, Needed
+from attn_train.comparison import resampling, statistics
+from attn_train.comparison.arms import Arm, Seeds
+from attn_train.comparison.resampling import Interval, McNemar
+from attn_train.comparison.statistics import Corrected, Difference, Needed
 
 # Below so many pairs the test images are resampled too where nothing else is asked for.
 FEW = 5

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from attn_train.compare import analysis, arms as sorting, benched, cost
-from attn_train.compare.analysis import Comparison
-from attn_train.compare.arms import Arm
-from attn_train.compare.cost import Cost
-from attn_train.compare.curves import Curves, read_curves
+from attn_train.comparison import analysis, arms as sorting, benched, cost
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import Arm
+from attn_train.comparison.cost import Cost
+from attn_train.comparison.curves import Curves, read_curves
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split

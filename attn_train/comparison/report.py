@@ -1,7 +1,7 @@
 """The report as text: what a terminal shows, and report.md."""
 
-from attn_train.compare.summary import Summary
-from attn_train.compare.tables import Table, control_verdicts, costs, lists, notes, resampled, run_rows, verdicts
+from attn_train.comparison.summary import Summary
+from attn_train.comparison.tables import Table, control_verdicts, costs, lists, notes, resampled, run_rows, verdicts
 from attn_train.writing.text import aligned, printable
 
 # Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.

@@ -7,12 +7,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from attn_train.compare import chart, tables
-from attn_train.compare.analysis import Comparison
-from attn_train.compare.arms import Arm, show
-from attn_train.compare.curves import shown
-from attn_train.compare.report import SHOWN_RUNS
-from attn_train.compare.summary import COSTS, Summary
+from attn_train.comparison import chart, tables
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import Arm, show
+from attn_train.comparison.curves import shown
+from attn_train.comparison.report import SHOWN_RUNS
+from attn_train.comparison.summary import COSTS, Summary
 from attn_train.runs.accuracy import WORDS
 from attn_train.writing.text import printable
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from attn_train.compare.arms import Arm, show
-from attn_train.compare.cost import Cost, of_runs
+from attn_train.comparison.arms import Arm, show
+from attn_train.comparison.cost import Cost, of_runs
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import Run, read_config
 from attn_train.settings.bench import usual_options

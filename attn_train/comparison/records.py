@@ -7,9 +7,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from attn_train.compare.analysis import Comparison
-from attn_train.compare.arms import Arm
-from attn_train.compare.summary import Summary
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import Arm
+from attn_train.comparison.summary import Summary
 from attn_train.runs import accuracy
 
 

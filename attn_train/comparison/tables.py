@@ -2,10 +2,10 @@
 
 import math
 
-from attn_train.compare.analysis import Comparison
-from attn_train.compare.cost import Cost
-from attn_train.compare.resampling import LEAST_SEEDS
-from attn_train.compare.summary import Summary
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.cost import Cost
+from attn_train.comparison.resampling import LEAST_SEEDS
+from attn_train.comparison.summary import Summary
 from attn_train.runs.accuracy import WORDS, mean_and_std
 from attn_train.runs.finished import Run
 

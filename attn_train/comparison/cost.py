@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attn_train.compare.arms import Arm
+from attn_train.comparison.arms import Arm
 
 DRIFT = (
     "time and memory are those that the runs themselves noted, on a machine whose speed may have drifted between them: "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from attn_train.compare.curves import Point
+from attn_train.comparison.curves import Point
 from attn_train.writing.drawing import as_svg, new_figure
 from attn_train.writing.text import printable, shortened
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from attn_train.compare import curves, page, records, report
-from attn_train.compare.summary import Summary, summarize
+from attn_train.comparison import curves, page, records, report
+from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compare as settings, compose
 from attn_train.settings.compare import CompareConfig
 from attn_train.writing.best_effort import best_effort
@@ -15,8 +15,7 @@ from attn_train.writing.quoting import pasted
 def output_folder(config: CompareConfig) -> Path:
     if config.output is not None:
         return Path(config.output)
-    started = compose.STARTED
-    return Path(f"outputs/{started:%Y-%m-%d}/{started:%H-%M-%S}_compare_{compose.SHORT_ID}")
+    return Path(compose.STAMP.folder("compare"))
 
 
 def write(path: Path, text: str) -> None:
@@ -38,8 +37,9 @@ def leave(summary: Summary, folder: Path) -> None:
             curves.write_tensorboard(folder / name, summary.curves)
 
 
-def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
-    """Compare the runs that `arguments` name and write the report; `claim` makes its folder or raises."""
+def main(arguments: list[str], claim: Callable[[Path], object]) -> Summary:
+    """Compare the runs that `arguments` name, write the report and return what it says; `claim` makes its folder or
+    raises."""
     paths, overrides = settings.split(arguments)
     config = compose.compare(overrides)
     summary = summarize(config, paths, pasted("attn-compare", *arguments))
@@ -50,3 +50,4 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> None:
     page_path = folder / "report.html"
     first = f"look at it in a browser: {page_path}" if page_path.exists() else f"the figures: {folder / 'compare.json'}"
     print(f"\n{first}; learning curves: {pasted('tensorboard', '--logdir', folder)}")
+    return summary
