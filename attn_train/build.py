@@ -183,9 +183,9 @@ def make_network(
         except ValueError as error:
             raise ConfigError(f"model={model['name']}: {error}") from error
 
-    size = (image_size, image_size)
+    shape = (channels, image_size, image_size)
     try:
-        network: Backbone = backbone(channels, size, classes, attention, **backbone_options)
+        network: Backbone = backbone(shape, classes, attention, **backbone_options)
     except ValueError as error:
         raise ConfigError(f"backbone={section['name']}: {error}") from error
     network.attention_places = places

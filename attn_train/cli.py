@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import errors
 from attn_train.commands.exit_codes import exit_codes
-from attn_train.commands.plan import Plan, claim, give_up, make_plan, name_jobs
+from attn_train.commands.plan import Plan, claim, make_plan, name_jobs, remove_unbegun
 from attn_train.comparison.help import HELP as COMPARE_HELP
 from attn_train.cost.bench.help import HELP
 from attn_train.machine import surroundings
@@ -48,7 +48,7 @@ def train(given: list[str] | None = None) -> None:
         try:
             jobs.run_single(planned)
         except Exception:
-            give_up(planned)
+            remove_unbegun(planned)
             raise
 
 

@@ -1,6 +1,6 @@
 """The networks, by the names that `backbone=` takes.
 
-Each is called as `Class(channels, size, classes, attention, **options)`: input channels, (height, width), number of
+Each is called as `Class(shape, classes, attention, **options)`: the images' (channels, height, width), the number of
 classes, and a factory `(channels, size) -> module` that fills the slots which `placement` chooses.
 """
 

@@ -26,8 +26,7 @@ class ArticleNet(Backbone):
 
     def __init__(
         self,
-        channels: int,
-        size: tuple[int, int],
+        shape: tuple[int, int, int],
         classes: int,
         attention: AttentionFactory,
         *,
@@ -35,6 +34,7 @@ class ArticleNet(Backbone):
         placement: Placement,
     ) -> None:
         super().__init__()
+        channels, size = shape[0], shape[1:]
         if len(widths) != 2 or min(widths) < 1:
             raise ValueError(f"widths={widths} must hold two numbers of channels, each at least 1")
         first, second = widths

@@ -118,8 +118,7 @@ class FastNet(Backbone):
 
     def __init__(
         self,
-        channels: int,
-        size: tuple[int, int],
+        shape: tuple[int, int, int],
         classes: int,
         attention: AttentionFactory,
         *,
@@ -130,6 +129,7 @@ class FastNet(Backbone):
         placement: Placement,
     ) -> None:
         super().__init__()
+        channels, size = shape[0], shape[1:]
         if not widths or min(widths) < 1:
             raise ValueError(f"widths={widths} must hold at least one number of channels, each at least 1")
         if min(size) < WHITENING_KERNEL:

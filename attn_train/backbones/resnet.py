@@ -73,8 +73,7 @@ class ResNet(Backbone):
 
     def __init__(
         self,
-        channels: int,
-        size: tuple[int, int],
+        shape: tuple[int, int, int],
         classes: int,
         attention: AttentionFactory,
         *,
@@ -84,6 +83,7 @@ class ResNet(Backbone):
         placement: Placement,
     ) -> None:
         super().__init__()
+        channels, size = shape[0], shape[1:]
         blocks, _ = STAGES[depth]
         widths = self.stage_widths({"depth": depth, "width": width})
         if len(widths) != len(blocks) or min(widths) < 1:

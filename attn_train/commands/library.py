@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_train.commands import evaluation, jobs
-from attn_train.commands.plan import claim, give_up, make_plan
+from attn_train.commands.plan import claim, make_plan, remove_unbegun
 from attn_train.comparison import command as comparison
 from attn_train.comparison.summary import Summary
 from attn_train.errors import ConfigError
@@ -64,7 +64,7 @@ def train(*words: str) -> TrainedRun:
     try:
         jobs.run_single(planned)
     except Exception:
-        give_up(planned)
+        remove_unbegun(planned)
         raise
     finished = result.read(planned.folder)
     assert finished is not None

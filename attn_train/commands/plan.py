@@ -190,7 +190,7 @@ def remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def give_up(planned: Plan) -> None:
+def remove_unbegun(planned: Plan) -> None:
     """Remove the folder made for a run that failed before it began (data not found, say)."""
     if planned.is_sweep or planned.folder not in planned.created or (planned.folder / "config.yaml").exists():
         return

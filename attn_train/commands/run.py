@@ -152,7 +152,7 @@ def restore(trainer: Trainer, checkpoints: Path, dataset: Dataset, allow_change:
     with checkpoint.refusing_misfits(checkpoints):
         trained_on = follow(state, dataset, allow_change, checkpoints)
         trainer.restore(state, checkpoints, same_data=not difference(state, dataset))
-        devices.tell_changes(state.get("device", {}), trainer.device)
+        devices.warn_of_changes(state.get("device", {}), trainer.device)
     return trained_on
 
 

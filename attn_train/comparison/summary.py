@@ -84,7 +84,7 @@ class Summary:
         return [kind for kind, labels in self.fronts.items() if arm.label in labels]
 
 
-def told(left_out: Sequence[LeftOut]) -> str:
+def passed_over(left_out: Sequence[LeftOut]) -> str:
     """Say at the end of an error which runs were named and could not be used."""
     if not left_out:
         return ""
@@ -105,7 +105,7 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
     if len(arms) < 2:
         raise ConfigError(
             f"all {len(runs)} runs are of one arm, {arms[0].label}; a comparison needs another, like model=none"
-            f"{told(left_out)}"
+            f"{passed_over(left_out)}"
         )
     baseline = sorting.choose_baseline(arms, config.baseline)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]

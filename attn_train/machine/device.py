@@ -148,7 +148,7 @@ def decide(
     )
 
 
-def tell_changes(before: dict[str, Any], now: Device) -> None:
+def warn_of_changes(before: dict[str, Any], now: Device) -> None:
     """Say what is other than in `before`, the device on which a run was so far, where anything is known of that."""
     changes = [
         f"device.{name}={value} (before: {before[name]})"

@@ -38,11 +38,11 @@ def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:
             raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
         print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
         with best_effort() as attempt, attempt("the report"):
-            tell_report(study)
+            print_report(study)
     finish(study)
 
 
-def tell_report(study: Study) -> None:
+def print_report(study: Study) -> None:
     """Write the report and say where it is, or why there is none."""
     try:
         print(f"look at it in a browser: {page.write_report(study)}", flush=True)
