@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import create_attn
+from timm.layers.create_attn import create_attn
 from torch import Tensor, nn
 
 from attn_train.attention import ATTENTION

@@ -99,8 +99,8 @@ def process_state(folder: Path) -> Iterator[None]:
         os.environ.update(environ)
         sys.argv[:] = argv
         torch.set_num_threads(threads)
-        for number, handler in signals.items():
-            signal.signal(number, handler)
+        for number, action in signals.items():
+            signal.signal(number, action)
         for handler in root.handlers:
             # The log file; left open it would be a ResourceWarning in another test.
             handler.close()

@@ -302,15 +302,15 @@ def test_a_position_that_the_backbone_lacks_is_refused_with_the_choices(network:
 
 
 def test_impossible_widths_and_sizes_are_refused() -> None:
-    slot = {"placement": Placement("all", "after_activation")}
+    placement = Placement("all", "after_activation")
     shape: dict[str, Any] = {"depth": 2, "drop_path": 0.0, "whitening_epochs": 1}
     for widths in ([], [8, 0]):
         with pytest.raises(ValueError, match="widths="):
-            FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **shape, **slot)
+            FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **shape, placement=placement)
     with pytest.raises(ValueError, match=r"1x9 .*2x2"):
-        FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **shape, **slot)
+        FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **shape, placement=placement)
     with pytest.raises(ValueError, match="width=0"):
-        ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, drop_path=0.0, **slot)
+        ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, drop_path=0.0, placement=placement)
 
 
 @torch.no_grad()

@@ -340,15 +340,14 @@ def test_damaged_checkpoints(evaluate: Command, plain_run: Path, tmp_path: Path,
         middle = len(content) // 2
         if damage == "bit":
             content[middle] ^= 1
-        path.write_bytes(
-            {
-                "cut": content[:middle],
-                "empty": b"",
-                "zeros": bytes(len(content)),
-                "bit": content,
-                "text": b"no checkpoint",
-            }[damage]
-        )
+        damaged: dict[str, bytes | bytearray] = {
+            "cut": content[:middle],
+            "empty": b"",
+            "zeros": bytes(len(content)),
+            "bit": content,
+            "text": b"no checkpoint",
+        }
+        path.write_bytes(damaged[damage])
     ended = evaluate(f"run={run}")
     assert ended.code == 5
     check_line(ended.err, "attn-eval", (str(run / "checkpoints"), "damaged"))

@@ -258,7 +258,7 @@ def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
 
 # What runs give
 
-GROUPS = {
+GROUPS: dict[str, dict[str, Any]] = {
     "fast": {"widths": [4, 6, 8], "depth": 2, "drop_path": 0.0, "whitening_epochs": 1},
     "article": {},
     "resnet": {"depth": 20, "width": 4, "drop_path": 0.0},

@@ -35,9 +35,10 @@ def test_a_seed_that_leaves_nothing_behind_ends_as_the_commands_run(
     words = [*TINY, "dataset.val_size=0", "seed=3"]
     finished = command.train(tmp_path, "run", *words)
     monkeypatch.chdir(tmp_path)
-    accuracy, _ = seeds.train_and_test(words, tmp_path / "none")
+    before = sorted(tmp_path.rglob("*"))
+    accuracy, _ = seeds.train_and_test(words)
     assert accuracy == 100 * finished.result["test_accuracy"]
-    assert not (tmp_path / "none").exists()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_wrong_words_end_in_one_line_with_the_choices(

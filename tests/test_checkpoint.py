@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from attn_train.errors import CheckpointError, ResourceError
 from attn_train.runs import checkpoint
 from attn_train.training.trainer import load_weights
+from attn_train.writing.durable import write_durably
 
 
 def state(number: int) -> dict[str, Any]:
@@ -243,7 +244,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(
         ResourceError, match=rf"could not write .*: No space left on device.*resume={tmp_path / 'run'}$"
     ):
-        checkpoint.write_durably(target, fill)
+        write_durably(target, fill)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
     assert target.read_bytes() == b"old"
 

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import TINY, Outcome, run_here
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from attn_train.comparison import arms, benched, cost
-from attn_train.comparison.report import aligned, escaped
+from attn_train.comparison.report import escaped
 from attn_train.errors import ConfigError
 from attn_train.runs import finished as runs
 from attn_train.settings import compose, identity
-from tests.conftest import TINY, Outcome, run_here
+from attn_train.writing.text import aligned
 
 TOTAL = 10_000
 ACCURACIES = {

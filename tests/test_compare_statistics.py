@@ -31,7 +31,7 @@ def simulated(n: int, effect: float = 0.0, arms: int = 1, deviation: float = 1.0
 def test_paired_is_scipys(n: int) -> None:
     generator = np.random.default_rng(n)
     ours, theirs = generator.normal(93.2, 0.2, n), generator.normal(93.0, 0.2, n)
-    found, expected = paired(ours - theirs), stats.ttest_rel(ours, theirs)
+    found, expected = paired((ours - theirs).tolist()), stats.ttest_rel(ours, theirs)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-9)
     assert found.mean == pytest.approx((ours - theirs).mean())

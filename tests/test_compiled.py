@@ -83,7 +83,7 @@ def test_the_limit_that_is_worked_around_is_there(graphs: Graphs) -> None:
     for side in range(1, 9):
         forward(torch.zeros(1, side))
     assert graphs.new() == 8
-    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):  # type: ignore[attr-defined]
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
         forward(torch.zeros(1, 9))
 
 

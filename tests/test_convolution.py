@@ -63,10 +63,10 @@ def trained(module: nn.Module, x: Tensor) -> list[Tensor]:
 @pytest.mark.usefixtures("tiles")
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("kind", [Conv1x1, Conv3x3])
-def test_modules_under_autocast(kind: type[nn.Conv2d], memory_format: torch.memory_format) -> None:
+def test_modules_under_autocast(kind: type[Conv1x1 | Conv3x3], memory_format: torch.memory_format) -> None:
     """Within the rounding of bfloat16, that of the sums' parts included: 8 bits."""
     torch.manual_seed(0)
-    module = kind(48, 32).to(memory_format=memory_format)  # type: ignore[call-overload]
+    module = kind(48, 32).to(memory_format=memory_format)
     x = drawn(16, 48, 3, 3, memory_format=memory_format).float()
     assert convolution.multiplies_faster(x.to(torch.bfloat16))
     exact = copy.deepcopy(module).double()
@@ -129,5 +129,6 @@ def test_compiled_they_give_the_same() -> None:
     model = nn.Sequential(Conv3x3(48, 48), nn.GELU(), Conv1x1(48, 48))
     x = drawn(16, 48, 3, 3, memory_format=torch.channels_last).float()
     compiled = torch.compile(model, dynamic=False, fullgraph=True)
+    assert isinstance(compiled, nn.Module)
     for found, expected in zip(trained(compiled, x), trained(model, x), strict=True):
         assert (found - expected).norm() < 2**-7 * expected.norm()

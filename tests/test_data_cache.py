@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from test_data_samples import assert_is_small, binary_files, small, write_files, write_tree
 
+from attn_train.data.dataset import Split, checked_dataset
 from attn_train.data.sources import cache as module
 from attn_train.data.sources.cifar_source import TreeSource
 from attn_train.errors import DataError
@@ -136,9 +137,9 @@ def test_a_cache_without_sources_of_another_data_set_is_not(root: Path) -> None:
         content = dict(arrays)
     for part in ("images", "labels"):
         content[f"train_{part}"] = content[f"train_{part}"][:5]
-    split = module.Split(torch.from_numpy(content["train_images"]), torch.from_numpy(content["train_labels"]))
-    test = module.Split(torch.from_numpy(content["test_images"]), torch.from_numpy(content["test_labels"]))
-    module._write(path, module.checked_dataset(("ant", "bee", "cat"), split, test, "small"))
+    split = Split(torch.from_numpy(content["train_images"]), torch.from_numpy(content["train_labels"]))
+    test = Split(torch.from_numpy(content["test_images"]), torch.from_numpy(content["test_labels"]))
+    module._write(path, checked_dataset(("ant", "bee", "cat"), split, test, "small"))
     with pytest.raises(DataError, match="no small under"):
         small(root).load()
 

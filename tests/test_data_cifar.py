@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_no_data_and_no_download_says_the_ways(tmp_path: Path) -> None:
         ({"digest": "z" * 64}, "dataset.digest=zzz"),
     ],
 )
-def test_impossible_arguments_are_refused_at_once(options: dict[str, object], named: str, tmp_path: Path) -> None:
+def test_impossible_arguments_are_refused_at_once(options: dict[str, Any], named: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         small(tmp_path, **options)
     assert named in str(caught.value)

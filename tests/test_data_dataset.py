@@ -61,11 +61,8 @@ def test_any_change_changes_the_digest() -> None:
     digests.add(checked_dataset(classes, other, split, "x").digest)
     digests.add(checked_dataset(classes, Split(split.images, split.labels.flip(0)), other, "x").digest)
     digests.add(checked_dataset(classes, Split(split.images ^ 1, split.labels), other, "x").digest)
-    digests.add(
-        checked_dataset(
-            classes, *(Split(s.images.mT.reshape(-1, 1, 2, 1), s.labels) for s in (split, other)), "x"
-        ).digest
-    )
+    turned = [Split(one.images.mT.reshape(-1, 1, 2, 1), one.labels) for one in (split, other)]
+    digests.add(checked_dataset(classes, turned[0], turned[1], "x").digest)
     assert len(digests) == 6
 
 

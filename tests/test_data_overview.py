@@ -145,6 +145,7 @@ def test_validation_images_of_the_datas_own(train: Command, tmp_path: Path) -> N
     what the data are."""
     divided(tmp_path / "mine")
     (tmp_path / "mine" / "train" / "a" / "notes.txt").write_text("no picture")
+    words: tuple[str, ...]
     words = (*TINY, "model=none", "dataset=image_folder", f"dataset.root={tmp_path / 'mine'}", "dataset.limit=null")
     words = (*words, "train.batch_size=4", "train.max_steps=2", "hydra.run.dir=run")
     refused = train(*words, "dataset.val_size=2")

@@ -83,7 +83,12 @@ def test_a_run_cut_off_at_any_step(
     told = f"drawn from {seed}: {' '.join(words)}"
     shown: list[int] = []
     step = FolderJournal.step
-    monkeypatch.setattr(FolderJournal, "step", lambda journal, window: (shown.append(1), step(journal, window))[1])
+
+    def counted(journal: FolderJournal, window: Window | None) -> None:
+        shown.append(1)
+        step(journal, window)
+
+    monkeypatch.setattr(FolderJournal, "step", counted)
     ended = run_here(tmp_path, *words, "hydra.run.dir=reference")
     assert ended.code == 0, (told, ended.err)
 

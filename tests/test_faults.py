@@ -463,12 +463,12 @@ from pathlib import Path
 before = Path.exists
 Path.exists = lambda path: before(path) and path.name != "run"
 """
+    (tmp_path / "run").mkdir()
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys, time; from pathlib import Path; from attn_train.runs.lock import locked\n"
          "with locked(Path('run')): print('held', flush=True); time.sleep(60)"],
         cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-    ) if (tmp_path / "run").mkdir() is None else None  # fmt: skip
-    assert holder is not None
+    )  # fmt: skip
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     code, _, err = ended(program(tmp_path, prelude, *TINY, "hydra.run.dir=run"))

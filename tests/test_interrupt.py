@@ -141,7 +141,11 @@ def test_a_run_saves_and_stops_and_goes_on(train: Command, tmp_path: Path, monke
 def test_a_signal_while_data_are_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(build, "load_splits", lambda config: (send(number), time.sleep(60)))
+    def loading(config: object) -> None:
+        send(number)
+        time.sleep(60)
+
+    monkeypatch.setattr(build, "load_splits", loading)
     ended = run_here(tmp_path, *TINY, *words)
     assert ended.code == 128 + number
     assert ended.err == f"attn-train: stopped by {number.name}; the same command again goes on\n"

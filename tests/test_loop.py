@@ -198,7 +198,8 @@ def test_a_pruned_epoch_shows_the_images_that_it_kept_and_learns_their_losses() 
 
 
 def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
-    model = Layers(nn.Flatten(), nn.Linear(16, 3), nn.BatchNorm1d(3))
+    norm = nn.BatchNorm1d(3)
+    model = Layers(nn.Flatten(), nn.Linear(16, 3), norm)
     average = WeightAverage(model, 0.6)
     trainer, seen, means = trainer_of(model, average), [], []
     step = TrainingStep(model, model, trainer.optimizer, CPU, 6, 1, None, 0.0)
@@ -206,7 +207,8 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
     def watched(images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         outcome = step(images, targets, weights)
         seen.append(weights_of(model).double())
-        means.append(model[2].running_mean.double())  # type: ignore[operator,union-attr]
+        assert norm.running_mean is not None
+        means.append(norm.running_mean.double())
         return outcome
 
     train(trainer, step=watched)
@@ -214,21 +216,26 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step() -> None:
     assert decays == [2 / 12, 3 / 13, 4 / 14, 5 / 15, 6 / 16, 7 / 17]
     averaged = average.model
     assert isinstance(averaged, Layers)
-    for values, found in ((seen, weights_of(averaged)), (means, averaged[2].running_mean)):
+    averaged_norm = averaged[2]
+    assert isinstance(averaged_norm, nn.BatchNorm1d)
+    assert averaged_norm.running_mean is not None
+    for values, found in ((seen, weights_of(averaged)), (means, averaged_norm.running_mean)):
         expected = values[0]
         for decay, after in zip(decays, values[1:], strict=True):
             expected = decay * expected + (1 - decay) * after
-        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)  # type: ignore[operator,union-attr]
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
         assert (expected - values[-1]).abs().max() > 1e-4
-    assert averaged[2].num_batches_tracked == 7
+    assert averaged_norm.num_batches_tracked == 7
 
 
 def test_the_decay_of_a_long_average_is_the_one_that_was_asked_for() -> None:
     model = linear()
+    layer = model[1]
+    assert isinstance(layer, nn.Linear)
     average = WeightAverage(model, 0.9)
     before = weights_of(model)
     with torch.no_grad():
-        model[1].weight.add_(1.0)  # type: ignore[index]
+        layer.weight.add_(1.0)
     average.update(model, step=10_000)
     torch.testing.assert_close(weights_of(average.model), 0.9 * before + 0.1 * weights_of(model))
 

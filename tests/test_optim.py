@@ -202,12 +202,12 @@ def test_a_state_is_laid_out_as_the_parameters_that_take_it_over(
     for later in (formats[0], formats[1]):
         torch.manual_seed(0)
         model = nn.ModuleDict({"attention": nn.Conv2d(3, 4, 3), "other": nn.Conv2d(3, 4, 3)})
-        model = model.to(memory_format=formats[0])  # type: ignore[call-overload]
+        model = model.to(memory_format=formats[0])
         optimizer = made(name, model, OPTIONS[name], [model["attention"]])
         for step in range(4):
             if step == 2:
                 state = copy.deepcopy(optimizer.state_dict())
-                model = model.to(memory_format=later)  # type: ignore[call-overload]
+                model = model.to(memory_format=later)
                 optimizer = made(name, model, OPTIONS[name], [model["attention"]])
                 load_state(optimizer, state)
             for number, parameter in enumerate(model.parameters()):

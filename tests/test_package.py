@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TINY
@@ -16,12 +17,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
 
-def python(*words: str, **options: object) -> "subprocess.CompletedProcess[str]":
+def python(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     ended = subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, timeout=300, check=False, **options
-    )  # type: ignore[call-overload]
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended  # type: ignore[no-any-return]
+    return ended
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_the_plain_form_of_a_mechanism_gives_the_same(peers: ModuleType) -> None
         mechanism.double()
         for parameter in mechanism.parameters():  # some begin at zero, and would hide the rest
             torch.nn.init.normal_(parameter, std=0.3)
-        torch.testing.assert_close(peer(x), mechanism(x), msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(peer(x), mechanism(x), msg=f"{name}: {{}}".format)
         told.add(name)
     assert told == {*peers.TOKENS, *peers.PLAIN}
 

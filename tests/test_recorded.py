@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ pytestmark = [
 ]
 
 DEVICE = Device("cuda", "float32", channels_last=True, compile=False, cuda_graphs=False, threads=1)
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
     # With an eps of 1e-8 Adam would make as much of a gradient that is rounding alone as of any other.
     "adam": {"lr": 0.01, "betas": [0.9, 0.999], "eps": 1e-3, "weight_decay": 1e-3},
@@ -56,9 +57,9 @@ class Network(nn.Module):
         return self.head(self.attention(self.norm(self.conv(x))).mean(dim=(2, 3)))
 
 
-def optimizer_of(name: str, model: nn.Module) -> torch.optim.Optimizer:
+def optimizer_of(name: str, model: Network) -> torch.optim.Optimizer:
     options = optimizers.OPTIMIZERS[name](**OPTIMIZERS[name])
-    return optimizers.make_optimizer(options, sort_parameters(model, [model.attention]))  # type: ignore[list-item]
+    return optimizers.make_optimizer(options, sort_parameters(model, [model.attention]))
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def exact() -> Iterator[None]:
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
 
 
-def made(mechanism: str = "gated") -> nn.Module:
+def made(mechanism: str = "gated") -> Network:
     torch.manual_seed(0)
     return Network(mechanism).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -83,17 +84,17 @@ def batch(number: int, side: int = 8) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def trained(
-    model: nn.Module, optimizer: torch.optim.Optimizer, recorded: bool, steps: int = 10, weighted: bool = True
+    model: Network, optimizer: torch.optim.Optimizer, recorded: bool, steps: int = 10, weighted: bool = True
 ) -> list[list[float]]:
     """Train with a rate that falls, on two sizes in turn, a parameter standing still from the middle on."""
     step: Step = TrainingStep(model, model, optimizer, DEVICE, 16, 1, None, 0.1)
     if recorded:
         step = RecordedStep(step, model, optimizer)
-    model.head.bias.requires_grad_(True)  # type: ignore[union-attr]
+    model.head.bias.requires_grad_(True)
     seen = []
     for number in range(steps):
         if number == steps // 2:
-            model.head.bias.requires_grad_(False)  # type: ignore[union-attr]
+            model.head.bias.requires_grad_(False)
         set_lr(optimizer, 1 - number / steps)
         images, labels, weights = batch(number, side=8 if number % 3 else 6)
         loss, correct, losses = step(images, labels, weights if weighted else None)
@@ -121,7 +122,7 @@ def test_a_recorded_run_goes_on_from_a_state_of_the_cpu(name: str) -> None:
     model = made()
     optimizer = optimizer_of(name, model)
     trained(model, optimizer, recorded=True)
-    model.head.bias.requires_grad_(True)  # type: ignore[union-attr]
+    model.head.bias.requires_grad_(True)
     groups = [{key: one for key, one in group.items() if key != "params"} for group in optimizer.param_groups]
     assert not any(isinstance(one, Tensor) for group in groups for one in group.values())
     on_cpu = copy.deepcopy(optimizer.state_dict())
@@ -151,8 +152,8 @@ def test_what_cannot_be_recorded_says_so() -> None:
     optimizer = optimizer_of("adam", model)
     inner = TrainingStep(model, model, optimizer, DEVICE, 16, 1, None, 0.0)
 
-    def waiting(*arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        outcome = inner(*arguments)
+    def waiting(images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        outcome = inner(images, targets, weights)
         outcome[0].item()
         return outcome
 

@@ -58,7 +58,7 @@ RESULT_KEYS = {
 
 
 def result_of(run: Path) -> dict[str, Any]:
-    return json.loads((run / "result.json").read_text())  # type: ignore[no-any-return]
+    return json.loads((run / "result.json").read_text())
 
 
 def metrics_of(run: Path) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def metrics_of(run: Path) -> list[dict[str, Any]]:
 
 def logits_of(run: Path) -> np.ndarray:
     with np.load(run / "predictions.npz") as saved:
-        return saved["logits"]  # type: ignore[no-any-return]
+        return saved["logits"]
 
 
 def test_result_has_the_contracts_keys(attention_run: Path, plain_run: Path) -> None:

@@ -69,7 +69,8 @@ def test_parts_add_up_to_the_whole_step(accumulate: int, count: int) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_loss_and_step_are_those_of_the_formulas(smoothing: float) -> None:
     images, labels = batch()
-    layer = linear(torch.float64)[1]  # type: ignore[index]
+    layer = linear(torch.float64)[1]
+    assert isinstance(layer, nn.Linear)
     flat = images.flatten(1).numpy()
     logits = flat @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

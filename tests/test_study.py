@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ TOTAL = 10_000
 WORDS = ("arms=[none,gated]", "recipe=[dataset=synthetic,device=cpu]", "margin=0.2", "max_seeds=8", "sweep=mine")
 
 
-def settings(words: list[str]) -> dict[str, str]:
+def settings(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
@@ -46,7 +46,7 @@ class Trainer:
         self.runs: list[tuple[str, int]] = []
         self.words: list[list[str]] = []
 
-    def __call__(self, words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+    def __call__(self, words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
         found = settings(words)
         model, seed = found["model"], int(found["seed"])
         self.runs.append((model, seed))
@@ -133,7 +133,7 @@ def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
 def test_a_report_that_fails_costs_a_warning(
     study: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str, cause: str
 ) -> None:
-    def train(words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+    def train(words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
         found = settings(words)
         seed, gain = int(found["seed"]), 100 if found["model"] == "gated" else 0
         shutil.rmtree(folder, ignore_errors=True)
@@ -198,7 +198,7 @@ def test_a_control_is_solved_once(study: Command, trainer: Trainer, tmp_path: Pa
     """The width that the first seed's run found is given to the others."""
     train = trainer.__call__
 
-    def solving(words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+    def solving(words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
         ended = train(words, folder, stopped)
         (folder / "config.yaml").write_text(yaml.safe_dump({"control_width": [9, 10, 11]}))
         return ended
@@ -261,7 +261,7 @@ def test_validation_accuracy_decides_where_there_is_one(
     """By test accuracy gated helps; on the validation images it hurts."""
     train = trainer.__call__
 
-    def training(words: list[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+    def training(words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
         ended = train(words, folder, stopped)
         model, seed = settings(words)["model"], int(settings(words)["seed"])
         found = json.loads((folder / "result.json").read_text())

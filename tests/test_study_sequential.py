@@ -8,17 +8,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attn_train.comparison.statistics import Difference
+from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.boundary import boundaries
-from attn_train.study.sequential import (
-    ALPHA,
-    FIRST_LOOK,
-    chances,
-    critical_values,
-    detectable,
-    level,
-    look,
-    seeds_needed,
-)
+from attn_train.study.sequential import ALPHA, chances, critical_values, detectable, level, look, seeds_needed
 
 STUDIES = 40_000
 Array = NDArray[np.float64]

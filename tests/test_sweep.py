@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import LONG, TINY, Command, run_here, start
@@ -21,7 +22,7 @@ from attn_train.data.sources.synthetic import Synthetic
 from attn_train.settings import compose
 
 
-def results(sweep: Path) -> dict[str, dict]:
+def results(sweep: Path) -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(sweep.glob("*/result.json"))}
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ def one_line(ended: Outcome, command: str = "attn-train") -> str:
     return ended.err
 
 
-def shown(folder: Path, *arguments: str) -> dict:
+def shown(folder: Path, *arguments: str) -> dict[str, Any]:
     """The configuration that --cfg job prints."""
     ended = run_here(folder, "--cfg", "job", *arguments)
     assert ended.code == 0, ended.err
@@ -115,7 +115,7 @@ def test_every_text_of_the_schemas_is_known() -> None:
         found = []
         for name, kind in get_type_hints(schema).items():
             choices = any(isinstance(one, Bound) and one.choices for one in extras(schema)[name])
-            if is_dataclass(kind):
+            if isinstance(kind, type) and is_dataclass(kind):
                 found += texts(kind, f"{prefix}{name}.")
             elif kind in (str, str | None) and not choices:
                 found.append(prefix + name)
