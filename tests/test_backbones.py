@@ -50,7 +50,7 @@ def make(
     def attention(width: int, area: tuple[int, int]) -> nn.Module:
         return ATTENTION[mechanism](width, size=area)
 
-    return BACKBONES[name](channels, size, 7, attention, placement=placement, **options)
+    return BACKBONES[name]((channels, *size), 7, attention, placement=placement, **options)
 
 
 def placements(network: str) -> list[tuple[Any, str]]:
@@ -108,7 +108,7 @@ def test_maps_need_not_be_square(network: str) -> None:
     for position in positions:
         seen: list[tuple[int, ...]] = []
         placement = Placement("all", position)  # type: ignore[arg-type]
-        model = BACKBONES[name](1, (9, 14), 7, Sized, placement=placement, **options).eval()
+        model = BACKBONES[name]((1, 9, 14), 7, Sized, placement=placement, **options).eval()
         assert model(torch.randn(2, 1, 9, 14)).shape == (2, 7)
         assert len(seen) == sum(blocks)
 
@@ -150,7 +150,7 @@ def test_the_article_puts_attention_on_the_said_side_of_the_relu() -> None:
     x = torch.randn(2, 3, 8, 8)
     for position in AROUND:
         torch.manual_seed(0)
-        model = ArticleNet(3, (8, 8), 5, negate, placement=Placement([1], position))  # type: ignore[arg-type]
+        model = ArticleNet((3, 8, 8), 5, negate, placement=Placement([1], position))  # type: ignore[arg-type]
         features = model.conv2(model.conv1(x).clamp(min=0))
         shown = (-features).clamp(min=0) if position == "before_activation" else -features.clamp(min=0)
         torch.testing.assert_close(model(x), model.head(shown.flatten(1)))
@@ -163,7 +163,7 @@ def test_a_residual_block_puts_attention_on_the_said_side_of_the_sum() -> None:
         torch.manual_seed(0)
         placement = Placement([1], position)  # type: ignore[arg-type]
         block: Any = (
-            ResNet(3, (8, 8), 5, negate, depth=20, width=4, drop_path=0.0, placement=placement).eval().blocks[0]
+            ResNet((3, 8, 8), 5, negate, depth=20, width=4, drop_path=0.0, placement=placement).eval().blocks[0]
         )
         branch = block.norm2(block.conv2(block.norm1(block.conv1(x)).clamp(min=0)))
         expected = {
@@ -180,12 +180,12 @@ def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
     x = torch.randn(2, 4, 8, 8).abs()
     placement = Placement("all", "parallel")
     fixed: dict[str, Any] = {"drop_path": 0.0, "placement": placement}
-    block: Any = ResNet(3, (8, 8), 5, negate, depth=20, width=4, **fixed).eval().blocks[0]
+    block: Any = ResNet((3, 8, 8), 5, negate, depth=20, width=4, **fixed).eval().blocks[0]
     inner = F.relu(block.norm1(block.conv1(x)))
     torch.testing.assert_close(block(x), F.relu(x + block.norm2(block.conv2(inner)) - 2 * inner))
     for depth in (2, 3):
         stage: Any = (
-            FastNet(3, (17, 17), 5, negate, widths=[4], depth=depth, whitening_epochs=1, **fixed).eval().stages[0]
+            FastNet((3, 17, 17), 5, negate, widths=[4], depth=depth, whitening_epochs=1, **fixed).eval().stages[0]
         )
         whole = torch.randn(2, 24, 8, 8)
         first = F.gelu(stage.norm1(F.max_pool2d(stage.conv1(whole), 2)))
@@ -272,8 +272,7 @@ def test_residual_networks_have_the_papers_sizes(
 ) -> None:
     with torch.device("meta"):
         model = ResNet(
-            3,
-            (32, 32),
+            (3, 32, 32),
             10,
             ATTENTION["none"],
             depth=depth,
@@ -306,11 +305,11 @@ def test_impossible_widths_and_sizes_are_refused() -> None:
     shape: dict[str, Any] = {"depth": 2, "drop_path": 0.0, "whitening_epochs": 1}
     for widths in ([], [8, 0]):
         with pytest.raises(ValueError, match="widths="):
-            FastNet(3, (32, 32), 5, ATTENTION["none"], widths=widths, **shape, placement=placement)
+            FastNet((3, 32, 32), 5, ATTENTION["none"], widths=widths, **shape, placement=placement)
     with pytest.raises(ValueError, match=r"1x9 .*2x2"):
-        FastNet(3, (1, 9), 5, ATTENTION["none"], widths=[4], **shape, placement=placement)
+        FastNet((3, 1, 9), 5, ATTENTION["none"], widths=[4], **shape, placement=placement)
     with pytest.raises(ValueError, match="width=0"):
-        ResNet(3, (8, 8), 5, ATTENTION["none"], depth=20, width=0, drop_path=0.0, placement=placement)
+        ResNet((3, 8, 8), 5, ATTENTION["none"], depth=20, width=0, drop_path=0.0, placement=placement)
 
 
 @torch.no_grad()

@@ -56,8 +56,7 @@ def network(config: Config, widths: list[int] | None) -> nn.Module:
         options["width" if config.backbone["name"] == "resnet" else "widths"] = widths
     side = config.dataset.image_size
     return BACKBONES[config.backbone["name"]](
-        3,
-        (side, side),
+        (3, side, side),
         10,
         lambda channels, size: ATTENTION[mechanism](channels, size=size, **model_options),
         placement=Placement(**config.backbone["placement"]),
@@ -428,7 +427,7 @@ def test_a_list_of_widths_is_the_one_that_a_width_stands_for() -> None:
         torch.manual_seed(0)
         placement = Placement("all", "branch")
         return BACKBONES["resnet"](
-            3, (8, 8), 5, lambda *_: nn.Identity(), depth=20, width=width, drop_path=0.0, placement=placement
+            (3, 8, 8), 5, lambda *_: nn.Identity(), depth=20, width=width, drop_path=0.0, placement=placement
         )
 
     for one, other in ((None, [16, 32, 64]), (4, [4, 8, 16])):

@@ -18,8 +18,7 @@ from attn_train.cost.counting import count_macs, count_parameters
 
 def article(mechanism: Any, size: tuple[int, int], **options: Any) -> ArticleNet:
     return ArticleNet(
-        3,
-        size,
+        (3, *size),
         10,
         lambda channels, area: mechanism(channels, size=area, **options),
         placement=Placement("all", "after_activation"),
@@ -69,7 +68,7 @@ def test_the_article_at_its_own_size() -> None:
 
 def test_resnet20_costs_what_is_known_of_it() -> None:
     placement = Placement("all", "branch")
-    model = ResNet(3, (32, 32), 10, Identity, depth=20, width=None, drop_path=0.0, placement=placement)
+    model = ResNet((3, 32, 32), 10, Identity, depth=20, width=None, drop_path=0.0, placement=placement)
     stage = (
         16 * 16 * 9 * 1024
     )  # every full 3x3 convolution costs the same: half the places on a side, twice the channels

@@ -44,7 +44,7 @@ def network() -> FastNet:
     torch.manual_seed(0)
     placement = Placement("all", "after_activation")
     return FastNet(
-        3, (8, 8), 5, ATTENTION["gated"], widths=[4, 6], depth=2, drop_path=0.0, whitening_epochs=1, placement=placement
+        (3, 8, 8), 5, ATTENTION["gated"], widths=[4, 6], depth=2, drop_path=0.0, whitening_epochs=1, placement=placement
     )
 
 
