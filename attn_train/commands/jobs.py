@@ -19,6 +19,7 @@ from attn_train.runs import failure, result
 from attn_train.runs.failure import Failure
 from attn_train.runs.lock import holder, locked
 from attn_train.settings import compose, multirun, saved
+from attn_train.writing.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Jobs:
 
     def run(self, planned: Plan) -> None:
         """Run all jobs of a sweep in this process; one that another process holds comes last."""
+        configure_log(planned.asked.hydra.hydra_logging, planned.asked.hydra.verbose)  # until the first job has its own
         planned.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(planned.asked, planned.folder / "multirun.yaml")
         postponed = [number for number in range(len(planned.jobs)) if not self.run_job(planned, number, postpone=True)]
@@ -91,10 +93,10 @@ class Jobs:
         try:
             claim(folder, "hydra.sweep.dir")
             if postpone and (other := holder(folder)):
-                print(f"left for the end: {folder} is being trained by process {other}", flush=True)
+                print(printable(f"left for the end: {folder} is being trained by process {other}"), flush=True)
                 planned.composed[number] = job
                 return False
-            print(f"job {number + 1} of {len(planned.jobs)}: {' '.join(words)}", flush=True)
+            print(printable(f"job {number + 1} of {len(planned.jobs)}: {' '.join(words)}"), flush=True)
             begin(job, folder, RunMode.MULTIRUN)
             self.attempt(job, folder)
         except Exception as error:

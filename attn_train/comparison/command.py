@@ -8,7 +8,7 @@ from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compare as settings, compose
 from attn_train.settings.compare import CompareConfig
 from attn_train.writing.best_effort import best_effort
-from attn_train.writing.durable import write_text
+from attn_train.writing.durable import write_utf8
 from attn_train.writing.quoting import pasted
 
 
@@ -20,7 +20,7 @@ def output_folder(config: CompareConfig) -> Path:
 
 def write(path: Path, text: str) -> None:
     """Write a file of the report; bytes that are no UTF-8, of a path in it, become question marks."""
-    write_text(path, text, errors="replace")
+    write_utf8(path, text, errors="replace")
 
 
 def leave(summary: Summary, folder: Path) -> None:

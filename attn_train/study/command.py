@@ -15,7 +15,7 @@ from attn_train.study import page, report
 from attn_train.study.plan import RULE, make_plan
 from attn_train.study.rounds import Study
 from attn_train.writing.best_effort import best_effort
-from attn_train.writing.durable import write_text
+from attn_train.writing.durable import write_utf8
 from attn_train.writing.text import printable
 
 
@@ -98,7 +98,7 @@ def save(study: Study) -> None:
         for name, look in study.looks().items()
     }
     text = json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n"
-    write_text(study.plan.folder / RULE, text)
+    write_utf8(study.plan.folder / RULE, text)
 
 
 def finish(study: Study) -> None:

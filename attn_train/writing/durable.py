@@ -78,7 +78,7 @@ def write_whole(
         raise
 
 
-def write_text(path: Path, text: str, errors: str = "strict") -> None:
+def write_utf8(path: Path, text: str, errors: str = "strict") -> None:
     """Write `text` to the file `path` as `write_whole` does, in UTF-8; `errors` as in `str.encode`."""
     write_whole(path, lambda file: file.write(text.encode(errors=errors)))
 

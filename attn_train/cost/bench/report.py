@@ -16,7 +16,7 @@ from attn_train.cost.bench.outcome import BYTES, SECONDS, Outcome
 from attn_train.machine import memory
 from attn_train.machine.device import Device, usable_threads
 from attn_train.runs.result import commit, versions
-from attn_train.writing.durable import write_text
+from attn_train.writing.durable import write_utf8
 from attn_train.writing.text import aligned
 
 
@@ -55,12 +55,12 @@ def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, An
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(folder / "bench.csv", text.getvalue())
+    write_utf8(folder / "bench.csv", text.getvalue())
     cells = [
         {**row, "name": outcome.cell.arm.name, "options": outcome.cell.arm.options, "by_round": outcome.rounds}
         for row, outcome in zip(rows, outcomes, strict=True)
     ]
-    write_text(folder / "bench.json", json.dumps({**about, "cells": cells, "exponents": exponents}, indent=2) + "\n")
+    write_utf8(folder / "bench.json", json.dumps({**about, "cells": cells, "exponents": exponents}, indent=2) + "\n")
 
 
 def short(value: float | None, unit: float) -> str:
