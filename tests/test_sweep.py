@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 from conftest import LONG, TINY, Command, run_here, start
 
+from attn_train.commands import jobs
+from attn_train.commands.plan import Plan
 from attn_train.commands.sweep import report
 from attn_train.data.sources.synthetic import Synthetic
+from attn_train.errors import ConfigError
 from attn_train.settings import compose
 
 
@@ -628,3 +631,25 @@ def test_jobs_killed_in_processes_of_their_own(tmp_path: Path) -> None:
     assert "1 runs finished, 0 failed, 1 did not begin, 1 did not finish; in outputs/mine" in lines
     assert any(line.startswith(f"  did not begin: {names[1]}") for line in lines)
     assert any(line.startswith(f"  did not finish: {names[2]}") for line in lines)
+
+
+def test_a_sweep_that_varies_nothing_is_one_job(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`attn-train -m` alone has no word that a job could hold."""
+    monkeypatch.setattr(jobs, "train_job", lambda job, folder: 0.5)
+    ended = train("-m")
+    assert "job 1 of 1: sweep=" in ended.out, ended.err
+
+
+def test_a_job_that_cannot_be_composed_ends_no_sweep(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fourth has no value that was not checked before, so that it is composed when its turn comes."""
+
+    def refused(planned: Plan, number: int) -> None:
+        raise ConfigError(f"no such job: {number}")
+
+    monkeypatch.setattr(Plan, "compose", refused)
+    ended = train("-m", *TINY, "model=none,gated", "seed=0,1", "sweep=mine")
+    assert ended.code == 2
+    assert "3 runs finished, 1 failed" in ended.out
+    assert "failed: job 4: no such job: 3" in ended.out

@@ -85,12 +85,13 @@ class Jobs:
 
     def run_job(self, planned: Plan, number: int, postpone: bool) -> bool:
         """Run a job; with `postpone` not one that another process holds. Say whether it was run."""
-        # Composed once, and not kept: 300 of them would be much memory.
-        job = planned.composed.pop(number, None) or planned.compose(number)
-        name = multirun.folder_of(job, "hydra.sweep.subdir", number)
-        folder, words = planned.folder / name, multirun.given_words(job.hydra, "task")
-        self.overrides[name] = words
+        name = f"job {number + 1}"  # until its configuration says what its folder is called
         try:
+            # Let go once it is run: each takes a quarter of a megabyte.
+            job = planned.composed.pop(number, None) or planned.compose(number)
+            name = multirun.folder_of(job, "hydra.sweep.subdir", number)
+            folder, words = planned.folder / name, multirun.given_words(job.hydra, "task")
+            self.overrides[name] = words
             claim(folder, "hydra.sweep.dir")
             if postpone and (other := holder(folder)):
                 print(printable(f"left for the end: {folder} is being trained by process {other}"), flush=True)
@@ -100,6 +101,7 @@ class Jobs:
             begin(job, folder, RunMode.MULTIRUN)
             self.attempt(job, folder)
         except Exception as error:
+            self.overrides.setdefault(name, planned.jobs[number])
             self.failures[name] = failure.describe(error)
             log.error("job %s failed: %s", name, self.failures[name].reason)
         return True

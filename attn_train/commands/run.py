@@ -44,7 +44,7 @@ def train_alone(
 ) -> dict[str, Any]:
     """Do what `train` says, in a folder that this process holds.
 
-    `references` are the settings that came from the environment (see config.write); `snapshot` are the files, by
+    `references` are the settings that came from the environment (see written.write); `snapshot` are the files, by
     name, of .hydra/.
     """
     if snapshot is not None:

@@ -6,7 +6,7 @@ Every parameter group carries `initial_lr`, which a schedule's factor multiplies
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -67,6 +67,8 @@ class SGD(Options):
 class Adam(Options):
     """Adam; its `weight_decay` is added to the gradient (arXiv 1412.6980)."""
 
+    kind: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
+
     lr: Annotated[float, POSITIVE]
     betas: Annotated[list[float], BETAS]
     eps: Annotated[float, POSITIVE]
@@ -74,21 +76,14 @@ class Adam(Options):
 
     def make(self, roles: Roles) -> torch.optim.Optimizer:
         first, second = self.betas
-        return torch.optim.Adam(decayed_groups(roles, self.weight_decay), self.lr, (first, second), self.eps)
+        return self.kind(decayed_groups(roles, self.weight_decay), self.lr, (first, second), self.eps)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW(Options):
+class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
 
-    lr: Annotated[float, POSITIVE]
-    betas: Annotated[list[float], BETAS]
-    eps: Annotated[float, POSITIVE]
-    weight_decay: Annotated[float, DECAY]
-
-    def make(self, roles: Roles) -> torch.optim.Optimizer:
-        first, second = self.betas
-        return torch.optim.AdamW(decayed_groups(roles, self.weight_decay), self.lr, (first, second), self.eps)
+    kind: ClassVar[type[torch.optim.Adam]] = torch.optim.AdamW
 
 
 @dataclass(frozen=True, kw_only=True)

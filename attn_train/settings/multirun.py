@@ -149,7 +149,7 @@ def worth_checking(jobs: list[list[str]]) -> list[int]:
     seen: set[str] = set()
     chosen = []
     for number, job in enumerate(jobs):
-        if not seen.issuperset(job):
+        if number == 0 or not seen.issuperset(job):  # the first may hold no word at all
             chosen.append(number)
             seen.update(job)
     return chosen
