@@ -29,7 +29,7 @@ from attn_train.optim.schedule import SCHEDULES, WARMUP, lr_factor
 from attn_train.settings import options, widths
 from attn_train.settings.bench import BenchConfig
 from attn_train.settings.resolution import fit_resolution
-from attn_train.settings.schema import Config, DatasetConfig, DeviceConfig
+from attn_train.settings.schema import Config, DatasetConfig, Decided, DecidedDevice, DecidedTrain
 from attn_train.training.loop import Schedule
 from attn_train.training.step import TrainingStep
 from attn_train.training.trainer import Trainer
@@ -118,7 +118,7 @@ def per_channel_normalization(mean: list[float], deviation: list[float], channel
 
 
 def make_batches(config: Config, split: Split, normalization: Normalization, classes: int) -> TrainBatches:
-    """Make the training batches for a configuration whose resolution is decided."""
+    """Make the training batches of a run on the images of `split`."""
     augmentation = options.convert("dataset.augment", asdict(config.dataset.augment), Augmentation)
     batches = TrainBatches(
         split,
@@ -199,9 +199,9 @@ def architecture(config: Config, dataset: Dataset) -> str:
     return json.dumps([config.model, config.backbone, config.dataset.image_size, channels, classes])
 
 
-def decide_resolution(config: Config) -> Config:
-    """Return the configuration with a share of the images' side for each epoch as its `train.resolution`; raise
-    ConfigError for one that the backbone cannot take."""
+def resolution(config: Config) -> list[float]:
+    """Return the share of the images' side that each epoch trains at; raise ConfigError for one that the backbone
+    cannot take."""
     backbone, _ = choose("backbone", BACKBONES, config.backbone)
     shares = config.train.resolution
     if shares == "auto":
@@ -211,13 +211,12 @@ def decide_resolution(config: Config) -> Config:
             f"train.resolution={shares}: backbone={config.backbone['name']} takes images of its own size only; "
             "say train.resolution=auto, or [1]"
         )
-    shares = fit_resolution(shares, config.train.epochs)
-    return replace(config, train=replace(config.train, resolution=shares))
+    return fit_resolution(shares, config.train.epochs)
 
 
 def sides(config: Config) -> tuple[int, ...]:
-    """Return the side of the training images in each epoch, for a configuration whose resolution is decided."""
-    return tuple(max(1, round(share * config.dataset.image_size)) for share in config.train.resolution)
+    """Return the side of the training images in each epoch, in pixels."""
+    return tuple(max(1, round(share * config.dataset.image_size)) for share in resolution(config))
 
 
 def check_resolution(config: Config, model: Backbone, channels: int) -> None:
@@ -295,7 +294,7 @@ def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
 class Training:
     """What a run trains, on what, and with what."""
 
-    config: Config  # its device as decided
+    decided: Decided
     dataset: Dataset
     splits: dict[str, Split]  # on the device
     batches: TrainBatches
@@ -304,7 +303,7 @@ class Training:
 
 
 def make_training(config: Config) -> Training:
-    """Make all that a run of `config`, its resolution and its control decided, needs before its first step."""
+    """Make all that a run of `config`, the width of its control solved, needs before its first step."""
     source = make_source(config.dataset)
     channels, classes = source.channels, len(source.classes)
     torch.manual_seed(config.seed_for("init"))
@@ -323,17 +322,16 @@ def make_training(config: Config) -> Training:
     model = model.to(place, memory_format=device.memory_format)  # type: ignore[call-overload]
     splits = {name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()}
     batches = replace(batches, split=splits["train"], normalization=normalization.to(place))
-    decided = DeviceConfig(
-        device.kind,
-        device.precision,
-        device.channels_last,
-        device.compile,
-        config.device.cuda_graphs,
-        device.threads,
-    )
-    config = replace(config, device=decided)
     trainer = make_trainer(config, model, device, images=len(batches.split.labels))
-    return Training(config, dataset, splits, batches, trainer, make_step(config, trainer, dataset))
+    step = make_step(config, trainer, dataset)
+    return Training(decide(config, device), dataset, splits, batches, trainer, step)
+
+
+def decide(config: Config, device: devices.Device) -> Decided:
+    """Return what a run of `config`, the width of its control solved, does on `device`."""
+    train = DecidedTrain(**vars(config.train) | {"resolution": resolution(config)})
+    section = DecidedDevice(**asdict(device) | {"cuda_graphs": config.device.cuda_graphs})
+    return Decided(**vars(config) | {"train": train, "device": section})
 
 
 def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.Device:
@@ -362,6 +360,6 @@ def check(config: Config) -> None:
     config = replace(config, control="none", control_width=None)  # what a control is to match must work
     with torch.device("meta"):
         model = make_model(config, source.channels, len(source.classes))
-    check_resolution(decide_resolution(config), model, source.channels)
+    check_resolution(config, model, source.channels)
     make_optimizer_for(config, model)
     decide_device(config, steps_a_shape=0)

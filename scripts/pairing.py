@@ -40,7 +40,7 @@ MEASURES: dict[str, tuple[str, Callable[[dict[str, Any]], float]]] = {
 def train(folder: Path, words: Sequence[str], model: str, seed: int, own: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the result of the run with `seed`, trained with seeds of its own for the purposes in `own`."""
     overrides = [*words, f"model={model}", f"seed={seed}", *(f"seeds.{one}={seed + OWN_SEED}" for one in own)]
-    config = build.decide_resolution(compose.to_config(compose.compose(overrides, compose.parse([]))))
+    config = compose.to_config(compose.compose(overrides, compose.parse([])))
     build.check(config)
     return run.train(config, folder / identity.digest(asdict(config))[:16])
 

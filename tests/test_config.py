@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
+from small import CPU
 
 from attn_train import build
 from attn_train.attention import ATTENTION
@@ -186,10 +187,21 @@ def test_flatten_gives_dotted_names() -> None:
 
 
 def test_the_written_configuration_reads_back_the_same(tmp_path: Path) -> None:
-    config = composed("model=self_attention", "backbone=resnet", "seed=3", "train.clip_norm=1")
-    written.write(tmp_path, config)
-    assert compose.to_config(saved.read(tmp_path)) == config
-    assert asdict(config) == yaml.safe_load((tmp_path / "config.yaml").read_text())
+    config = composed("model=self_attention", "backbone=resnet", "seed=3", "train.clip_norm=1", "train.epochs=4")
+    decided = build.decide(config, CPU)
+    written.write(tmp_path, decided)
+    assert asdict(compose.to_config(saved.read(tmp_path))) == asdict(decided)
+    assert asdict(decided) == yaml.safe_load((tmp_path / "config.yaml").read_text())
+
+
+@pytest.mark.parametrize("words", [[], ["dataset=cifar10"], ["model=gated", "control=macs", "control_width=1.5"]])
+def test_nothing_is_left_open_in_what_a_run_does(words: list[str]) -> None:
+    decided = asdict(build.decide(composed(*words), CPU))
+    del decided["device"]["cuda_graphs"]  # a permission, which another device may use
+    values = flatten(decided)
+    assert "auto" not in values.values()
+    assert len(decided["train"]["resolution"]) == decided["train"]["epochs"]
+    assert None not in [value for key, value in values.items() if key.startswith("device.")]
 
 
 AT_LEAST = {

@@ -16,7 +16,6 @@ import yaml
 from conftest import LONG, TINY, Command
 from torch import Tensor, nn
 
-from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.placement import Placement
@@ -43,7 +42,7 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def composed(*overrides: str) -> Config:
-    return build.decide_resolution(compose.to_config(compose.compose(list(overrides), compose.parse([]))))
+    return compose.to_config(compose.compose(list(overrides), compose.parse([])))
 
 
 def network(config: Config, widths: list[int] | None) -> nn.Module:

@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 def train_job(job: DictConfig, folder: Path) -> float:
     """Train a composed job in `folder`, which this process holds; return its accuracy, for a sweeper."""
     settings = settings_of(job, multirun.given_words(job.hydra, "task"))
-    config = build.decide_resolution(compose.to_config(settings))
+    config = compose.to_config(settings)
     if job.resume is None:
-        config = saved.continued(folder, config)
+        config = saved.continued(folder, config, build.resolution(config))
     references = compose.from_environment(settings)
     tunes = job.hydra.mode == RunMode.MULTIRUN and not multirun.is_basic(job.hydra.sweeper)
     if tunes and not build.has_validation(config.dataset):

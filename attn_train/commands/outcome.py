@@ -15,7 +15,7 @@ from attn_train.machine.speed import Speed
 from attn_train.runs import pictures
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Decided
 from attn_train.training.inference import Evaluation, Evaluator
 from attn_train.training.trainer import Trainer
 from attn_train.writing.best_effort import best_effort
@@ -23,22 +23,22 @@ from attn_train.writing.best_effort import best_effort
 PICTURED = 8  # test images whose attention is drawn
 
 
-def described(config: Config, device: Device) -> dict[str, Any]:
+def described(decided: Decided, device: Device) -> dict[str, Any]:
     """Return what the run is, and where it was trained."""
     return {
-        "model": config.model["name"],
-        "control": config.control,
-        "backbone": config.backbone["name"],
-        "dataset": config.dataset.name,
-        "seed": config.seed,
-        "epochs": config.train.epochs,
+        "model": decided.model["name"],
+        "control": decided.control,
+        "backbone": decided.backbone["name"],
+        "dataset": decided.dataset.name,
+        "seed": decided.seed,
+        "epochs": decided.train.epochs,
         "device": device.kind,
         "precision": device.precision,
-        "config_digest": identity.digest(asdict(config)),
+        "config_digest": identity.digest(asdict(decided)),
     }
 
 
-def scored(final: Evaluation, config: Config, evaluate: Evaluator) -> dict[str, Any]:
+def scored(final: Evaluation, decided: Decided, evaluate: Evaluator) -> dict[str, Any]:
     """Return how well it does: in its `final` test, and on validation images where there are some."""
     scores: dict[str, Any] = {
         "test_accuracy": final.accuracy,
@@ -47,7 +47,7 @@ def scored(final: Evaluation, config: Config, evaluate: Evaluator) -> dict[str, 
         "test_loss": final.loss,
     }
     if "val" in evaluate.splits:
-        validated = evaluate("val", config.eval.views, config.dataset.image_size)
+        validated = evaluate("val", decided.eval.views, decided.dataset.image_size)
         scores |= {"val_accuracy": validated.accuracy, "val_total": validated.total}
     return scores
 

@@ -77,8 +77,9 @@ def make_plan(options: Namespace) -> Plan:
     # From here on with torch, which takes seconds to import.
     from attn_train import build
 
-    config = build.decide_resolution(config)
-    check(to_train(folder, config if asked.resume else saved.continued(folder, config)))
+    if not asked.resume:
+        config = saved.continued(folder, config, build.resolution(config))
+    check(to_train(folder, config))
     return Plan(options, asked, folder, claim(folder, "hydra.run.dir"), [], {0: asked})
 
 
@@ -102,9 +103,7 @@ def plan_sweep(options: Namespace, asked: DictConfig) -> Plan:
         multirun.check_name(str(config.sweep))
     folder = multirun.sweep_folder(list(composed.values()))
     names = [multirun.folder_of(job, "hydra.sweep.subdir", number) for number, job in composed.items()]
-    from attn_train import build
-
-    check([build.decide_resolution(config) for config in configs])
+    check(configs)
     multirun.check_folders(asked, names)
     created = claim(Path(folder), "hydra.sweep.dir")
     try_names([Path(folder, name) for name in names], created)
@@ -112,7 +111,7 @@ def plan_sweep(options: Namespace, asked: DictConfig) -> Plan:
 
 
 def check(configs: list[Config]) -> None:
-    """Raise for the first of the configurations, their resolutions decided, that cannot be built."""
+    """Raise for the first of the configurations that cannot be built."""
     from attn_train import build
     from attn_train.cost import matching
 

@@ -22,7 +22,7 @@ from attn_train.runs.journal import FolderJournal
 from attn_train.runs.lock import locked
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity, written
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Config, Decided
 from attn_train.training.inference import Evaluator
 from attn_train.training.journal import Score
 from attn_train.training.loop import fit
@@ -32,15 +32,15 @@ from attn_train.writing.quoting import pasted, setting
 log = logging.getLogger(__name__)
 
 
-def train(config: Config, folder: Path) -> dict[str, Any]:
-    """Train as `config` says in `folder`, or go on there, or return at once what finished there; return the result."""
+def train(settings: Config, folder: Path) -> dict[str, Any]:
+    """Train as `settings` say in `folder`, or go on there, or return at once what finished there; return the result."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        return train_alone(config, folder)
+        return train_alone(settings, folder)
 
 
 def train_alone(
-    config: Config, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
+    settings: Config, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """Do what `train` says, in a folder that this process holds.
 
@@ -51,38 +51,38 @@ def train_alone(
         keep_snapshot(folder, snapshot)
     failure.discard(folder)
     finished = result.read(folder)
-    if finished is not None and finished["epochs"] >= config.train.epochs:
+    if finished is not None and finished["epochs"] >= settings.train.epochs:
         log.info("already finished, after %d epochs: %s", finished["epochs"], folder)
-        written.write_places(folder, config, references or {})
+        written.write_places(folder, settings, references or {})
         result.report(finished, folder)
         return finished
-    training = build.make_training(decide_control(build.decide_resolution(config)))
-    config, dataset, batches, trainer = training.config, training.dataset, training.batches, training.trainer
+    training = build.make_training(decide_control(settings))
+    decided, dataset, batches, trainer = training.decided, training.dataset, training.batches, training.trainer
 
     # Where the run began before, it goes on from the last sound checkpoint.
     checkpoints = folder / "checkpoints"
-    trained_on = restore(trainer, checkpoints, dataset, config.dataset.allow_change)
+    trained_on = restore(trainer, checkpoints, dataset, decided.dataset.allow_change)
     resumed = trained_on is not None
     trained_on = trained_on or [record(dataset)]
-    epochs = range(trained_on[-1].epoch, config.train.epochs)  # on the data as it is now
+    epochs = range(trained_on[-1].epoch, decided.train.epochs)  # on the data as it is now
     total_steps = trained_on[-1].step + sum(map(batches.steps, epochs))
-    total_steps = min(total_steps, config.train.max_steps or total_steps)
-    progress, schedule = trainer.progress, build.make_schedule(config, total_steps)
+    total_steps = min(total_steps, decided.train.max_steps or total_steps)
+    progress, schedule = trainer.progress, build.make_schedule(decided, total_steps)
     if progress.step > total_steps:
         raise ConfigError(
-            f"train.epochs={config.train.epochs} ends before step {progress.step}, where {folder} stands; "
+            f"train.epochs={decided.train.epochs} ends before step {progress.step}, where {folder} stands; "
             "give it more epochs, or start a new run"
         )
     log.info("%s", describe(dataset.classes, training.splits, dataset.notes))
-    log.info("%s", summary_line(config, len(batches.split.labels), total_steps))
+    log.info("%s", summary_line(decided, len(batches.split.labels), total_steps))
     log.info("%s %s", f"going on at step {progress.step} in" if resumed else "writing to", folder)
 
-    evaluate = Evaluator(trainer, training.splits, batches.normalization, config.eval.batch_size)
+    evaluate = Evaluator(trainer, training.splits, batches.normalization, decided.eval.batch_size)
     speed = Speed(trainer.device)
     # First of all: a run whose metrics cannot be read stays as it is, its result included.
     tracker = Tracker(folder, progress.step)
     try:
-        written.write(folder, config, references)
+        written.write(folder, decided, references)
         result.discard(folder)
         with stop_on_signals() as stop:
             journal = FolderJournal(
@@ -90,13 +90,13 @@ def train_alone(
                 tracker,
                 stop,
                 checkpoints=checkpoints,
-                facts=checkpoint_facts(config, dataset, trained_on, trainer.device, total_steps),
-                summary=checkpoint_summary(config),
-                epochs=config.train.epochs,
-                batch_size=config.train.batch_size,
+                facts=checkpoint_facts(decided, dataset, trained_on, trainer.device, total_steps),
+                summary=checkpoint_summary(decided),
+                epochs=decided.train.epochs,
+                batch_size=decided.train.batch_size,
             )
             try:
-                test = partial(test_epoch, evaluate, config, batches.sides)
+                test = partial(test_epoch, evaluate, decided, batches.sides)
                 fit(trainer, schedule, batches, training.step, evaluate=test, journal=journal, speed=speed)
             finally:
                 journal.close()
@@ -108,20 +108,20 @@ def train_alone(
             )
 
         # The test at the end; without validation images the last epoch's was that one.
-        final = evaluate("test", config.eval.views, config.dataset.image_size)
+        final = evaluate("test", decided.eval.views, decided.dataset.image_size)
         if "val" in training.splits:
-            score = Score("test", final.loss, final.accuracy, config.eval.views, config.dataset.image_size, True)
+            score = Score("test", final.loss, final.accuracy, decided.eval.views, decided.dataset.image_size, True)
             tracker.evaluation(score, progress.step, progress.epoch - 1)
         images, classes = training.splits["test"].images, dataset.classes
         channels, height, width = images.shape[1:]
-        values = outcome.described(config, trainer.device) | outcome.scored(final, config, evaluate)
+        values = outcome.described(decided, trainer.device) | outcome.scored(final, decided, evaluate)
         values |= outcome.costs(trainer, speed, (channels, height, width))
-        values |= outcome.data_used(trained_on) | identity.summary(asdict(config), trainer.device.precision)
+        values |= outcome.data_used(trained_on) | identity.summary(asdict(decided), trainer.device.precision)
         finished = result.write(folder, values, final)
 
         # With its result a run is finished: what fails or is stopped from here on is a picture.
         outcome.draw(tracker, progress.step, trainer.tested, batches, images, final, classes)
-        tracker.hyperparameters(identity.identity(asdict(config)))
+        tracker.hyperparameters(identity.identity(asdict(decided)))
     finally:
         tracker.close()
     result.report(finished, folder)
@@ -157,11 +157,11 @@ def restore(trainer: Trainer, checkpoints: Path, dataset: Dataset, allow_change:
 
 
 def checkpoint_facts(
-    config: Config, dataset: Dataset, trained_on: list[DataRecord], device: devices.Device, total_steps: int
+    decided: Decided, dataset: Dataset, trained_on: list[DataRecord], device: devices.Device, total_steps: int
 ) -> dict[str, Any]:
     """Return what a checkpoint keeps besides the trainer: what it takes to use the network, and to go on."""
     return {
-        "schedule": {"name": config.schedule["name"], "total_steps": total_steps},
+        "schedule": {"name": decided.schedule["name"], "total_steps": total_steps},
         "classes": list(dataset.classes),
         "channels": dataset.train.images.shape[1],
         "data": [asdict(data) for data in trained_on],
@@ -169,37 +169,37 @@ def checkpoint_facts(
     }
 
 
-def checkpoint_summary(config: Config) -> dict[str, Any]:
+def checkpoint_summary(decided: Decided) -> dict[str, Any]:
     """Return what the readable file beside a checkpoint says of its run."""
     return {
-        "model": config.model["name"],
-        "control": config.control,
-        "backbone": config.backbone["name"],
-        "dataset": config.dataset.name,
-        "config_digest": identity.digest(asdict(config)),
+        "model": decided.model["name"],
+        "control": decided.control,
+        "backbone": decided.backbone["name"],
+        "dataset": decided.dataset.name,
+        "config_digest": identity.digest(asdict(decided)),
     }
 
 
-def test_epoch(evaluate: Evaluator, config: Config, sides: tuple[int, ...], epoch: int, last: bool) -> Score:
+def test_epoch(evaluate: Evaluator, decided: Decided, sides: tuple[int, ...], epoch: int, last: bool) -> Score:
     """Test the network after an epoch (from 0), on validation images where there are some.
 
     What has been trained at a low resolution (`sides` has each epoch's) is at home there, and tested there for less.
     The curve's last point is the result, with its views. Validation chooses between epochs, so that each gets the same
     single view.
     """
-    full = config.dataset.image_size
+    full = decided.dataset.image_size
     split = "val" if "val" in evaluate.splits else "test"
-    views = config.eval.views if last and split == "test" else 1
+    views = decided.eval.views if last and split == "test" else 1
     side = full if last else sides[epoch]
     outcome = evaluate(split, views, side)
     return Score(split, outcome.loss, outcome.accuracy, views, side, full_size=side == full)
 
 
-def summary_line(config: Config, images: int, steps: int) -> str:
+def summary_line(decided: Decided, images: int, steps: int) -> str:
     """Say in a line what is trained, on what, and where."""
-    device, compiled = config.device, ", compiled" if config.device.compile else ""
+    device, compiled = decided.device, ", compiled" if decided.device.compile else ""
     return (
-        f"{config.label} in {config.backbone['name']} on {config.dataset.name}: {images} training images, "
-        f"{config.train.epochs} epochs, {steps} steps; {device.kind}, {device.precision}{compiled}, "
+        f"{decided.label} in {decided.backbone['name']} on {decided.dataset.name}: {images} training images, "
+        f"{decided.train.epochs} epochs, {steps} steps; {device.kind}, {device.precision}{compiled}, "
         f"{device.threads} threads"
     )

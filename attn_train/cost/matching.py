@@ -75,7 +75,6 @@ def solve(config: Config) -> Match:
     the run, measured with the run's own batch, optimizer and device; it needs the data, for the number of steps at each
     resolution. Raises ConfigError where the plain network comes no nearer than 2 %.
     """
-    config = build.decide_resolution(config)
     if config.control == "none":
         raise ValueError("there is no control to solve")
     # Runs that differ in their seeds and names alone share it.

@@ -195,16 +195,18 @@ def parsed(words: list[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(words)
 
 
-def continued(folder: Path, config: Config) -> Config:
+def continued(folder: Path, config: Config, resolution: list[float]) -> Config:
     """Return the configuration for a run in `folder`: `config`, with what a run that began there decided for itself.
 
-    The resolution in `config` is decided. Raises ConfigError where `folder` holds a run of another configuration.
+    `resolution` is the one that `config` means, epoch by epoch. Raises ConfigError where `folder` holds a run of
+    another configuration.
     """
     if not (folder / "config.yaml").exists():
         return config
     saved = compose.to_config(read(folder))
     if config.control_width is None:
         config = replace(config, control_width=saved.control_width)
+    config = replace(config, train=replace(config.train, resolution=resolution))
     before, now = (identity.identity(asdict(one)) for one in (saved, config))
     follows = () if saved.train.epochs == config.train.epochs else ("train.resolution",)
     differ = [key for key in now if before.get(key) != now[key] and not RESUME.allows(key) and key not in follows]

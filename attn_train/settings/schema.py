@@ -1,12 +1,14 @@
 """The settings of a run: beside each its type, the values that it may have and its role. Every value stands in
 conf/*.yaml.
 
+`Config` is what was asked, which may say `auto`; `Decided` is what a run does, with nothing left open.
+
 The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class
 or function that the name stands for, and are checked against its signature (see options).
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, each, from_to_below, number, one_of, within
 from attn_train.settings.roles import (
@@ -102,7 +104,7 @@ class TrainConfig:
     drop_last: Annotated[bool, RECIPE]
     clip_norm: Annotated[float | None, above(0, ", or null for no clipping"), RECIPE]
     label_smoothing: Annotated[float, from_to_below(0, 1), RECIPE]
-    resolution: Annotated[Any, SHARES_OR_AUTO, RECIPE]  # once decided, one for each epoch
+    resolution: Annotated[Any, SHARES_OR_AUTO, RECIPE]
     prune: Annotated[float, from_to_below(0, 0.5, " (0: no image left out)"), RECIPE]
     prune_from: Annotated[int, COUNT, RECIPE]
     prune_until: Annotated[int | None, RECIPE]
@@ -136,7 +138,7 @@ class Config:
     train: TrainConfig
     eval: EvalConfig
     control: Annotated[str, one_of(*CONTROLS), MECHANISM]
-    control_width: Annotated[Any, MECHANISM]  # null; a factor; once decided, a list of integers
+    control_width: Annotated[Any, MECHANISM]  # null: to be solved; a factor; a list of integers
     seed: Annotated[int, SEEDS, SEED]
     seeds: SeedsConfig
     sweep: Annotated[str | None, TEXT, NAME]
@@ -150,3 +152,25 @@ class Config:
     @property
     def label(self) -> str:
         return label(self.model["name"], self.control)
+
+
+@dataclass
+class DecidedTrain(TrainConfig):
+    resolution: list[float]  # one for each epoch
+
+
+@dataclass
+class DecidedDevice(DeviceConfig):
+    channels_last: bool
+    compile: bool
+    cuda_graphs: Literal["auto", False]  # a permission: what is recorded, only the device can say
+    threads: int
+
+
+@dataclass
+class Decided(Config):
+    """What a run does; build.decide makes it of what was asked."""
+
+    train: DecidedTrain
+    device: DecidedDevice
+    control_width: float | list[int] | None  # null where there is no control

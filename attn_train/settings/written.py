@@ -8,17 +8,17 @@ import yaml
 
 from attn_train.settings.identity import role
 from attn_train.settings.roles import PLACE
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Config, Decided
 from attn_train.writing.durable import write_durably
 
 
-def write(folder: Path, config: Config, references: dict[str, str] | None = None) -> None:
-    """Write a configuration to config.yaml in `folder`.
+def write(folder: Path, decided: Decided, references: dict[str, str] | None = None) -> None:
+    """Write what a run does to config.yaml in `folder`.
 
     `references` are the settings that came from the environment, dotted, as they were given: they are written so, and
     not by their value, which may be a secret. An address is left out: it would be fetched from whoever reads the file.
     """
-    _write(folder, _referring(asdict(config), references or {}))
+    _write(folder, _referring(asdict(decided), references or {}))
 
 
 def write_places(folder: Path, config: Config, references: dict[str, str]) -> None:

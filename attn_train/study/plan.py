@@ -90,7 +90,6 @@ def make_plan(config: StudyConfig) -> Plan:
         try:
             plan.composed[arm.label] = compose.compose(job, options)
             checked = compose.to_config(plan.composed[arm.label])
-            checked = build.decide_resolution(checked)
             build.check(checked)
             matching.check_control(checked)
         except ConfigError as error:

@@ -75,7 +75,7 @@ def compare_first_epoch(given: argparse.Namespace, folder: Path) -> dict[str, ob
     the same weights on the same batches."""
     words = ["model=gated", "dataset=cifar10", f"dataset.root={given.root.resolve()}", "+experiment=article"]
     compose.register()
-    config = build.decide_resolution(compose.to_config(compose.compose(words, compose.parse([]))))
+    config = compose.to_config(compose.compose(words, compose.parse([])))
     source = build.make_source(config.dataset)
     splits, _ = build.load_splits(config.dataset)
     normalization = build.make_normalization(config.dataset, source.channels)

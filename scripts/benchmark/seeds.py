@@ -21,7 +21,7 @@ def train_and_test(words: list[str]) -> tuple[float, float]:
     """Train a run that leaves nothing behind; return its test accuracy in per cent, and the seconds of training and of
     the final test."""
     compose.register()
-    config = build.decide_resolution(compose.to_config(compose.compose(words, compose.parse([]))))
+    config = compose.to_config(compose.compose(words, compose.parse([])))
     training = build.make_training(config)
     trainer, batches = training.trainer, training.batches
     schedule = build.make_schedule(config, sum(map(batches.steps, range(config.train.epochs))))
