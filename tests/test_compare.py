@@ -373,6 +373,7 @@ def test_single_runs_by_mcnemar(tmp_path: Path) -> None:
     ours, theirs = (right["gated"] & ~right["none"]).sum(), (right["none"] & ~right["gated"]).sum()
     expected = stats.binomtest(int(ours), int(ours + theirs)).pvalue
     assert found["mcnemar"]["p_value"] == pytest.approx(expected)
+    assert "it is about these two networks" in ended.out
     assert found["verdict"] == "undecided"
     assert found["low"] is None
     (tmp_path / "gated" / "predictions.npz").write_bytes(b"PK\x03\x04 no archive")

@@ -393,6 +393,8 @@ def test_nan_in_the_last_step_is_no_result(train: Command, tmp_path: Path) -> No
     )
     assert ended.code == 4, ended.out
     assert not (tmp_path / "run" / "result.json").exists()
+    left = json.loads((tmp_path / "run" / "failure.json").read_text())
+    assert (left["exit_code"], left["reason"] in ended.err) == (4, True)
 
 
 # What comes after the result: pictures and TensorBoard's file

@@ -62,7 +62,11 @@ def run_single(planned: Plan) -> None:
     job = planned.composed[0]
     begin(job, planned.folder, RunMode.RUN)
     with locked(planned.folder):
-        train_job(job, planned.folder)
+        try:
+            train_job(job, planned.folder)
+        except Exception as error:
+            failure.record(planned.folder, error)
+            raise
 
 
 class Jobs:

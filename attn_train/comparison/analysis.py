@@ -9,6 +9,7 @@ import numpy as np
 
 from attn_train.comparison import resampling, statistics
 from attn_train.comparison.arms import Arm, Seeds
+from attn_train.comparison.doubts import Doubt, doubts
 from attn_train.comparison.resampling import Interval, McNemar
 from attn_train.comparison.statistics import Corrected, Difference, Needed
 
@@ -32,6 +33,7 @@ class Comparison:
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
     told: str | None = None  # the verdict in words, where another rule than this one reached it
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def accuracies(self) -> tuple[list[float], list[float]]:
@@ -49,8 +51,25 @@ class Comparison:
         return [ours - theirs for ours, theirs in zip(*self.accuracies, strict=True)]
 
     @property
+    def doubt(self) -> Doubt | None:
+        """What takes the place of the verdict that the statistics give."""
+        return next((doubt for doubt in self.doubts if self.corrected.verdict not in doubt.spares), None)
+
+    @property
+    def verdict(self) -> str:
+        return self.corrected.verdict if self.doubt is None else self.doubt.kind
+
+    @property
     def words(self) -> str:
         """The verdict as a reader gets it."""
+        if self.doubt is None:
+            return self.statistical_words
+        without = "" if self.doubt.kind == "identical" else f" (without that: {self.statistical_words})"
+        return f"{self.doubt.kind}: {self.doubt.words}{without}"
+
+    @property
+    def statistical_words(self) -> str:
+        """What the difference alone says."""
         if self.told is not None:
             return self.told
         found, verdict = self.difference, self.corrected.verdict
@@ -105,6 +124,7 @@ def compare(pairs: Sequence[tuple[Arm, Arm]], margin: float, images: bool | None
             needed=statistics.needed(one, margin, len(shared)) if undecided else None,
             margin=margin,
             over_seeds=resampling.over_seeds(own, one.level) if one.n >= resampling.LEAST_SEEDS else None,
+            doubts=tuple(doubts(arm, reference, seeds)),
         )
         if images or (images is None and one.n < FEW):
             comparison, problem = by_image(comparison)

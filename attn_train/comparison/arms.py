@@ -20,6 +20,7 @@ class Arm:
 
     label: str
     runs: dict[Seeds, Run] = field(default_factory=dict)
+    failed: int = 0  # runs without a result, or with one that is no number
 
     @property
     def first(self) -> Run:
@@ -34,13 +35,20 @@ class Arm:
         return [self.runs[one].accuracy for one in seeds]
 
     @property
+    def started(self) -> int:
+        """How many runs have ended, well or not."""
+        return len(self.runs) + self.failed
+
+    @property
     def is_plain(self) -> bool:
         """Without a mechanism, and no control of one."""
         return self.first.name == "none"
 
 
-def sort(runs: Sequence[Run]) -> tuple[list[Arm], list[LeftOut]]:
+def sort(runs: Sequence[Run], failures: Sequence[LeftOut] = ()) -> tuple[list[Arm], list[LeftOut]]:
     """Return the arms, the plain one first, and the runs that repeat another's arm and seed.
+
+    `failures` are what else was found; those that say which arm they are of are counted.
 
     Of such runs the first by name of folder is used, whatever their accuracies: names begin with date and time.
     """
@@ -53,6 +61,7 @@ def sort(runs: Sequence[Run]) -> tuple[list[Arm], list[LeftOut]]:
     arms = list(by_digest.values())
     for arm in arms:
         arm.runs = dict(sorted(arm.runs.items()))
+        arm.failed = sum(one.arm_digest == arm.first.arm_digest for one in failures)
     name(arms)
     return sorted(arms, key=lambda arm: (not arm.is_plain, arm.label)), left_out
 
@@ -137,11 +146,11 @@ def by_value(runs: Sequence[Run], *keys: str) -> dict[str, list[Run]]:
     """Return runs by what their results say of `keys`."""
     found: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        found[", ".join(words(run.result.get(key)) for key in keys)].append(run)
+        found[", ".join(words_of(run.result.get(key)) for key in keys)].append(run)
     return dict(found)
 
 
-def words(value: Any) -> str:
+def words_of(value: Any) -> str:
     return " ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
 
 

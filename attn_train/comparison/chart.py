@@ -93,7 +93,7 @@ def forest(effects: Sequence[Effect], margin: float, title: str, unit: str) -> M
 
 def bar(axes: "Axes", effect: Effect, place: int) -> None:
     """Draw the row of a forest plot that begins at `place`: label, words, interval."""
-    colour, at = PAINT[effect.verdict], place + 49 / ROW
+    colour, at = PAINT.get(effect.verdict, PAINT["undecided"]), place + 49 / ROW
     label, words = shortened(printable(effect.label), 50), printable(effect.words)
     edge = axes.get_yaxis_transform()  # from the left edge of the axes, whatever the range of values
     axes.text(0, place + 16 / ROW, label, transform=edge, fontsize=TEXT, weight="bold", color=PAINT["ink"])

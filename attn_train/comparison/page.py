@@ -79,7 +79,7 @@ def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Marku
             label = f"{label} against {reference.label}"
         mean, low, high = difference.mean, difference.low, difference.high
         words = f"{tables.signed(mean)} {tables.interval(low, high)}, {comparison.words.split(':')[0]}"
-        effects.append(chart.Effect(label, mean, low, high, comparison.corrected.verdict, words))
+        effects.append(chart.Effect(label, mean, low, high, comparison.verdict, words))
     unit = f"percentage points of {WORDS[summary.split]} accuracy"
     return chart.forest(effects, summary.margin, title, unit) if effects else Markup("")
 

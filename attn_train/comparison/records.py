@@ -9,6 +9,7 @@ from typing import Any
 
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
+from attn_train.comparison.doubts import exact_interval
 from attn_train.comparison.summary import Summary
 from attn_train.runs import accuracy
 
@@ -37,7 +38,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         **spread("accuracy", ours),
         **spread("reference_accuracy", theirs),
         **asdict(comparison.difference),
-        "verdict": comparison.corrected.verdict,
+        "verdict": comparison.verdict,
         "words": comparison.words,
         "margin": comparison.margin,
         "holm_p_value": comparison.corrected.p_value,
@@ -67,6 +68,8 @@ def arm_row(summary: Summary, arm: Arm) -> dict[str, Any]:
     return {
         "arm": arm.label,
         "runs": len(arm.runs),
+        "failed": arm.failed,
+        **dict(zip(("failure_low", "failure_high"), exact_interval(arm.failed, arm.started), strict=True)),
         **spread("accuracy", arm.accuracies),
         **asdict(summary.costs[arm.label]),
         "pareto": " ".join(summary.on_front(arm)),

@@ -76,6 +76,10 @@ class Summary:
             for kind in COSTS
         }
 
+    @property
+    def has_failures(self) -> bool:
+        return any(arm.failed for arm in self.arms)
+
     def of(self, arm: Arm) -> Comparison | None:
         """Return the comparison of an arm with the baseline."""
         return next((one for one in self.comparisons if one.arm is arm), None)
@@ -101,7 +105,7 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         )
     warnings = sorting.check_recipe(runs)
     runs, unlike = reading.judged_by(runs, config.split)
-    arms, repeated = sorting.sort(runs)
+    arms, repeated = sorting.sort(runs, left_out)
     if len(arms) < 2:
         raise ConfigError(
             f"all {len(runs)} runs are of one arm, {arms[0].label}; a comparison needs another, like model=none"

@@ -3,13 +3,17 @@
 import math
 
 from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
+from attn_train.comparison.doubts import FAILING, FEWEST_SEEDS, exact_interval
 from attn_train.comparison.resampling import LEAST_SEEDS
 from attn_train.comparison.summary import Summary
 from attn_train.runs.accuracy import WORDS, mean_and_std
 from attn_train.runs.finished import Run
 
 Table = list[list[str]]
+
+TWO_RUNS = "it is about these two networks: two seeds of one arm differ as often"
 
 
 def signed(value: float) -> str:
@@ -40,11 +44,19 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def verdict_row(comparison: Comparison) -> list[str]:
+def failures(summary: Summary, arm: Arm) -> list[str]:
+    """Return how many of the runs that ended failed, with the interval of that share; nothing where none did in any
+    arm."""
+    low, high = exact_interval(arm.failed, arm.started)
+    return [f"{arm.failed} of {arm.started} [{100 * low:.0f}, {100 * high:.0f} %]"] if summary.has_failures else []
+
+
+def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
     difference, runs = comparison.difference, len(comparison.arm.runs)
     ours, theirs = comparison.accuracies
     return [
         str(difference.n) if difference.n == runs else f"{difference.n} of {runs}",
+        *failures(summary, comparison.arm),
         spread(ours),
         spread(theirs),
         f"{signed(difference.mean)} {interval(difference.low, difference.high)}",
@@ -57,7 +69,8 @@ def verdict_row(comparison: Comparison) -> list[str]:
 
 def head(summary: Summary) -> list[str]:
     accuracy = f"{WORDS[summary.split]} accuracy"
-    return ["seeds", accuracy, "against", "difference [95 %]", "p (Holm)", "detects", "beats it", "verdict"]
+    failed = ["failed"] if summary.has_failures else []
+    return ["seeds", *failed, accuracy, "against", "difference [95 %]", "p (Holm)", "detects", "beats it", "verdict"]
 
 
 def verdicts(summary: Summary) -> Table:
@@ -65,15 +78,22 @@ def verdicts(summary: Summary) -> Table:
     base = summary.baseline
     rows = [
         ["arm", *head(summary)],
-        [base.label, str(len(base.runs)), spread(base.accuracies), *[""] * 5, "what others are held against"],
+        [
+            base.label,
+            str(len(base.runs)),
+            *failures(summary, base),
+            spread(base.accuracies),
+            *[""] * 5,
+            "what others are held against",
+        ],
     ]
-    return rows + [[comparison.arm.label, *verdict_row(comparison)] for comparison in summary.comparisons]
+    return rows + [[comparison.arm.label, *verdict_row(summary, comparison)] for comparison in summary.comparisons]
 
 
 def control_verdicts(summary: Summary) -> Table:
     """Return the table of mechanisms against the plain networks that were made as expensive."""
     rows = [
-        [comparison.arm.label, comparison.reference.label, *verdict_row(comparison)]
+        [comparison.arm.label, comparison.reference.label, *verdict_row(summary, comparison)]
         for comparison in summary.against_controls
     ]
     return [["mechanism", "its control", *head(summary)], *rows]
@@ -118,7 +138,9 @@ def resampled(summary: Summary) -> Table:
                 rows.append([*names, f"bootstrap over {what}", covers])
         if (test := comparison.mcnemar) is not None:
             counts = f"{test.only_ours} images right only here, {test.only_theirs} only there"
-            rows.append([*names, "McNemar's test of two single runs", f"{counts}: p {p_value(test.p_value)}"])
+            rows.append(
+                [*names, "McNemar's test of two single runs", f"{counts}: p {p_value(test.p_value)}; {TWO_RUNS}"]
+            )
     return rows
 
 
@@ -135,6 +157,7 @@ def notes(summary: Summary) -> list[str]:
         "Detects: the smallest true difference that so many seeds find with 80 % power, at the strictest step of the "
         "correction. How many seeds more is solved likewise, for the deviation that was seen: a rough guide. Beats it: "
         "the chance that one run of the row has a higher accuracy than one of the other arm's; a tie is half.",
+        failure_note(summary),
         f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
         f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
         "A Pareto front is of means: the baseline's over all its runs and, on it, each arm's mean difference from it. "
@@ -152,6 +175,22 @@ def notes(summary: Summary) -> list[str]:
             "network has it, and the largest peak."
         )
     return sentences
+
+
+def failure_note(summary: Summary) -> str:
+    """Say how failed runs count, and what the runs that there are leave possible."""
+    fewest = min((len(arm.runs) for arm in summary.arms if not arm.failed), default=0)
+    unseen = (
+        f" Where none of {fewest} runs failed, up to {100 * exact_interval(0, fewest)[1]:.0f} % of such runs may still "
+        "fail or end far off: so few cannot rule that out."
+        if fewest
+        else ""
+    )
+    return (
+        "Failed: runs that broke off by themselves, as by a loss that is not finite, with the exact 95 % interval of "
+        f"their share; no arm helps or is equivalent while that may exceed the other's by {100 * FAILING:.0f} points."
+        f"{unseen} With fewer than {FEWEST_SEEDS} seeds every verdict is preliminary."
+    )
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:

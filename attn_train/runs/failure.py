@@ -1,22 +1,26 @@
-"""Why a job of a sweep failed, as its folder tells: failure.json, of the last attempt, gone once the job finished."""
+"""Why a run failed, as its folder tells: failure.json, of the last attempt, gone once the run goes on."""
 
 import json
 import logging
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from attn_train import errors
 
 NAME = "failure.json"
+# The exit codes of what a run does to itself, and not what it was given or where: an error nobody expected, a loss that
+# is not finite, too much memory.
+OWN = (1, 4, 6)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a job failed, and when, in seconds since 1970."""
+    """How a run failed, and when, in seconds since 1970."""
 
     reason: str
     exit_code: int
@@ -46,6 +50,15 @@ def read(folder: Path) -> Failure | None:
 
 def write(folder: Path, failure: Failure) -> None:
     (folder / NAME).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
+
+
+def record(folder: Path, error: Exception) -> None:
+    """Leave in the folder of a run why it failed, where it had begun and failed by itself: that counts against its
+    arm."""
+    expected = errors.expected(error)
+    if expected is not None and expected.exit_code in OWN and (folder / "config.yaml").exists():
+        with suppress(OSError):
+            write(folder, describe(error))
 
 
 def discard(folder: Path) -> None:

@@ -58,10 +58,11 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run folder that was not used, and why."""
+    """A run folder that was not used, and why; of a run that failed by itself with the arm that it counts for."""
 
     folder: Path
     reason: str
+    arm_digest: str | None = None
 
 
 def find(paths: Sequence[str]) -> list[Path]:
@@ -124,8 +125,27 @@ def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
         try:
             runs.append(read(folder))
         except (ValueError, TypeError, KeyError, OSError, yaml.YAMLError, RecursionError) as error:
-            left_out.append(LeftOut(folder, " ".join(str(error).split()) or type(error).__name__))
+            reason = " ".join(str(error).split()) or type(error).__name__
+            left_out.append(LeftOut(folder, reason, failed_arm(folder)))
     return runs, left_out
+
+
+def failed_arm(folder: Path) -> str | None:
+    """Return the digest of the arm of a run that failed by itself: it left no result, but why, or one whose accuracy or
+    loss is no number. None for any other, like one that was stopped or lacks its data."""
+    try:
+        result = load_result(folder)
+        values = [result.get(key) for key in ("test_accuracy", "test_loss")]
+        failed = any(type(value) is float and not math.isfinite(value) for value in values)
+    except (OSError, ValueError):
+        result, left = {}, failure.read(folder)
+        failed = left is not None and left.exit_code in failure.OWN
+    if not failed:
+        return None
+    try:
+        return str(result.get("arm_digest") or identity.arm_digest(read_config(folder)))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def load_result(folder: Path) -> dict[str, Any]:

@@ -39,6 +39,11 @@ def arm(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def arm_digest(values: dict[str, Any]) -> str:
+    """Return the digest of a configuration's arm."""
+    return short_digest(arm(values))
+
+
 def recipe(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return the settings of a configuration that all runs of a comparison share, flat, with the precision used."""
     return {
@@ -61,10 +66,9 @@ def short_digest(settings: dict[str, Any]) -> str:
 
 def summary(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return what a result says of the run's identity, so that runs can be grouped without their configuration."""
-    settings = arm(values)
     return {
-        "arm": settings,
-        "arm_digest": short_digest(settings),
+        "arm": arm(values),
+        "arm_digest": arm_digest(values),
         "recipe_digest": short_digest(recipe(values, precision)),
         "seeds": seeds(values),
     }

@@ -1,0 +1,90 @@
+"""What stands in the way of a verdict, whatever the statistics say: two arms that are one, an arm that is one with its
+machine, runs that failed, too few seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scipy import special
+
+from attn_train.comparison.arms import Arm, Seeds, words_of
+
+# With fewer seeds the deviation is not known well enough to mean anything, and what comes out significant is mostly
+# exaggerated: attn-study gives no verdict before so many either.
+FEWEST_SEEDS = 5
+# By so much an arm's share of failed runs may exceed the reference's where it is to be called a help, or equivalent.
+FAILING = 0.1
+LEVEL = 0.95
+
+Kind = Literal["identical", "confounded", "failing", "preliminary"]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why some verdicts cannot be given; its kind takes their place."""
+
+    kind: Kind
+    words: str
+    spares: tuple[str, ...]  # the verdicts that stand all the same
+
+
+def doubts(arm: Arm, reference: Arm, seeds: Sequence[Seeds]) -> list[Doubt]:
+    """Return what stands in the way of a verdict on an arm over the `seeds` compared, the weightiest first."""
+    every = [identical(arm, reference, seeds), confounded(arm, reference), failing(arm, reference), few(len(seeds))]
+    return [doubt for doubt in every if doubt is not None]
+
+
+def identical(arm: Arm, reference: Arm, seeds: Sequence[Seeds]) -> Doubt | None:
+    """Doubt a mechanism whose runs have the reference's accuracy and loss to the last digit: it cannot be at work."""
+    ours, theirs = ([outcome(side.runs[one].result) for one in seeds] for side in (arm, reference))
+    if not seeds or ours != theirs or any(loss is None for _, loss in ours):
+        return None
+    words = f"the accuracy and loss of {reference.label} in every run; is the mechanism connected?"
+    return Doubt("identical", words, spares=())
+
+
+def outcome(result: dict[str, Any]) -> tuple[int, float | None]:
+    return result["correct"], result.get("test_loss")
+
+
+def confounded(arm: Arm, reference: Arm) -> Doubt | None:
+    """Doubt an arm none of whose runs has its device, its versions or its commit in common with a run of the reference:
+    a difference may come from either."""
+    for key, what in (("device", "device"), ("versions", "versions"), ("commit", "commit")):
+        ours, theirs = ({words_of(run.result.get(key)) for run in side.runs.values()} for side in (arm, reference))
+        if not ours & theirs:
+            here, there = ("; ".join(sorted(values)) for values in (ours, theirs))
+            words = f"{arm.label} has {what} {here}, {reference.label} {there}: either may be the cause"
+            return Doubt("confounded", words, spares=("undecided",))
+    return None
+
+
+def failing(arm: Arm, reference: Arm) -> Doubt | None:
+    """Doubt an arm whose runs fail, perhaps more often than the reference's by more than FAILING: those that finished
+    are the lucky ones. It may still be said to hurt."""
+    if not arm.failed:
+        return None
+    low, _ = exact_interval(reference.failed, reference.started)
+    _, high = exact_interval(arm.failed, arm.started)
+    if high - low <= FAILING:
+        return None
+    words = (
+        f"{arm.failed} of {arm.started} runs failed, of {reference.label} {reference.failed} of {reference.started}: "
+        f"its share of failures may be {100 * (high - low):.0f} points higher, and only what finished is compared"
+    )
+    return Doubt("failing", words, spares=("undecided", "hurts"))
+
+
+def few(seeds: int) -> Doubt | None:
+    """Doubt a verdict on fewer than FEWEST_SEEDS seeds."""
+    if seeds >= FEWEST_SEEDS:
+        return None
+    return Doubt("preliminary", f"no verdict stands on fewer than {FEWEST_SEEDS} seeds", spares=("undecided",))
+
+
+def exact_interval(count: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a share, of which `count` of `total` were seen (Clopper and Pearson, 1934)."""
+    tail = (1 - level) / 2
+    low = float(special.betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(special.betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    return low, high
