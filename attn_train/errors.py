@@ -43,6 +43,12 @@ class ResourceError(AttnTrainError):
     exit_code = 6
 
 
+class ExpectationError(AttnTrainError):
+    """A result other than the one that was asked for by expect=."""
+
+    exit_code = 7
+
+
 class Interrupted(BaseException):
     """A run stopped by a signal after saving a checkpoint; `exit_code` is 128 + the signal's number.
 

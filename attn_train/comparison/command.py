@@ -1,9 +1,10 @@
 """attn-compare: from the words of its command line to the report."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from attn_train.comparison import curves, page, records, report
+from attn_train.comparison import curves, expectation, page, records, report, tables
 from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compare as settings, compose
 from attn_train.settings.compare import CompareConfig
@@ -43,11 +44,31 @@ def main(arguments: list[str], claim: Callable[[Path], object]) -> Summary:
     paths, overrides = settings.split(arguments)
     config = compose.compare(overrides)
     summary = summarize(config, paths, pasted("attn-compare", *arguments))
+    wanted = expectation.wanted(summary, config.expect)
     folder = output_folder(config)
     claim(folder)
-    print(report.terminal(summary))
+    print(shown(summary, config.format, folder))
     leave(summary, folder)
     page_path = folder / "report.html"
     first = f"look at it in a browser: {page_path}" if page_path.exists() else f"the figures: {folder / 'compare.json'}"
-    print(f"\n{first}; learning curves: {pasted('tensorboard', '--logdir', folder)}")
+    # What a script reads has nothing else in it.
+    out = sys.stdout if config.format == "text" else sys.stderr
+    print(f"\n{first}; learning curves: {pasted('tensorboard', '--logdir', folder)}", file=out)
+    expectation.check(wanted)
     return summary
+
+
+def shown(summary: Summary, form: str, folder: Path) -> str:
+    """Return what is printed, in the form that was asked for; `folder` has the whole report."""
+    match form:
+        case "json":
+            return records.to_line(summary, folder)
+        case "csv":
+            return records.to_csv(summary).rstrip("\n")
+        case "markdown":
+            return report.markdown_table(tables.verdicts(summary))
+        case "latex":
+            rows = tables.verdicts(summary)
+            return report.latex_table([[*cells, words.partition(":")[0]] for *cells, words in rows])
+        case _:
+            return report.terminal(summary)

@@ -5,7 +5,8 @@ attn-compare: does this attention help, by how much, at what cost? An answer fro
 
   attn-compare PATH... [SETTING=VALUE] ...
 
-PATH                  run folders, sweeps' folders, or folders of those, links among them
+PATH                  run folders, sweeps' folders, or folders of those, links among them; or FILE.csv, which lists runs
+                      of elsewhere: a first line arm,seed,accuracy (in per cent; empty: failed), total if you have it
 margin=0.2            percentage points: a difference that is surely smaller counts as none
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
@@ -13,10 +14,15 @@ split=auto            or val, test: the accuracy that is compared; auto: val whe
 images=auto           true: resample test images too; auto: where an arm has fewer than 5 seeds
 curves=50             runs of an arm that its learning curve is made of
 output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
+format=text           or markdown, latex, csv, or json in one line: what is printed, for papers and scripts
+expect=VERDICT        helps, hurts, equivalent, undecided, or not_ before one: ends with exit code 7 where an arm has
+                      another verdict; of single arms: 'expect=gated:helps;se:not_hurts'
 
 Runs are paired by seed; they must differ in nothing but the arm (mechanism, its settings, its place, control) and the
 seed. An arm helps or hurts where its difference is not chance (95 %, corrected for the number of arms), is equivalent
 where it surely lies within the margin, and is undecided otherwise: then the table says how many more seeds it wants.
+No verdict is given, but why not: identical (the same loss in every run), confounded (one arm on another device or
+version than the other), failing (runs broke off), preliminary (fewer than 5 seeds).
 
 It leaves report.html, to look at in a browser, report.md, compare.csv, compare.json, and learning curves, mean and
 deviation over the runs of an arm, for TensorBoard.

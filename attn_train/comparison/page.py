@@ -1,6 +1,7 @@
 """report.html: one page that opens from a file, with no network, no script and nothing in it that was not escaped."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,13 @@ def html(summary: Summary) -> str:
     resampled = tables.resampled(summary)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=summary,
-        about=f"{first.get('dataset')}, backbone {first.get('backbone')}, {first.get('epochs')} epochs, "
-        f"{summary.images}, {len(rows) - 1} runs",
+        about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
         forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
         control_forest=forest(summary.against_controls, summary, "Difference from a network of the same cost"),
         verdicts=tables.verdicts(summary),
         controls=controls,
-        costs=tables.costs(summary),
+        costs=tables.costs(summary) if summary.has_costs else [],
         cost_charts=cost_charts(summary),
         curve_charts=curve_charts(summary),
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
@@ -52,6 +52,12 @@ def html(summary: Summary) -> str:
         arms=[(arm.label, settings(arm)) for arm in summary.arms],
         commands=[command for command in summary.commands.values() if command],
     )
+
+
+def about(result: Mapping[str, Any]) -> list[str]:
+    """Say what a run was trained on, as far as its result tells."""
+    said = [("{}", "dataset"), ("backbone {}", "backbone"), ("{} epochs", "epochs")]
+    return [words.format(result[key]) for words, key in said if result.get(key) is not None]
 
 
 def plain(value: Any) -> Any:

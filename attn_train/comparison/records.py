@@ -5,6 +5,7 @@ import io
 import json
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from attn_train.comparison.analysis import Comparison
@@ -115,6 +116,20 @@ def to_json(summary: Summary) -> str:
         "warnings": summary.warnings,
     }
     return json.dumps(finite(record), indent=1, allow_nan=False, default=str) + "\n"
+
+
+def to_line(summary: Summary, folder: Path) -> str:
+    """Return the verdicts as JSON in one line, and the folder of the whole report."""
+    keys = ("arm", "reference", "verdict", "words", "n", "mean", "low", "high", "p_value", "holm_p_value")
+    record = {
+        "baseline": summary.baseline.label,
+        "split": summary.split,
+        "margin": summary.margin,
+        "comparisons": [{key: plain(comparison)[key] for key in keys} for comparison in summary.comparisons],
+        "against_controls": [{key: plain(comparison)[key] for key in keys} for comparison in summary.against_controls],
+        "report": str(folder),
+    }
+    return json.dumps(finite(record), allow_nan=False)
 
 
 def cell(value: Any) -> Any:

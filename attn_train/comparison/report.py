@@ -16,7 +16,8 @@ def terminal(summary: Summary) -> str:
         parts.append(
             "Against a plain network of the same cost\n" + aligned(control_verdicts(summary), left=(0, 1)),
         )
-    parts.append(aligned(costs(summary), left=(0,)))
+    if summary.has_costs:
+        parts.append(aligned(costs(summary), left=(0,)))
     if len(table := resampled(summary)) > 1:
         parts.append(aligned(table, left=(0, 1, 2)))
     for title, lines in lists(summary):
@@ -46,12 +47,37 @@ def markdown_table(rows: Table) -> str:
     return "\n".join([lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]])
 
 
+def latex_table(rows: Table) -> str:
+    """Return a table for a paper, with the rules of the package booktabs."""
+    head, *body = ([latex(cell) for cell in row] for row in rows)
+    lines = [f"{' & '.join(row)} \\\\" for row in body]
+    return "\n".join(
+        [
+            f"\\begin{{tabular}}{{l{'r' * (len(head) - 2)}l}}",
+            "\\toprule",
+            f"{' & '.join(head)} \\\\",
+            "\\midrule",
+            *lines,
+            "\\bottomrule",
+            "\\end{tabular}",
+        ]
+    )
+
+
+def latex(text: str) -> str:
+    """Return a text that LaTeX prints as it is."""
+    special = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$"}
+    special |= {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    return "".join(special.get(letter, letter) for letter in printable(text))
+
+
 def markdown(summary: Summary) -> str:
     """Return report.md."""
     parts = ["# Does it help, by how much, at what cost?", markdown_table(verdicts(summary))]
     if summary.against_controls:
         parts += ["## Against a plain network of the same cost", markdown_table(control_verdicts(summary))]
-    parts += ["## Cost", markdown_table(costs(summary))]
+    if summary.has_costs:
+        parts += ["## Cost", markdown_table(costs(summary))]
     if len(table := resampled(summary)) > 1:
         parts += ["## Resampled", markdown_table(table)]
     for title, lines in lists(summary):

@@ -19,7 +19,8 @@ from attn_train.comparison.curves import Curves, read_curves
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split
-from attn_train.runs.finished import LeftOut
+from attn_train.runs.finished import LeftOut, Run
+from attn_train.runs.listed import read_listed
 from attn_train.settings import compose, identity
 from attn_train.settings.compare import CompareConfig
 from attn_train.writing.quoting import pasted
@@ -77,6 +78,11 @@ class Summary:
         }
 
     @property
+    def has_costs(self) -> bool:
+        """Whether anything is known of what the arms cost."""
+        return any(getattr(cost, kind) is not None for cost in self.costs.values() for kind in COSTS)
+
+    @property
     def has_failures(self) -> bool:
         return any(arm.failed for arm in self.arms)
 
@@ -98,7 +104,7 @@ def passed_over(left_out: Sequence[LeftOut]) -> str:
 
 def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
-    runs, left_out = reading.read_all(reading.find(paths))
+    runs, left_out = read_runs(paths)
     if not runs:
         raise ConfigError(
             f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
@@ -122,7 +128,8 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         places = {one.arm.label: place for place, one in enumerate(comparisons)}
         arms[1:] = sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))
     if config.bench is None:
-        costs, lacking = {arm.label: cost.of_runs(arm) for arm in arms}, [cost.DRIFT]
+        costs = {arm.label: cost.of_runs(arm) for arm in arms}
+        lacking = [cost.DRIFT] if any(one.seconds is not None for one in costs.values()) else []
     else:
         bench = benched.read_bench(Path(config.bench), compose.CONF)
         costs, lacking = benched.with_bench(arms, bench, compose.CONF)
@@ -143,6 +150,18 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
     )
+
+
+def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
+    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once."""
+    files = [path for path in paths if path.endswith(".csv") and Path(path).is_file()]
+    if not files:
+        return reading.read_all(reading.find(paths))
+    if len(files) < len(paths):
+        folder = next(path for path in paths if path not in files)
+        raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
+    lists = [read_listed(Path(file)) for file in files]
+    return [run for runs, _ in lists for run in runs], [run for _, left_out in lists for run in left_out]
 
 
 def resampled(config: CompareConfig, split: Split) -> bool | None:

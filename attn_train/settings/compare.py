@@ -8,9 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from attn_train.errors import ConfigError
-from attn_train.settings.bounds import PATH, TEXT, above, at_least, one_of
+from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, one_of
 
 MARGIN = above(0, " (percentage points)")
+# The verdicts that a script may expect, each also as not_WORD.
+EXPECTED = ("helps", "hurts", "equivalent", "undecided")
+WORDS = tuple(word for verdict in EXPECTED for word in (verdict, f"not_{verdict}"))
+
+
+def by_arm(expected: str) -> dict[str | None, str]:
+    """Return the words that are expected of the arms that are named; None names all."""
+    parts = (part.rpartition(":") for part in expected.split(";"))
+    return {arm.strip() if colon else None: word.strip() for arm, colon, word in parts}
+
+
+EXPECTATION = Bound(
+    lambda value: set(by_arm(value).values()) <= set(WORDS),
+    f"{', '.join(WORDS)}, or one of these by arm, like gated:helps;se:not_hurts",
+    choices=True,
+)
 
 
 @dataclass
@@ -22,6 +38,8 @@ class CompareConfig:
     images: Annotated[Any, one_of("auto", True, False)]
     curves: Annotated[int, at_least(0)]
     output: Annotated[str | None, PATH]
+    expect: Annotated[str | None, EXPECTATION, TEXT]
+    format: Annotated[str, one_of("text", "markdown", "latex", "csv", "json")]
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
