@@ -10,6 +10,7 @@ import numpy as np
 from attn_train.comparison import resampling, statistics
 from attn_train.comparison.arms import Arm, Seeds
 from attn_train.comparison.doubts import Doubt, doubts
+from attn_train.comparison.measures import Measure
 from attn_train.comparison.resampling import Interval, McNemar
 from attn_train.comparison.statistics import Corrected, Difference, Needed
 
@@ -19,7 +20,10 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is found of one arm against another, over the seeds that both have."""
+    """What is found of one arm against another, over the seeds that both have.
+
+    Its difference is on the measure's scale; a verdict knows whether more or less is better.
+    """
 
     arm: Arm
     reference: Arm
@@ -28,7 +32,8 @@ class Comparison:
     corrected: Corrected
     detectable: float
     needed: Needed | None
-    margin: float
+    measure: Measure
+    margin: float  # as a reader gets it
     over_seeds: Interval | None = None
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
@@ -36,19 +41,21 @@ class Comparison:
     doubts: tuple[Doubt, ...] = ()
 
     @property
-    def accuracies(self) -> tuple[list[float], list[float]]:
-        """The accuracies of the arm and of the reference over the seeds that are compared, in per cent."""
+    def numbers(self) -> tuple[list[float], list[float]]:
+        """The numbers of the arm and of the reference over the seeds that are compared."""
         return self.arm.over(self.seeds), self.reference.over(self.seeds)
 
     @property
     def chance(self) -> float:
         """How often a run of the arm beats one of the reference, both among those that are compared."""
-        return statistics.chance(*self.accuracies)
+        ours, theirs = self.numbers if self.measure.better > 0 else reversed(self.numbers)
+        return statistics.chance(ours, theirs)
 
     @property
     def values(self) -> list[float]:
-        """The difference for each seed, in percentage points."""
-        return [ours - theirs for ours, theirs in zip(*self.accuracies, strict=True)]
+        """The difference for each seed, on the measure's scale."""
+        scaled = self.measure.scaled
+        return [scaled(ours) - scaled(theirs) for ours, theirs in zip(*self.numbers, strict=True)]
 
     @property
     def doubt(self) -> Doubt | None:
@@ -73,12 +80,13 @@ class Comparison:
         if self.told is not None:
             return self.told
         found, verdict = self.difference, self.corrected.verdict
-        alone = statistics.verdict(found, self.margin)
+        margin = self.measure.scaled_margin(self.margin)
+        alone = statistics.verdict(towards(found, self.measure), margin)
         if verdict in ("helps", "hurts"):
-            small = max(abs(found.low), abs(found.high)) <= self.margin
+            small = max(abs(found.low), abs(found.high)) <= margin
             return f"{verdict}, but less than the margin" if small else verdict
         if verdict == "equivalent":
-            return f"equivalent within {self.margin:g} points"
+            return f"equivalent within {self.margin:g} {self.measure.unit}".rstrip()
         text = f"undecided: {self.wanted}"
         if alone != "undecided":
             text += f" (alone: {alone}, but not once corrected for the number of arms)"
@@ -94,36 +102,53 @@ class Comparison:
             return f"more than {statistics.MOST_SEEDS:,} seeds"
         missing = self.needed.n - found.n
         more = f"about {missing} more seed{'s' if missing > 1 else ''}"
+        seen = f"{self.measure.shown(found.mean):+.{self.measure.places}f}"
         if self.needed.shows == "effect":
-            return f"{more}, if the difference is the {found.mean:+.2f} seen"
-        return f"{more} to show it within {self.margin:g}, if it is the {found.mean:+.2f} seen"
+            return f"{more}, if the difference is the {seen} seen"
+        return f"{more} to show it within {self.margin:g}, if it is the {seen} seen"
 
 
-def compare(pairs: Sequence[tuple[Arm, Arm]], margin: float, images: bool | None) -> tuple[list[Comparison], list[str]]:
+def towards(difference: Difference, measure: Measure) -> Difference:
+    """Return a difference as a gain, or a gain as a difference: with its sign turned where less is better."""
+    if measure.better > 0:
+        return difference
+    return replace(difference, mean=-difference.mean, low=-difference.high, high=-difference.low)
+
+
+def compare(
+    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, images: bool | None
+) -> tuple[list[Comparison], list[str]]:
     """Compare the arms of each pair, the second being the reference, as one family; return also what went wrong.
 
-    `images` says whether to resample test images; None: where there are few seeds. A pair without a common seed is left
-    out.
+    `margin` is in the measure's unit. `images` says whether to resample test images; None: where there are few seeds.
+    A pair without a common seed is left out.
     """
     shared, problems = in_common(pairs)
-    values = [[arm.runs[one].accuracy - other.runs[one].accuracy for one in seeds] for arm, other, seeds in shared]
+    gains = [
+        [
+            measure.better * (measure.scaled(arm.runs[one].value) - measure.scaled(other.runs[one].value))
+            for one in seeds
+        ]
+        for arm, other, seeds in shared
+    ]
     steps = [arm.first.step for arm, _, _ in shared]
-    found = [statistics.paired(own, step=step) for own, step in zip(values, steps, strict=True)]
-    verdicts = statistics.corrected(found, margin)
+    found = [statistics.paired(own, step=step) for own, step in zip(gains, steps, strict=True)]
+    verdicts = statistics.corrected(found, measure.scaled_margin(margin))
     alpha = (1 - statistics.LEVEL) / max(1, len(shared))
     comparisons = []
-    for (arm, reference, seeds), own, one, verdict in zip(shared, values, found, verdicts, strict=True):
+    for (arm, reference, seeds), own, one, verdict in zip(shared, gains, found, verdicts, strict=True):
         undecided = verdict.verdict == "undecided"
         comparison = Comparison(
             arm=arm,
             reference=reference,
             seeds=seeds,
-            difference=one,
+            difference=towards(one, measure),
             corrected=verdict,
             detectable=statistics.detectable(one.deviation, one.n, alpha),
-            needed=statistics.needed(one, margin, len(shared)) if undecided else None,
+            needed=statistics.needed(one, measure.scaled_margin(margin), len(shared)) if undecided else None,
+            measure=measure,
             margin=margin,
-            over_seeds=resampling.over_seeds(own, one.level) if one.n >= resampling.LEAST_SEEDS else None,
+            over_seeds=resampled_seeds([measure.better * gain for gain in own], one.level),
             doubts=tuple(doubts(arm, reference, seeds)),
         )
         if images or (images is None and one.n < FEW):
@@ -131,6 +156,11 @@ def compare(pairs: Sequence[tuple[Arm, Arm]], margin: float, images: bool | None
             problems += [problem] if problem else []
         comparisons.append(comparison)
     return comparisons, problems
+
+
+def resampled_seeds(differences: Sequence[float], level: float) -> Interval | None:
+    """Return a bootstrap over seeds, where there are enough for one."""
+    return resampling.over_seeds(differences, level) if len(differences) >= resampling.LEAST_SEEDS else None
 
 
 def in_common(pairs: Sequence[tuple[Arm, Arm]]) -> tuple[list[tuple[Arm, Arm, list[Seeds]]], list[str]]:

@@ -27,12 +27,12 @@ class Arm:
         return next(iter(self.runs.values()))
 
     @property
-    def accuracies(self) -> list[float]:
+    def values(self) -> list[float]:
         return self.over(list(self.runs))
 
     def over(self, seeds: Sequence[Seeds]) -> list[float]:
-        """Return the accuracies of the runs with these seeds, in per cent."""
-        return [self.runs[one].accuracy for one in seeds]
+        """Return the numbers that the runs with these seeds are compared by."""
+        return [self.runs[one].value for one in seeds]
 
     @property
     def started(self) -> int:

@@ -7,7 +7,10 @@ attn-compare: does this attention help, by how much, at what cost? An answer fro
 
 PATH                  run folders, sweeps' folders, or folders of those, links among them; or FILE.csv, which lists runs
                       of elsewhere: a first line arm,seed,accuracy (in per cent; empty: failed), total if you have it
-margin=0.2            percentage points: a difference that is surely smaller counts as none
+metric=accuracy       or val_accuracy, loss, nll, brier, train_seconds, images_per_second, peak_memory_bytes: what the
+                      runs are compared by; loss, time and memory as ratios, in per cent
+margin=0.2            a difference that is surely smaller counts as none, in the metric's unit; default: 0.2 points of
+                      accuracy, 1 % of loss and nll, 0.002 of brier, 5 % of time and memory
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out

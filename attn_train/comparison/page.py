@@ -14,7 +14,6 @@ from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
 from attn_train.comparison.report import SHOWN_RUNS
 from attn_train.comparison.summary import COSTS, Summary
-from attn_train.runs.accuracy import WORDS
 from attn_train.writing.text import printable
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -34,6 +33,7 @@ def html(summary: Summary) -> str:
     resampled = tables.resampled(summary)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=summary,
+        margin=tables.margin(summary),
         about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
         forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
@@ -80,26 +80,28 @@ def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Marku
     """Draw comparisons; those beyond MOST_EFFECTS are in the table only."""
     effects = []
     for comparison in comparisons[:MOST_EFFECTS]:
-        label, reference, difference = comparison.arm.label, comparison.reference, comparison.difference
+        label, reference = comparison.arm.label, comparison.reference
         if not reference.is_plain:
             label = f"{label} against {reference.label}"
-        mean, low, high = difference.mean, difference.low, difference.high
-        words = f"{tables.signed(mean)} {tables.interval(low, high)}, {comparison.words.split(':')[0]}"
+        mean, low, high = tables.ends(comparison)
+        words = f"{tables.difference(comparison)}, {comparison.words.split(':')[0]}"
         effects.append(chart.Effect(label, mean, low, high, comparison.verdict, words))
-    unit = f"percentage points of {WORDS[summary.split]} accuracy"
+    unit = summary.measure.differences
     return chart.forest(effects, summary.margin, title, unit) if effects else Markup("")
 
 
 def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
-    """Draw accuracy against each cost that is known of several arms and differs."""
-    charts = []
+    """Draw accuracy against each cost that is known of several arms and differs; another measure is not drawn so."""
+    charts: list[tuple[str, Markup]] = []
+    if summary.measure.factor != 100:
+        return charts
     titles = tables.cost_titles(summary)
     units = {"parameters": 1e6, "macs": 1e6, "seconds": 1e-3 if summary.benched else 1.0, "bytes": 1e6}
     names = {"parameters": "parameters, millions", "macs": "multiply-adds an image, millions"}
     for kind in COSTS:
         spots = []
         for arm in summary.arms:
-            cost, at = getattr(summary.costs[arm.label], kind), summary.accuracies.get(arm.label)
+            cost, at = getattr(summary.costs[arm.label], kind), summary.means.get(arm.label)
             if cost is not None and at is not None:
                 compared = summary.of(arm)
                 known = compared is not None and math.isfinite(compared.difference.high)

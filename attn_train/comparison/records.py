@@ -11,6 +11,7 @@ from typing import Any
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.doubts import exact_interval
+from attn_train.comparison.measures import Measure
 from attn_train.comparison.summary import Summary
 from attn_train.runs import accuracy
 
@@ -24,21 +25,33 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def spread(name: str, accuracies: list[float]) -> dict[str, Any]:
-    """Return the mean over runs and the standard deviation of one, in per cent."""
-    mean, std = accuracy.mean_and_std(accuracies)
+def spread(name: str, values: list[float]) -> dict[str, Any]:
+    """Return the mean over runs and the standard deviation of one."""
+    mean, std = accuracy.mean_and_std(values)
     return {name: mean, f"{name}_deviation": std}
 
 
+def name_of(measure: Measure) -> str:
+    """Return what the numbers of a measure are called; which images an accuracy is of, `split` says."""
+    return "accuracy" if measure.factor == 100 else measure.name
+
+
+def in_unit(comparison: Comparison) -> dict[str, Any]:
+    """Return a difference in the unit of its measure; its deviation stays on the measure's scale."""
+    values = asdict(comparison.difference)
+    return values | {key: comparison.measure.shown(values[key]) for key in ("mean", "low", "high")}
+
+
 def plain(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison flat, but for what resampling found; its accuracies are over the seeds of both arms."""
-    ours, theirs = comparison.accuracies
+    """Return a comparison flat, but for what resampling found; its numbers are over the seeds of both arms."""
+    ours, theirs = comparison.numbers
+    name = name_of(comparison.measure)
     return {
         "arm": comparison.arm.label,
         "reference": comparison.reference.label,
-        **spread("accuracy", ours),
-        **spread("reference_accuracy", theirs),
-        **asdict(comparison.difference),
+        **spread(name, ours),
+        **spread(f"reference_{name}", theirs),
+        **in_unit(comparison),
         "verdict": comparison.verdict,
         "words": comparison.words,
         "margin": comparison.margin,
@@ -60,7 +73,7 @@ def nested(comparison: Comparison) -> dict[str, Any]:
     return {
         **plain(comparison),
         "seeds": [list(seeds) for seeds in comparison.seeds],
-        "differences": comparison.values,
+        "differences": [comparison.measure.shown(value) for value in comparison.values],
         **{name: None if result is None else asdict(result) for name, result in resampled.items()},
     }
 
@@ -71,7 +84,7 @@ def arm_row(summary: Summary, arm: Arm) -> dict[str, Any]:
         "runs": len(arm.runs),
         "failed": arm.failed,
         **dict(zip(("failure_low", "failure_high"), exact_interval(arm.failed, arm.started), strict=True)),
-        **spread("accuracy", arm.accuracies),
+        **spread(name_of(summary.measure), arm.values),
         **asdict(summary.costs[arm.label]),
         "pareto": " ".join(summary.on_front(arm)),
     }
@@ -88,7 +101,7 @@ def to_json(summary: Summary) -> str:
                 {
                     "folder": str(run.folder),
                     "seeds": list(run.seeds),
-                    "accuracy": run.accuracy,
+                    name_of(summary.measure): run.value,
                     "test_accuracy": accuracy.accuracy(run.result, "test"),
                 }
                 for run in arm.runs.values()
@@ -101,6 +114,7 @@ def to_json(summary: Summary) -> str:
         "command": summary.command,
         "version": summary.version,
         "date": summary.date,
+        "metric": summary.measure.name,
         "margin": summary.margin,
         "split": summary.split,
         "images": accuracy.image_count(summary.baseline.first.result, summary.split),
@@ -123,6 +137,7 @@ def to_line(summary: Summary, folder: Path) -> str:
     keys = ("arm", "reference", "verdict", "words", "n", "mean", "low", "high", "p_value", "holm_p_value")
     record = {
         "baseline": summary.baseline.label,
+        "metric": summary.measure.name,
         "split": summary.split,
         "margin": summary.margin,
         "comparisons": [{key: plain(comparison)[key] for key in keys} for comparison in summary.comparisons],

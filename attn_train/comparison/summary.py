@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from attn_train.comparison import analysis, arms as sorting, benched, cost
+from attn_train.comparison import analysis, arms as sorting, benched, cost, measures
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
+from attn_train.comparison.measures import ACCURACY, Measure
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split
@@ -40,6 +41,7 @@ class Summary:
     curves: dict[str, Curves]
     left_out: list[LeftOut]
     warnings: list[str]
+    measure: Measure
     margin: float
     benched: bool  # time and memory are attn-bench's
     recipe: dict[str, Any]
@@ -60,11 +62,12 @@ class Summary:
         return f"{'' if count is None else f'{count:,} '}{accuracy.WORDS[self.split]} images"
 
     @cached_property
-    def accuracies(self) -> dict[str, float]:
-        """The arms' mean accuracies in per cent, brought to the same seeds: of the baseline the mean over all runs, and
-        on it each arm's mean difference over the seeds that both have."""
-        base = statistics.fmean(self.baseline.accuracies)
-        means = {self.baseline.label: base, **{one.arm.label: base + one.difference.mean for one in self.comparisons}}
+    def means(self) -> dict[str, float]:
+        """The arms' mean numbers, brought to the same seeds: of the baseline the mean over all runs, and on it each
+        arm's mean difference over the seeds that both have."""
+        base = statistics.fmean(self.baseline.values)
+        moved = {one.arm.label: self.measure.moved(base, one.difference.mean) for one in self.comparisons}
+        means = {self.baseline.label: base, **moved}
         return {
             label: round(mean, 9) for label, mean in means.items()
         }  # equal arms are equal, however they were added up
@@ -72,10 +75,8 @@ class Summary:
     @cached_property
     def fronts(self) -> dict[str, list[str]]:
         """For each kind of cost the labels of the arms on the Pareto front."""
-        return {
-            kind: cost.front({label: getattr(self.costs[label], kind) for label in self.accuracies}, self.accuracies)
-            for kind in COSTS
-        }
+        gains = {label: self.measure.better * mean for label, mean in self.means.items()}
+        return {kind: cost.front({label: getattr(self.costs[label], kind) for label in gains}, gains) for kind in COSTS}
 
     @property
     def has_costs(self) -> bool:
@@ -110,7 +111,12 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
             f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
         )
     warnings = sorting.check_recipe(runs)
-    runs, unlike = reading.judged_by(runs, config.split)
+    measure, unlike = measures.choose(runs, config.metric, config.split)
+    runs, without = measures.measured(runs, measure)
+    left_out += without
+    if not runs:
+        raise ConfigError(f"metric={measure.name}: no run has it{passed_over(left_out)}")
+    margin = measure.margin if config.margin is None else config.margin
     arms, repeated = sorting.sort(runs, left_out)
     if len(arms) < 2:
         raise ConfigError(
@@ -119,9 +125,9 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         )
     baseline = sorting.choose_baseline(arms, config.baseline)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
-    images = resampled(config, runs[0].split)
-    comparisons, problems = analysis.compare([(arm, baseline) for arm in arms[1:]], config.margin, images)
-    against_controls, more = analysis.compare(analysis.controls(arms), config.margin, images)
+    images = resampled(config, measure)
+    comparisons, problems = analysis.compare([(arm, baseline) for arm in arms[1:]], measure, margin, images)
+    against_controls, more = analysis.compare(analysis.controls(arms), measure, margin, images)
     if runs[0].split == "val":
         comparisons.sort(key=lambda one: -one.difference.mean)
         against_controls.sort(key=lambda one: -one.difference.mean)
@@ -142,7 +148,8 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=left_out + repeated,
         warnings=list(dict.fromkeys(warnings + unlike + problems + more + lacking)),
-        margin=config.margin,
+        measure=measure,
+        margin=margin,
         benched=config.bench is not None,
         recipe=recipe_of(baseline),
         commands={arm.label: training_command(arm) for arm in arms},
@@ -164,15 +171,15 @@ def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
     return [run for runs, _ in lists for run in runs], [run for _, left_out in lists for run in left_out]
 
 
-def resampled(config: CompareConfig, split: Split) -> bool | None:
+def resampled(config: CompareConfig, measure: Measure) -> bool | None:
     """Return whether to resample test images (see analysis.compare); raise ConfigError where that is asked for, but the
-    arms are compared by others."""
+    arms are compared by something else."""
     if config.images == "auto":
-        return False if split == "val" else None
-    if config.images and split == "val":
+        return None if measure is ACCURACY else False
+    if config.images and measure is not ACCURACY:
         raise ConfigError(
-            "images=true resamples test images, but these runs are compared by validation accuracy; say split=test, or "
-            "images=auto"
+            f"images=true resamples what is right on test images, but these runs are compared by {measure.words}; say "
+            "images=auto, or metric=accuracy split=test"
         )
     return bool(config.images)
 

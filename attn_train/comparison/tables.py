@@ -6,6 +6,7 @@ from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.doubts import FAILING, FEWEST_SEEDS, exact_interval
+from attn_train.comparison.measures import ACCURACY, Measure
 from attn_train.comparison.resampling import LEAST_SEEDS
 from attn_train.comparison.summary import Summary
 from attn_train.runs.accuracy import WORDS, mean_and_std
@@ -16,8 +17,8 @@ Table = list[list[str]]
 TWO_RUNS = "it is about these two networks: two seeds of one arm differ as often"
 
 
-def signed(value: float) -> str:
-    return "-" if not math.isfinite(value) else f"{value:+.2f}"
+def signed(value: float, places: int = 2) -> str:
+    return "-" if not math.isfinite(value) else f"{value:+.{places}f}"
 
 
 def short(value: float | None, unit: float = 1.0) -> str:
@@ -30,14 +31,26 @@ def short(value: float | None, unit: float = 1.0) -> str:
     return f"{scaled:.3g}"
 
 
-def spread(accuracies: list[float]) -> str:
+def spread(values: list[float], digits: int) -> str:
     """Return the mean over runs and the standard deviation of one."""
-    mean, std = mean_and_std(accuracies)
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+    mean, std = mean_and_std(values)
+    return f"{mean:,.{digits}f}" if std is None else f"{mean:,.{digits}f} ± {std:,.{digits}f}"
 
 
-def interval(low: float, high: float) -> str:
-    return f"[{signed(low)}, {signed(high)}]" if math.isfinite(low) else "[not known]"
+def interval(low: float, high: float, places: int = 2) -> str:
+    return f"[{signed(low, places)}, {signed(high, places)}]" if math.isfinite(low) else "[not known]"
+
+
+def ends(comparison: Comparison) -> tuple[float, float, float]:
+    """Return the mean of a difference and the ends of its interval, as a reader gets them."""
+    found, shown = comparison.difference, comparison.measure.shown
+    return shown(found.mean), shown(found.low), shown(found.high)
+
+
+def difference(comparison: Comparison) -> str:
+    """Return a difference with its interval."""
+    (mean, low, high), places = ends(comparison), comparison.measure.places
+    return f"{signed(mean, places)} {interval(low, high, places)}"
 
 
 def p_value(value: float) -> str:
@@ -52,14 +65,15 @@ def failures(summary: Summary, arm: Arm) -> list[str]:
 
 
 def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
-    difference, runs = comparison.difference, len(comparison.arm.runs)
-    ours, theirs = comparison.accuracies
+    seeds, runs = comparison.difference.n, len(comparison.arm.runs)
+    ours, theirs = comparison.numbers
+    digits = comparison.measure.digits
     return [
-        str(difference.n) if difference.n == runs else f"{difference.n} of {runs}",
+        str(seeds) if seeds == runs else f"{seeds} of {runs}",
         *failures(summary, comparison.arm),
-        spread(ours),
-        spread(theirs),
-        f"{signed(difference.mean)} {interval(difference.low, difference.high)}",
+        spread(ours, digits),
+        spread(theirs, digits),
+        difference(comparison),
         p_value(comparison.corrected.p_value),
         "-" if math.isinf(comparison.detectable) else short(comparison.detectable),
         f"{100 * comparison.chance:.0f} %",
@@ -68,9 +82,19 @@ def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
 
 
 def head(summary: Summary) -> list[str]:
-    accuracy = f"{WORDS[summary.split]} accuracy"
     failed = ["failed"] if summary.has_failures else []
-    return ["seeds", *failed, accuracy, "against", "difference [95 %]", "p (Holm)", "detects", "beats it", "verdict"]
+    unit = " in %" if summary.measure.logarithmic else ""
+    return [
+        "seeds",
+        *failed,
+        summary.measure.words,
+        "against",
+        f"difference{unit} [95 %]",
+        "p (Holm)",
+        "detects",
+        "beats it",
+        "verdict",
+    ]
 
 
 def verdicts(summary: Summary) -> Table:
@@ -82,7 +106,7 @@ def verdicts(summary: Summary) -> Table:
             base.label,
             str(len(base.runs)),
             *failures(summary, base),
-            spread(base.accuracies),
+            spread(base.values, summary.measure.digits),
             *[""] * 5,
             "what others are held against",
         ],
@@ -132,10 +156,12 @@ def resampled(summary: Summary) -> Table:
     rows = [["arm", "against", "what", "result"]]
     for comparison in [*summary.comparisons, *summary.against_controls]:
         names = [comparison.arm.label, comparison.reference.label]
-        for what, ends in (("seeds", comparison.over_seeds), ("test images, these runs", comparison.over_images)):
-            if ends is not None:
-                covers = f"{interval(ends.low, ends.high)}, covers {100 * ends.coverage:.0f} % in simulation"
-                rows.append([*names, f"bootstrap over {what}", covers])
+        for what, found in (("seeds", comparison.over_seeds), ("test images, these runs", comparison.over_images)):
+            if found is not None:
+                low, high = comparison.measure.shown(found.low), comparison.measure.shown(found.high)
+                covers = f"covers {100 * found.coverage:.0f} % in simulation"
+                shown = interval(low, high, comparison.measure.places)
+                rows.append([*names, f"bootstrap over {what}", f"{shown}, {covers}"])
         if (test := comparison.mcnemar) is not None:
             counts = f"{test.only_ours} images right only here, {test.only_theirs} only there"
             rows.append(
@@ -144,15 +170,17 @@ def resampled(summary: Summary) -> Table:
     return rows
 
 
+def margin(summary: Summary) -> str:
+    return f"{summary.margin:g} {summary.measure.unit}".rstrip()
+
+
 def notes(summary: Summary) -> list[str]:
     """Return how the figures came about, a sentence or two each."""
     arms = len(summary.comparisons)
     sentences = [
-        f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.images}. "
-        "Differences are in percentage points, paired by seed, with Student's t interval at 95 %, each alone. A row is "
-        "of the seeds that both arms have, as is the accuracy that it is against.",
+        what_is_compared(summary),
         f"Verdict: helps or hurts where Holm's p-value over the {arms} arms is at most 0.05; else equivalent where "
-        f"the two one-sided tests against the margin of {summary.margin:g} points, corrected likewise, are at most "
+        f"the two one-sided tests against the margin of {margin(summary)}, corrected likewise, are at most "
         "0.025 (for one arm: the interval is within the margin); else undecided.",
         "Detects: the smallest true difference that so many seeds find with 80 % power, at the strictest step of the "
         "correction. How many seeds more is solved likewise, for the deviation that was seen: a rough guide. Beats it: "
@@ -175,6 +203,21 @@ def notes(summary: Summary) -> list[str]:
             "network has it, and the largest peak."
         )
     return sentences
+
+
+def what_is_compared(summary: Summary) -> str:
+    """Say what the numbers and their differences are."""
+    measure = summary.measure
+    if measure.factor == 100:
+        what = f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.images}. "
+    else:
+        better = "less is better" if measure.better < 0 else "more is better"
+        what = f"The {measure.words}, of which {better}: mean ± standard deviation of one run, at the final epoch. "
+    scale = ", compared as ratios" if measure.logarithmic else ""
+    return (
+        f"{what}Differences are in {measure.differences}{scale}, paired by seed, with Student's t interval at 95 %, "
+        "each alone. A row is of the seeds that both arms have, as is the number that it is against."
+    )
 
 
 def failure_note(summary: Summary) -> str:
@@ -202,16 +245,16 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
 
 def run_rows(summary: Summary) -> Table:
     """Return the list of all runs that were used."""
-    tested = ["test loss"] if summary.split == "test" else []
-    rows = [["arm", "seed", f"{WORDS[summary.split]} accuracy", *tested, "training s", "device", "folder"]]
+    tested = ["test loss"] if summary.measure is ACCURACY else []
+    rows = [["arm", "seed", summary.measure.words, *tested, "training s", "device", "folder"]]
     for arm in summary.arms:
-        rows += [[arm.label, *run_words(run)] for run in arm.runs.values()]
+        rows += [[arm.label, *run_words(run, summary.measure)] for run in arm.runs.values()]
     return rows
 
 
-def run_words(run: Run) -> list[str]:
+def run_words(run: Run, measure: Measure) -> list[str]:
     seeds = [str(run.seeds[0])] if len(set(run.seeds)) == 1 else list(map(str, run.seeds))
     loss, seconds = run.result.get("test_loss"), run.result.get("train_seconds")
-    tested = [] if run.split == "val" else ["-" if loss is None else f"{loss:.4f}"]
-    cells = [" ".join(seeds), f"{run.accuracy:.2f}", *tested, short(seconds)]
+    tested = ["-" if loss is None else f"{loss:.4f}"] if measure is ACCURACY else []
+    cells = [" ".join(seeds), f"{run.value:,.{measure.digits}f}", *tested, short(seconds)]
     return [*cells, f"{run.result.get('device')}, {run.result['precision']}", str(run.folder)]

@@ -6,14 +6,14 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from attn_train.errors import ConfigError
-from attn_train.runs import accuracy, failure
+from attn_train.runs import failure
 from attn_train.runs.accuracy import Split
 from attn_train.settings import identity
 from attn_train.writing.quoting import pasted, setting
@@ -37,17 +37,8 @@ class Run:
     recipe_digest: str
     seeds: tuple[int, ...]  # of initialisation, order and augmentation: what runs of two arms are paired by
     split: Split = "test"  # whose images it is judged by
-
-    @property
-    def accuracy(self) -> float:
-        """Accuracy at the final epoch, in per cent."""
-        return accuracy.accuracy(self.result, self.split)
-
-    @property
-    def step(self) -> float:
-        """What one image counts, in per cent; 0 where their number is not known."""
-        count = accuracy.image_count(self.result, self.split)
-        return 100 / count if count else 0.0
+    value: float = math.nan  # the number that it is compared by
+    step: float = 0.0  # what one image counts in that, where it is a share of images
 
     @property
     def name(self) -> str:
@@ -203,27 +194,6 @@ def check(result: dict[str, Any]) -> None:
         value = result.get(key)
         if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
             raise ValueError(f"damaged: {key} is {value}")
-
-
-def judged_by(runs: Sequence[Run], wanted: str) -> tuple[list[Run], list[str]]:
-    """Return the runs, judged by one split (`wanted`: auto, val or test), and warnings; raise ConfigError where a run
-    held no images out to be judged by."""
-    split = accuracy.split_of(run.result for run in runs)
-    without = [run for run in runs if "val_accuracy" not in run.result]
-    if wanted == "val" and without:
-        raise ConfigError(
-            f"split=val: {len(without)} of {len(runs)} runs, like {without[0].folder}, held no images out "
-            "(dataset.val_size); say split=test, or leave them out"
-        )
-    warnings = []
-    if wanted == "auto" and 0 < len(without) < len(runs):
-        warnings.append(
-            f"{len(without)} of {len(runs)} runs, like {without[0].folder}, have no validation accuracy: all are "
-            "compared by test accuracy"
-        )
-    if wanted == "test":
-        split = "test"
-    return [replace(run, split=split) for run in runs], warnings
 
 
 def unfinished(folder: Path) -> str:

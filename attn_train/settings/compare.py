@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from attn_train.errors import ConfigError
 from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, one_of
 
-MARGIN = above(0, " (percentage points)")
+MARGIN = above(0, " (in the unit of the metric)")
 # The verdicts that a script may expect, each also as not_WORD.
 EXPECTED = ("helps", "hurts", "equivalent", "undecided")
 WORDS = tuple(word for verdict in EXPECTED for word in (verdict, f"not_{verdict}"))
@@ -31,7 +31,8 @@ EXPECTATION = Bound(
 
 @dataclass
 class CompareConfig:
-    margin: Annotated[float, MARGIN]
+    metric: Annotated[str, TEXT]
+    margin: Annotated[float | None, MARGIN]
     baseline: Annotated[str | None, TEXT]
     bench: Annotated[str | None, PATH]
     split: Annotated[str, one_of("auto", "val", "test")]

@@ -1,0 +1,179 @@
+"""What arms are compared by: a number of each run, its direction and scale, and the margin that counts as nothing.
+
+A measure on a logarithmic scale is compared by ratios: its differences are in per cent, and an arm's mean stays that of
+the numbers themselves.
+"""
+
+import math
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_train.errors import ConfigError
+from attn_train.runs import accuracy
+from attn_train.runs.accuracy import Split
+from attn_train.runs.finished import LeftOut, Run
+
+Array = NDArray[np.float64]
+Predictions = tuple[Array, NDArray[np.int64]]  # logits (n, classes), labels (n,)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a finished run, as its result.json has it under `key`, or as its predictions have it."""
+
+    name: str  # as it is typed
+    words: str
+    key: str
+    margin: float  # in percentage points, in per cent where logarithmic, else in the measure's own unit
+    better: int = 1  # -1: less is better
+    factor: float = 1.0
+    logarithmic: bool = False
+    digits: int = 2
+    of_predictions: Callable[[Predictions], float] | None = None
+
+    @property
+    def unit(self) -> str:
+        """The unit of differences."""
+        return "%" if self.logarithmic else "points" if self.factor == 100 else ""
+
+    @property
+    def places(self) -> int:
+        """The digits after the point of a difference."""
+        return 2 if self.logarithmic or self.factor == 100 else self.digits
+
+    @property
+    def differences(self) -> str:
+        """What differences are in, in words."""
+        if self.logarithmic:
+            return f"per cent of {self.words}"
+        return f"percentage points of {self.words}" if self.factor == 100 else self.words
+
+    def of(self, run: Run) -> float:
+        """Return the number of a run; raise ValueError where it has none."""
+        if self.of_predictions is not None:
+            return self.of_predictions(read_predictions(run.folder))
+        value = run.result.get(self.key)
+        if value is None:
+            raise ValueError(f"its result.json has no {self.key}")
+        return self.factor * float(value)
+
+    def scaled(self, value: float) -> float:
+        """Return a run's number on the scale on which runs are compared; raise ValueError for one that has no
+        logarithm."""
+        if self.logarithmic and value <= 0:
+            raise ValueError(f"{self.words} of {value:g} has no logarithm")
+        return 100 * math.log(value) if self.logarithmic else value
+
+    def scaled_margin(self, margin: float) -> float:
+        return 100 * math.log1p(margin / 100) if self.logarithmic else margin
+
+    def shown(self, difference: float) -> float:
+        """Return a difference on that scale as a reader gets it."""
+        return 100 * math.expm1(difference / 100) if self.logarithmic and math.isfinite(difference) else difference
+
+    def moved(self, value: float, difference: float) -> float:
+        """Return a number that differs from `value` by a difference on that scale."""
+        return value * math.exp(difference / 100) if self.logarithmic else value + difference
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Return the logits and labels of a run's test images; raise ValueError where they cannot be used."""
+    try:
+        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+            logits, labels = np.asarray(arrays["logits"], dtype=float), np.asarray(arrays["labels"], dtype=np.int64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"its predictions cannot be used ({error})") from error
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not np.isfinite(logits).all():
+        raise ValueError("its predictions cannot be used (they are no finite logits with a label each)")
+    return logits, labels
+
+
+def log_probabilities(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def negative_log_likelihood(predictions: Predictions) -> float:
+    """Return the mean of -log p(label)."""
+    logits, labels = predictions
+    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
+
+
+def brier(predictions: Predictions) -> float:
+    """Return the mean squared distance of the probabilities from the label's, between 0 and 2 (Brier, 1950)."""
+    logits, labels = predictions
+    probabilities = np.exp(log_probabilities(logits))
+    probabilities[np.arange(len(labels)), labels] -= 1
+    return float(np.square(probabilities).sum(axis=1).mean())
+
+
+ACCURACY = Measure("accuracy", "test accuracy", "test_accuracy", margin=0.2, factor=100)
+VALIDATED = Measure("val_accuracy", "validation accuracy", "val_accuracy", margin=0.2, factor=100)
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        ACCURACY,
+        VALIDATED,
+        Measure("loss", "test loss", "test_loss", margin=1, better=-1, logarithmic=True, digits=4),
+        Measure(
+            "nll",
+            "negative log-likelihood",
+            "nll",
+            margin=1,
+            better=-1,
+            logarithmic=True,
+            digits=4,
+            of_predictions=negative_log_likelihood,
+        ),
+        Measure("brier", "Brier score", "brier", margin=0.002, better=-1, digits=4, of_predictions=brier),
+        Measure("train_seconds", "training seconds", "train_seconds", margin=5, better=-1, logarithmic=True, digits=1),
+        Measure("images_per_second", "training images per second", "images_per_second", margin=5, logarithmic=True),
+        Measure("peak_memory_bytes", "peak memory in bytes", "peak_memory_bytes", 5, -1, logarithmic=True, digits=0),
+    )
+}
+
+
+def choose(runs: Sequence[Run], name: str, split: str) -> tuple[Measure, list[str]]:
+    """Return what runs are compared by, and warnings. By accuracy it is that of `split` (auto, val or test): on auto
+    that on validation images where all runs held some out.
+
+    Raises ConfigError for a measure that does not exist, or that not all runs have because they held no images out.
+    """
+    if name not in MEASURES:
+        raise ConfigError(f"metric={name} is not a choice; choose from {', '.join(MEASURES)}")
+    if name != "accuracy" or split == "test":
+        return MEASURES[name], []
+    without = [run for run in runs if "val_accuracy" not in run.result]
+    if not without:
+        return VALIDATED, []
+    if split == "val":
+        raise ConfigError(
+            f"split=val: {len(without)} of {len(runs)} runs, like {without[0].folder}, held no images out "
+            "(dataset.val_size); say split=test, or leave them out"
+        )
+    warning = (
+        f"{len(without)} of {len(runs)} runs, like {without[0].folder}, have no validation accuracy: all are "
+        "compared by test accuracy"
+    )
+    return ACCURACY, [warning] if len(without) < len(runs) else []
+
+
+def measured(runs: Sequence[Run], measure: Measure) -> tuple[list[Run], list[LeftOut]]:
+    """Return the runs with the numbers that they are compared by, and those that have none."""
+    known, left_out = [], []
+    split: Split = "val" if measure is VALIDATED else "test"
+    for run in runs:
+        try:
+            value = measure.of(run)
+            measure.scaled(value)
+        except ValueError as error:
+            left_out.append(LeftOut(run.folder, str(error)))
+            continue
+        count = accuracy.image_count(run.result, split) if measure.factor == 100 else None
+        known.append(replace(run, split=split, value=value, step=100 / count if count else 0.0))
+    return known, left_out

@@ -1,0 +1,132 @@
+"""attn-compare by other numbers than accuracy, held against scipy and torch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from test_compare import TOTAL, compare, record, write_run
+
+from attn_train.comparison.measures import MEASURES, brier, negative_log_likelihood
+
+LOSSES = {"none": [0.250, 0.262, 0.255, 0.259, 0.248], "gated": [0.240, 0.251, 0.244, 0.250, 0.238]}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    for model, losses in LOSSES.items():
+        for seed, loss in enumerate(losses):
+            seconds = 100.0 + seed + 30 * (model == "gated")
+            write_run(
+                tmp_path / "sweep" / f"{model}_{seed}", model, seed, 9300 + seed, test_loss=loss, train_seconds=seconds
+            )
+    return tmp_path / "sweep"
+
+
+def found(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
+    ended = compare(folder, "sweep", "output=out", *words)
+    assert ended.code == 0, ended.err
+    (comparison,) = record(folder / "out")["comparisons"]
+    return comparison, ended.out
+
+
+def test_a_loss_is_compared_by_its_ratio(tmp_path: Path, sweep: Path) -> None:
+    comparison, out = found(tmp_path, "metric=loss")
+    logs = {arm: np.log(values) for arm, values in LOSSES.items()}
+    expected = stats.ttest_rel(logs["gated"], logs["none"])
+    interval = expected.confidence_interval()
+    assert comparison["p_value"] == pytest.approx(expected.pvalue)
+    ratios = np.exp([(logs["gated"] - logs["none"]).mean(), interval.low, interval.high])
+    assert [comparison[key] for key in ("mean", "low", "high")] == pytest.approx(list(100 * (ratios - 1)))
+    # Less is better, and one run beats another by it.
+    assert comparison["verdict"] == "helps"
+    wins = stats.mannwhitneyu(LOSSES["none"], LOSSES["gated"]).statistic / 25
+    assert comparison["chance"] == pytest.approx(wins)
+    assert comparison["margin"] == 1
+    assert "test loss" in out
+    assert "0.2446 ± " in out
+
+
+def test_what_takes_longer_hurts(tmp_path: Path, sweep: Path) -> None:
+    comparison, _ = found(tmp_path, "metric=train_seconds")
+    assert comparison["verdict"] == "hurts"
+    assert comparison["mean"] == pytest.approx(29.4, abs=0.2)
+
+
+@pytest.mark.parametrize(("margin", "verdict"), [(1, "equivalent"), (0.65, "equivalent"), (0.55, "undecided")])
+def test_the_margin_of_a_ratio_is_in_per_cent(tmp_path: Path, margin: float, verdict: str) -> None:
+    for seed, loss in enumerate(LOSSES["none"]):
+        write_run(tmp_path / "sweep" / f"none_{seed}", "none", seed, 9300, test_loss=loss)
+        # The interval of the ratio is 0.9953 to 1.0062.
+        ratio = 1 + 0.004 * (-1) ** seed
+        write_run(tmp_path / "sweep" / f"se_{seed}", "se", seed, 9301, test_loss=loss * ratio)
+    comparison, _ = found(tmp_path, "metric=loss", f"margin={margin}")
+    assert (comparison["low"], comparison["high"]) == pytest.approx((-0.47, 0.62), abs=0.02)
+    assert comparison["verdict"] == verdict
+
+
+def predictions(folder: Path, seed: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write logits that are right more often the larger `scale` is; return them with the labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(10, (TOTAL,), generator=generator)
+    noise = torch.randn(TOTAL, 10, generator=generator)
+    logits = noise + scale * torch.nn.functional.one_hot(labels, 10)
+    np.savez_compressed(folder / "predictions.npz", logits=logits, labels=labels, index=np.arange(TOTAL))
+    return logits.double(), labels
+
+
+def test_scores_of_predictions_are_torchs(tmp_path: Path, sweep: Path) -> None:
+    expected: dict[str, dict[str, list[float]]] = {"nll": {}, "brier": {}}
+    for model in LOSSES:
+        for seed in range(5):
+            logits, labels = predictions(sweep / f"{model}_{seed}", seed, 2 if model == "none" else 2.2)
+            one_hot = torch.nn.functional.one_hot(labels, 10)
+            for name, value in (
+                ("nll", torch.nn.functional.cross_entropy(logits, labels)),
+                ("brier", (logits.softmax(dim=1) - one_hot).square().sum(dim=1).mean()),
+            ):
+                expected[name].setdefault(model, []).append(value.item())
+    for name, values in expected.items():
+        comparison, _ = found(tmp_path, f"metric={name}")
+        assert comparison[name] == pytest.approx(np.mean(values["gated"]), rel=1e-6)
+        assert comparison[f"reference_{name}"] == pytest.approx(np.mean(values["none"]), rel=1e-6)
+        assert comparison["verdict"] == "helps"
+    difference = np.subtract(expected["brier"]["gated"], expected["brier"]["none"])
+    assert found(tmp_path, "metric=brier")[0]["mean"] == pytest.approx(difference.mean(), rel=1e-5)
+
+
+def test_scores_of_certain_predictions() -> None:
+    labels = np.arange(10)
+    right = 1000.0 * np.eye(10)
+    assert (negative_log_likelihood((right, labels)), brier((right, labels))) == (0, 0)
+    assert brier((np.roll(right, 1, axis=1), labels)) == 2
+    assert negative_log_likelihood((np.zeros((10, 10)), labels)) == pytest.approx(np.log(10))
+
+
+def test_a_run_without_the_number_is_left_out(tmp_path: Path, sweep: Path) -> None:
+    for model in LOSSES:
+        for seed in range(1, 5):
+            predictions(sweep / f"{model}_{seed}", seed, 2)
+    (sweep / "none_1" / "predictions.npz").write_bytes(b"no archive")
+    comparison, out = found(tmp_path, "metric=brier")
+    assert comparison["n"] == 3
+    assert out.count("its predictions cannot be used") == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["metric=f1"], f"metric=f1 is not a choice; choose from {', '.join(MEASURES)}"),
+        (["metric=val_accuracy"], "metric=val_accuracy: no run has it"),
+        (["metric=brier"], "metric=brier: no run has it"),
+        (["metric=loss", "images=true"], "images=true resamples what is right on test images"),
+        (["metric=loss", "margin=0"], "margin=0.0 is out of range"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, sweep: Path, words: list[str], named: str) -> None:
+    ended = compare(tmp_path, "sweep", *words)
+    assert ended.code == 2
+    assert named in ended.err
+    assert len(ended.err.splitlines()) == 1
