@@ -113,7 +113,7 @@ def make_normalization(config: DatasetConfig, channels: int) -> Normalization:
 
 def per_channel_normalization(mean: list[float], deviation: list[float], channels: int) -> Normalization:
     """Return the normalisation by one number for all channels, or by one for each."""
-    tensors = [torch.tensor(one * channels if len(one) == 1 else one) for one in (mean, deviation)]
+    tensors = [torch.tensor(numbers * channels if len(numbers) == 1 else numbers) for numbers in (mean, deviation)]
     return Normalization(*tensors)
 
 

@@ -68,55 +68,59 @@ class Trained:
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     """Return the command's own words (run, checkpoint, split, image, output, export) and the overrides of the run's
     settings."""
-    own: dict[str, str] = {"checkpoint": "last", "split": "test"}
+    asked: dict[str, str] = {"checkpoint": "last", "split": "test"}
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
         if key in ("run", "image", "output", "export"):
-            own[key] = words.path_of(key, value)
+            asked[key] = words.path_of(key, value)
         elif key in CHOICES:
-            own[key] = value
+            asked[key] = value
         else:
             overrides += words.readable([argument])
-    if "run" not in own:
+    if "run" not in asked:
         raise ConfigError("run=RUN is missing; name a run folder, like run=outputs/DATE/TIME_MODEL_DATASET_ID")
     for key, choices in CHOICES.items():
-        if own[key] not in choices:
-            raise ConfigError(f"{key}={own[key]} is not a choice; choose from {', '.join(choices)}")
-    if "output" in own and "image" not in own:
-        raise ConfigError(f"output={own['output']} says where to draw the attention on a picture; give image=PATH too")
-    return own, overrides
+        if asked[key] not in choices:
+            raise ConfigError(f"{key}={asked[key]} is not a choice; choose from {', '.join(choices)}")
+    if "output" in asked and "image" not in asked:
+        raise ConfigError(
+            f"output={asked['output']} says where to draw the attention on a picture; give image=PATH too"
+        )
+    return asked, overrides
 
 
 def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluation | None:
     """Do what the command line asks, and return what a test found; `claim` makes the folder of `output` or raises.
     Raise for anything wrong."""
-    own, overrides = split_arguments(arguments)
-    folder = Path(own["run"])
+    asked, overrides = split_arguments(arguments)
+    folder = Path(asked["run"])
     was = compose.to_config(saved.read(folder))
     config = saved.evaluated(folder, overrides)
     given = {override.partition("=")[0].lstrip("+") for override in overrides}
     build.forget_data()
-    if "export" in own:
-        export.check_target(Path(own["export"]))
-    if "output" in own:
-        claim(Path(own["output"]), "output")
-    trained = Trained(folder, own["checkpoint"], config)
-    if "export" in own:
-        target = Path(own["export"])
+    if "export" in asked:
+        export.check_target(Path(asked["export"]))
+    if "output" in asked:
+        claim(Path(asked["output"]), "output")
+    trained = Trained(folder, asked["checkpoint"], config)
+    if "export" in asked:
+        target = Path(asked["export"])
         export.write(target, trained.model, config, trained.channels, trained.classes, trained.step)
         log.info("weights after step %d, with what they belong to: %s", trained.step, target)
         return None
-    if "image" in own:
-        name_pictures(trained, Path(own["image"]), Path(own.get("output", folder / "attention")))
+    if "image" in asked:
+        name_pictures(trained, Path(asked["image"]), Path(asked.get("output", folder / "attention")))
         return None
     if is_other_folder(was.dataset, config.dataset):
-        outcome = evaluate_labelled(trained, own["split"], given)
+        outcome = evaluate_labelled(trained, asked["split"], given)
     else:
-        outcome = evaluate_split(trained, own["split"])
-    report(trained, own["split"], outcome, [*overrides, *(["checkpoint=best"] if own["checkpoint"] == "best" else [])])
+        outcome = evaluate_split(trained, asked["split"])
+    report(
+        trained, asked["split"], outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])]
+    )
     return outcome
 
 
@@ -197,9 +201,15 @@ def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) 
     right = outcome.logits.argmax(dim=1) == outcome.labels
     rows = []
     for number, name in enumerate(trained.classes):
-        own = outcome.labels == number
-        if own.any():
-            rows.append([f"  {name}", f"{100 * right[own].float().mean():.2f} %", f"{right[own].sum()} of {own.sum()}"])
+        of_class = outcome.labels == number
+        if of_class.any():
+            rows.append(
+                [
+                    f"  {name}",
+                    f"{100 * right[of_class].float().mean():.2f} %",
+                    f"{right[of_class].sum()} of {of_class.sum()}",
+                ]
+            )
     for line in aligned(rows, left=(0,)).splitlines():
         log.info("%s", line)
     log.info("Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy)
@@ -229,13 +239,13 @@ def name_pictures(trained: Trained, path: Path, output: Path) -> None:
     """Print the class of each picture and its probability, and save it to `output` with the attention laid over it."""
     config, device = trained.config, trained.device
     surroundings.settle_temporary_files(within=output)
-    found, unreadable = pictures_at(path), []
+    given, unreadable = pictures_at(path), []
     with best_effort("; output=FOLDER names another place") as attempt:
-        for picture in found:
+        for picture in given:
             try:
                 image = read_image(picture, config.dataset.image_size, trained.channels)[None].to(device.place)
             except DataError as error:
-                if len(found) == 1:
+                if len(given) == 1:
                     raise
                 log.warning("%s", error)
                 unreadable.append(picture)
@@ -243,16 +253,16 @@ def name_pictures(trained: Trained, path: Path, output: Path) -> None:
             if image.max() <= ALMOST_BLACK:
                 log.warning("%s is almost black: %s", picture, BRIGHTEN)
             logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
-            probability, said = (one.item() for one in logits.softmax(dim=1).max(dim=1))
+            probability, said = (number.item() for number in logits.softmax(dim=1).max(dim=1))
             name = trained.classes[int(said)]
             where = ""
             with attempt(f"the picture of the attention on {picture}"):
                 caption = f"{pictures.label(name)}, {100 * probability:.0f} %"
-                where = draw_attention(trained, image, caption, drawing_path(picture, path, output), found)
+                where = draw_attention(trained, image, caption, drawing_path(picture, path, output), given)
             log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
     if unreadable:
         raise DataError(
-            f"{len(unreadable)} of {len(found)} pictures could not be read: {', '.join(map(str, unreadable))}"
+            f"{len(unreadable)} of {len(given)} pictures could not be read: {', '.join(map(str, unreadable))}"
         )
 
 

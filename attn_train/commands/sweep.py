@@ -131,11 +131,11 @@ def print_table(jobs: Sequence[Job]) -> None:
 def print_arms(arms: dict[str, list[dict[str, Any]]]) -> None:
     """Print a row for each arm, given the results of its runs: the best validation accuracy first; arms that held no
     images out have a table of their own, by name."""
-    judged = {label: accuracy.split_of(found) for label, found in arms.items() if found}
+    judged = {label: accuracy.split_of(results) for label, results in arms.items() if results}
     without_result = "val" if "val" in judged.values() else "test"
     for split, word in accuracy.WORDS.items():
         shown = [label for label in arms if judged.get(label, without_result) == split]
-        values = {label: [accuracy.accuracy(one, split) for one in arms[label]] for label in shown}
+        values = {label: [accuracy.accuracy(result, split) for result in arms[label]] for label in shown}
         if split == "val":
             shown.sort(key=lambda label: -statistics.fmean(values[label] or [-math.inf]))
         rows = [arm_row(label, values[label], arms[label]) for label in shown]

@@ -57,13 +57,13 @@ def numbers(key: str, value: Any, otherwise: list[int]) -> list[int]:
     else."""
     if value is None:
         value = otherwise
-    found: list[int] = convert(key, value if isinstance(value, list) else [value], list[int])
-    if not found:
+    numbers: list[int] = convert(key, value if isinstance(value, list) else [value], list[int])
+    if not numbers:
         raise ConfigError(f"{key}=[] is empty; give at least one number")
-    for one in found:
-        if one < 1:
-            raise ConfigError(f"{key}={one} is out of range; it must be at least 1")
-    return found
+    for number in numbers:
+        if number < 1:
+            raise ConfigError(f"{key}={number} is out of range; it must be at least 1")
+    return numbers
 
 
 def places(config: BenchConfig) -> list[tuple[int, int]]:
@@ -78,14 +78,14 @@ def places(config: BenchConfig) -> list[tuple[int, int]]:
             f"sizes={sizes} and channels={channels} do not pair; give one number of channels for each size, or one for "
             "all, like channels=64"
         )
-    found = list(zip(sizes, channels, strict=True))
-    if len(set(found)) < len(found):
+    pairs = list(zip(sizes, channels, strict=True))
+    if len(set(pairs)) < len(pairs):
         raise ConfigError(f"sizes={sizes} with channels={channels} names the same map twice; leave one out")
     if config.scaling and len(set(channels)) > 1:
         raise ConfigError(f"scaling=true needs the same channels for all sizes, not {channels}; say channels=64")
     if config.scaling and len(sizes) < config.points:
         raise ConfigError(f"scaling=true with points={config.points} needs as many sizes, not {len(sizes)}")
-    return found
+    return pairs
 
 
 def batch(config: BenchConfig) -> int:

@@ -46,7 +46,7 @@ class CompareConfig:
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the paths among the words of a command line, and its settings as overrides; raise ConfigError for a word
     that is neither."""
-    names = [one.name for one in fields(CompareConfig)]
+    names = [field.name for field in fields(CompareConfig)]
     paths: list[str] = []
     settings: dict[str, str] = {}
     for word in arguments:

@@ -228,17 +228,17 @@ def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
 def check_form(overrides: list[str]) -> None:
     """Raise ConfigError naming the first override that is not of Hydra's form."""
     parser = OverridesParser.create()
-    for one in overrides:
+    for word in overrides:
         try:
-            parser.parse_overrides([one])
-            well_formed = not one.lstrip("+~").startswith("=")
+            parser.parse_overrides([word])
+            well_formed = not word.lstrip("+~").startswith("=")
         except HydraException:
             well_formed = False
         if not well_formed:
             raise ConfigError(
-                f"cannot read '{one}'; write NAME=VALUE without spaces around =, with quotes around special characters"
+                f"cannot read '{word}'; write NAME=VALUE without spaces around =, with quotes around special characters"
             )
-        key, _, value = one.lstrip("+~").partition("=")
+        key, _, value = word.lstrip("+~").partition("=")
         group, dot, rest = key.partition(".")
         if group in GROUPS and dot and rest == "name":
             raise ConfigError(
@@ -256,10 +256,10 @@ Settings = TypeVar("Settings")
 
 def to_settings(composed: DictConfig, kind: type[Settings], check: Callable[[Settings], None]) -> Settings:
     """Return a composed configuration as an object of the schema `kind`, its ranges checked."""
-    found = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
-    assert isinstance(found, kind)
-    check(found)
-    return found
+    settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
+    assert isinstance(settings, kind)
+    check(settings)
+    return settings
 
 
 def bench(overrides: list[str]) -> BenchConfig:
@@ -277,8 +277,8 @@ def compare(overrides: list[str]) -> CompareConfig:
 def study(overrides: list[str]) -> StudyConfig:
     """Return the settings of attn-study."""
     composed = compose(words.readable(overrides), parse(["--config-name", "study"]))
-    found = to_settings(composed, StudyConfig, check_values)
+    config = to_settings(composed, StudyConfig, check_values)
     # Unresolved: a reference to the environment among a run's words is for that run to look up.
     given = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
     assert isinstance(given, dict)
-    return replace(found, arms=given["arms"], recipe=given["recipe"])
+    return replace(config, arms=given["arms"], recipe=given["recipe"])

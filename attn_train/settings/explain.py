@@ -104,7 +104,7 @@ def explain_reference(reason: str) -> str | None:
 def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     """Say that there is no setting `name`, with the nearest ones and the names beside it."""
     first = name.partition(".")[0]
-    sections = {one.partition(".")[0] for one in known}
+    sections = {name.partition(".")[0] for name in known}
     if first in groups and first not in sections:
         return (
             f"a file of +{first}=... sets nothing of the run's; it must begin with the line '# @package _global_', "
@@ -119,10 +119,10 @@ def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     if name.startswith("hydra."):
         return f"unknown setting '{name}'; --cfg hydra shows those of Hydra; a new one takes a plus: +{name}=..."
     section, _, last = name.rpartition(".")
-    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section] if section else []
+    beside = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == section] if section else []
     if section in groups and beside == ["name"]:
         return f"unknown setting '{name}'; the chosen {section} has no settings of its own"
-    named = [one for one in known if one.rpartition(".")[2] == last]
+    named = [name for name in known if name.rpartition(".")[2] == last]
     near = named or difflib.get_close_matches(name, [*known, *groups], n=1, cutoff=0.6)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     place = section if beside else "the top level"

@@ -39,7 +39,7 @@ def check_options(options: Namespace) -> None:
 
 def check_search_path(overrides: list[str], primary: Path) -> None:
     """Raise ConfigError where the command line or the file `primary` has Hydra import a package to search it."""
-    texts = [one for one in overrides if one.lstrip("+~").startswith("hydra.searchpath=")]
+    texts = [word for word in overrides if word.lstrip("+~").startswith("hydra.searchpath=")]
     try:
         with primary.open(encoding="utf-8") as file:
             loaded = yaml.safe_load(file)

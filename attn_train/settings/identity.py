@@ -33,10 +33,10 @@ def digest(values: dict[str, Any]) -> str:
 
 def arm(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a configuration's arm, flat; without a mechanism it makes no difference where none is."""
-    found = {key: value for key, value in flatten({**BEFORE, **values}).items() if role(key).arm}
-    if found["model.name"] == "none" and found["control"] == "none":
-        return {key: value for key, value in found.items() if not key.startswith("backbone.")}
-    return found
+    settings = {key: value for key, value in flatten({**BEFORE, **values}).items() if role(key).arm}
+    if settings["model.name"] == "none" and settings["control"] == "none":
+        return {key: value for key, value in settings.items() if not key.startswith("backbone.")}
+    return settings
 
 
 def arm_digest(values: dict[str, Any]) -> str:

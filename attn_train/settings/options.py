@@ -55,7 +55,7 @@ def convert(name: str, value: Any, hint: Any) -> Any:
             except ConfigError:
                 continue
     elif origin is Literal:
-        if any(value == one and type(value) is type(one) for one in get_args(hint)):
+        if any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
             return value
     elif origin is list:
         if isinstance(value, list):
@@ -90,7 +90,7 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe(part) for part in get_args(hint))
     if origin is Literal:
-        return "one of " + ", ".join(str(one) for one in get_args(hint))
+        return "one of " + ", ".join(str(choice) for choice in get_args(hint))
     if origin is list:
         return f"a list of {describe(get_args(hint)[0])}"
     if origin is dict:

@@ -69,8 +69,8 @@ def tree(schema: type) -> Tree:
     """Return the roles of a schema's fields."""
     hints, parts = get_type_hints(schema), {}
     for name, beside in extras(schema).items():
-        role = next((one for one in beside if isinstance(one, Role)), None)
-        inner = {one.part: Tree(one.role) for one in beside if isinstance(one, Within)}
+        role = next((note for note in beside if isinstance(note, Role)), None)
+        inner = {note.part: Tree(note.role) for note in beside if isinstance(note, Within)}
         parts[name] = tree(hints[name]) if is_dataclass(hints[name]) else Tree(role, inner)
     return Tree(None, parts)
 

@@ -113,27 +113,27 @@ def lay_over(saved: DictConfig, overrides: list[Override], composed: DictConfig,
     ConfigError for the first of the overrides that changes what `freedom` does not allow.
     """
     config, before = deepcopy(saved), raw(saved)
-    groups = [one for one in overrides if key_of(one) in compose.GROUPS]
-    for one in overrides:
-        if one.is_delete() or (one in groups and not freedom.allows_group(key_of(one))):
-            raise refused(one, freedom, before)
+    groups = [override for override in overrides if key_of(override) in compose.GROUPS]
+    for override in overrides:
+        if override.is_delete() or (override in groups and not freedom.allows_group(key_of(override))):
+            raise refused(override, freedom, before)
     try:
-        for one in groups:
-            config[key_of(one)] = composed[key_of(one)]
+        for override in groups:
+            config[key_of(override)] = composed[key_of(override)]
         for key in before:
             if freedom.keeps(key):
                 OmegaConf.update(config, key, before[key])
-        for one in overrides:
-            if one not in groups:
-                OmegaConf.update(config, key_of(one), one.value())
+        for override in overrides:
+            if override not in groups:
+                OmegaConf.update(config, key_of(override), override.value())
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
     now = raw(config)
     changed = [key for key in {**now, **before} if before.get(key) != now.get(key) and not freedom.allows(key)]
-    for one in overrides:
+    for override in overrides:
         for key in changed:
-            if key == key_of(one) or key.startswith(f"{key_of(one)}."):
-                raise refused(one, freedom, before, f", where {key} is {before.get(key)}")
+            if key == key_of(override) or key.startswith(f"{key_of(override)}."):
+                raise refused(override, freedom, before, f", where {key} is {before.get(key)}")
     return config
 
 
@@ -165,11 +165,11 @@ def resumed(folder: Path, words: list[str], composed: DictConfig) -> DictConfig:
     """
     saved = read(folder)
     saved.dataset.allow_change = False  # said for one change of the data, not for all that follow
-    overrides = [one for one in parsed(words) if key_of(one) != "resume"]
-    for one in overrides:
-        if re.match(r"hydra[./](sweep|launcher)", key_of(one)):
-            raise ConfigError(f"{one.input_line} is about a sweep, and resume goes on with one run; leave it out")
-    overrides = [one for one in overrides if not one.is_hydra_override()]
+    overrides = [override for override in parsed(words) if key_of(override) != "resume"]
+    for override in overrides:
+        if re.match(r"hydra[./](sweep|launcher)", key_of(override)):
+            raise ConfigError(f"{override.input_line} is about a sweep, and resume goes on with one run; leave it out")
+    overrides = [override for override in overrides if not override.is_hydra_override()]
     config = lay_over(saved, overrides, composed, RESUME)
     config.train.resolution = lengthen(saved.train.resolution, compose.to_config(config).train.epochs)
     return config
@@ -207,7 +207,7 @@ def continued(folder: Path, config: Config, resolution: list[float]) -> Config:
     if config.control_width is None:
         config = replace(config, control_width=saved.control_width)
     config = replace(config, train=replace(config.train, resolution=resolution))
-    before, now = (identity.identity(asdict(one)) for one in (saved, config))
+    before, now = (identity.identity(asdict(config)) for config in (saved, config))
     follows = () if saved.train.epochs == config.train.epochs else ("train.resolution",)
     differ = [key for key in now if before.get(key) != now[key] and not RESUME.allows(key) and key not in follows]
     if differ:

@@ -42,7 +42,7 @@ def check(control: str, control_width: Any, model: str) -> None:
         return
     numbers = control_width if isinstance(control_width, list) else [control_width]
     kinds = (int,) if isinstance(control_width, list) else (int, float)
-    fits = numbers and all(type(one) in kinds and 0 < one < math.inf for one in numbers)
+    fits = numbers and all(type(number) in kinds and 0 < number < math.inf for number in numbers)
     if not fits or (not isinstance(control_width, list) and control_width > WIDEST):
         raise ConfigError(
             f"control_width={control_width} does not fit; it takes null (solve it), a factor on all widths above 0 and "

@@ -29,12 +29,12 @@ FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 def forms(schema: type, prefix: str = "") -> dict[str, Form]:
     """Return the settings of a schema that take texts, by their dotted names, with the form of each."""
     hints = get_type_hints(schema)
-    found: dict[str, Form] = {}
+    known: dict[str, Form] = {}
     for name, beside in extras(schema).items():
         if is_dataclass(hints[name]):
-            found |= forms(hints[name], f"{prefix}{name}.")
-        found |= {f"{prefix}{name}": one for one in beside if isinstance(one, Form)}
-    return found
+            known |= forms(hints[name], f"{prefix}{name}.")
+        known |= {f"{prefix}{name}": form for form in beside if isinstance(form, Form)}
+    return known
 
 
 # The settings of all commands that take texts.
