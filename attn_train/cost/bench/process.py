@@ -85,4 +85,4 @@ def ending(code: int, errors: IO[bytes]) -> dict[str, str]:
     """Say how a process ended that did not say so itself."""
     if code < 0:
         return {"status": "killed", "reason": f"by {signal.Signals(-code).name}"}
-    return {"status": "failed", "reason": child.last_words(errors) or f"its process ended with exit code {code}"}
+    return {"status": "failed", "reason": child.last_line(errors) or f"its process ended with exit code {code}"}
