@@ -99,20 +99,16 @@ class RecordedStep:
         graph = torch.cuda.CUDAGraph()
         try:
             with self.rates_in_memory(), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-                loss, correct, image_losses = self.step(
-                    buffers[0], buffers[1], buffers[2] if len(buffers) == 3 else None
-                )
+                images, targets, *weights = buffers
+                loss, correct, image_losses = self.step(images, targets, weights[0] if weights else None)
                 counted = torch.stack([loss, correct])
         except RuntimeError as error:
             torch.cuda.set_stream(current)  # a recording that fails may leave its own stream set
             cause = error.__context__ or error  # the error inside, after which the end of the recording fails too
-            raise (
-                expected(cause)
-                or expected(error)
-                or ConfigError(
-                    f"device.cuda_graphs: a step of this network cannot be recorded ({str(cause).splitlines()[0]}); "
-                    "say device.cuda_graphs=false"
-                )
+            failure = expected(cause) or expected(error)
+            raise failure or ConfigError(
+                f"device.cuda_graphs: a step of this network cannot be recorded ({str(cause).splitlines()[0]}); "
+                "say device.cuda_graphs=false"
             ) from error
         return Recording(graph, buffers, counted, image_losses)
 
