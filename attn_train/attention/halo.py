@@ -57,6 +57,7 @@ class Halo(Attention):
         return padded.unfold(1, side, self.block).unfold(2, side, self.block)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, (batch, blocks * heads, block^2, d), and keys and values, with side^2 for block^2."""
         tokens = x.permute(0, 2, 3, 1)  # (batch, height, width, channels)
 
         def split(projected: Tensor, halo: int) -> Tensor:

@@ -75,6 +75,7 @@ class SelfAttention(Attention):
         return pairs.reshape(1, self.heads, height * width, height * width)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, heads, n, d)."""
         if self.position_embedding is not None:
             embedding = self.position_embedding[None]  # (1, channels, height, width)
             if embedding.shape[2:] != x.shape[2:]:

@@ -32,6 +32,7 @@ class TopK(Attention):
         self.value = nn.Linear(channels, channels)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, heads, n, d)."""
         tokens = x.flatten(2).transpose(1, 2)  # (batch, n, channels), n = height * width
 
         def split(projected: Tensor) -> Tensor:

@@ -211,6 +211,7 @@ class FastNet(Backbone):
         self.whiten.bias.requires_grad_(epoch < self.whitening_epochs)
 
     def first_map(self, x: Tensor) -> Tensor:
+        """Return the whitened images after their activation: (n, 2 patch, height - 1, width - 1)."""
         assert self.whiten.bias is not None
         return F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
 

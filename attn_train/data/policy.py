@@ -71,15 +71,18 @@ def blend(images: Tensor, magnitude: Tensor, other: Tensor | int) -> Tensor:
 
 
 def color(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Blend with the grey image."""
     return blend(images, magnitude, grey(images))
 
 
 def brightness(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Blend with black."""
     return blend(images, magnitude, 0)
 
 
 def contrast(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
-    # Whole numbers up to here: their sum is the same in whichever order a device adds them.
+    """Blend with the mean grey level of the image."""
+    # A sum of whole numbers is the same in whichever order a device adds them.
     total = grey(images).sum((1, 2, 3), keepdim=True)
     return blend(images, magnitude, (total / images[0, 0].numel() + 0.5).floor())
 
@@ -124,11 +127,13 @@ def rotate(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
 
 
 def shear_x(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Shear horizontally, by `magnitude` pixels for each row below the top."""
     x, y = centres(images)
     return resample(images, x + magnitude * y, y, fill)
 
 
 def shear_y(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Shear vertically, by `magnitude` pixels for each column from the left."""
     x, y = centres(images)
     return resample(images, x, y + magnitude * x, fill)
 

@@ -20,6 +20,7 @@ class Stop:
         self.signal: int | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
+        """Remember a signal; raise KeyboardInterrupt at the second Ctrl-C."""
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         leave_closed_terminal()

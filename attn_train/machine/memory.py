@@ -79,9 +79,11 @@ class Peak:
         self.before = self.read()
 
     def read(self) -> int:
+        """Return the peak, in bytes, with what was in use before."""
         if self.device.kind == "cuda":
             return torch.cuda.max_memory_allocated()
         return fields(STATUS).get("VmHWM") or peak_memory_bytes(self.device)
 
     def bytes(self) -> int:
+        """Return the peak, in bytes, above what was in use before."""
         return max(0, self.read() - self.before)

@@ -33,6 +33,7 @@ class Recording:
     image_losses: Tensor  # float32 (batch,), until the next replay
 
     def replay(self, inputs: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the step on a batch; return its mean loss, the number correct, and each image's loss."""
         torch._foreach_copy_(self.inputs, inputs)
         self.graph.replay()
         loss, correct = self.counted.clone()

@@ -31,6 +31,7 @@ def dot_product_attention(
 
 
 def written_out(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, scale: float | None) -> Tensor:
+    """Compute `dot_product_attention` by two matrix products."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     # Autocast would make the matrix float32. That gains nothing: softmax computes in float32 and rounds once.
     with torch.autocast("cpu", enabled=False):

@@ -57,6 +57,7 @@ def grid_mean(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def grid_mean_by_products(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Compute `grid_mean` by two matrix products."""
     rows, columns = (cell_shares(x, dim, cells, x.dtype) for dim, cells in zip((2, 3), size, strict=True))
     return rows.T @ x @ columns
 
@@ -93,10 +94,12 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def pools_faster(x: Tensor) -> bool:
+    """Say whether pooling kernels are faster than general reductions: on a CPU, uncompiled."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def window(x: Tensor, dims: tuple[int, ...]) -> list[int]:
+    """Return the pooling window (rows, columns) that covers `dims` of x."""
     return [x.shape[dim] if dim in dims else 1 for dim in (2, 3)]
 
 

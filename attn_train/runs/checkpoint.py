@@ -106,6 +106,7 @@ def clean(folder: Path) -> None:
 
 
 def known_digests(folder: Path) -> set[str]:
+    """Return the digests in the JSON files of `folder`."""
     digests = set()
     for path in folder.glob("*.json"):
         try:

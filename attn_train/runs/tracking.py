@@ -115,6 +115,7 @@ class Tracker:
                     writer.close()
 
     def row(self, kind: str, step: int, **values: Any) -> None:
+        """Append a row to metrics.jsonl; raise ResourceError where it cannot be written."""
         try:
             self.path.stat()  # raises if the file was deleted, which writing to it would not
             self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")

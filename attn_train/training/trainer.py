@@ -28,6 +28,7 @@ class Progress:
     train_seconds: float = 0.0  # compilation included, evaluation and checkpoints not
 
     def begin_epoch(self, epoch: int) -> None:
+        """Begin to count `epoch` (from 0)."""
         self.epoch, self.batch = epoch, 0
         for counted in (self.losses, self.correct, self.sizes):
             counted.clear()

@@ -45,6 +45,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def not_synced(path: Path, error: OSError) -> None:
+    """Warn once of a file system that cannot tell when a file is on the disk."""
     warn_once(
         log,
         "%s: this file system does not tell when a file is safe on the disk (%s); a power cut may lose the newest "

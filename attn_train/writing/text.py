@@ -15,6 +15,7 @@ def printable(text: str) -> str:
 
 
 def escaped(character: str) -> str:
+    """Return the escape of a character."""
     if "\udc80" <= character <= "\udcff":  # how Python keeps a byte of a file's name that is no UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

@@ -90,6 +90,7 @@ class RefusedError(Exception):
 
 
 def make(task: dict[str, Any]) -> nn.Module:
+    """Make the mechanism of a task; raise RefusedError where its map or options are refused."""
     try:
         return build(task["name"], task["options"], task["channels"], task["side"])
     except (ValueError, ConfigError) as error:
