@@ -315,7 +315,7 @@ def make_training(config: Config) -> Training:
     steps = batches.steps_at(config.train.epochs, config.train.max_steps)
     device = decide_device(config, sum(steps.values()) // len(steps))
     devices.configure(device)
-    devices.forget_peak_memory(device)  # of an earlier run in this process
+    devices.reset_peak_memory(device)  # of an earlier run in this process
     # On the CPU: a run begins with the same weights on every device.
     model.initialize_from(normalization(splits["train"].images[:INITIALIZED_FROM]))
     place = device.place

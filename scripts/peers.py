@@ -202,7 +202,7 @@ def race(ours: Work, peer: Work, device: Device, rounds: int) -> list[float]:
         for work in (ours, peer) if turn % 2 == 0 else (peer, ours):
             for number, step in enumerate((work.forward, work.training_step)):
                 taken[2 * number + (work is peer)] += timings(step, device, 1, 0.1)
-            work.let_go()
+            work.free()
     return [statistics.median(one) for one in taken]
 
 

@@ -367,7 +367,7 @@ def settled(folder: Path, names: list[str], *words: str) -> tuple[BenchConfig, s
     """The settings with what runs give, and the cells."""
     compose.register()
     taken = [trained.read(str(folder / name)) for name in names]
-    config = trained.take_over(compose.bench(list(words)), taken)
+    config = trained.with_defaults_of(taken, compose.bench(list(words)))
     made = trained.make_cells(config, taken, compose.CONF)
     return config, {(cell.arm.name, cell.channels, cell.side) for cell in made}
 

@@ -123,11 +123,11 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # A CPU on which compiling pays, from the first step on.
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     monkeypatch.setitem(device.COMPILE_FROM_STEPS, "cpu", 1)
-    compiled.why_not.cache_clear()
+    compiled.failure.cache_clear()
     quick = {"cpp.vec_isa_ok": False, "cpp_cache_precompile_headers": False}
     with fresh_cache(dir=str(tmp_path)), config.patch(quick):
         yield tmp_path
-    compiled.why_not.cache_clear()
+    compiled.failure.cache_clear()
 
 
 def with_compiler(folder: Path, text: str | None) -> str:

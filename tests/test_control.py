@@ -103,7 +103,7 @@ def test_a_control_costs_what_it_says(backbone: str, model: str, control: str) -
     match = matching.solve(config)
     target = cost(network(config, None), control, 32)
     found = cost(network(config, match.widths), control, 32)
-    assert (match.target, match.found) == (target, found)
+    assert (match.target, match.cost) == (target, found)
     assert abs(found / target - 1) <= 0.02
     assert all(width >= own for width, own in zip(match.widths, match.base, strict=True))
     # No network whose stages are all rounded from one factor comes nearer.
@@ -120,7 +120,7 @@ def test_the_articles_control_by_its_formula() -> None:
     match = matching.solve(composed("backbone=article", "dataset=cifar10", "control=parameters"))
     first, second = match.widths
     assert match.target == 28 * 64 + (64 * 9 + 1) * 128 + 10 * (128 * 1024 + 1) + 2 * (128**2 + 128)
-    assert match.found == 28 * first + (first * 9 + 1) * second + 10 * (second * 1024 + 1)
+    assert match.cost == 28 * first + (first * 9 + 1) * second + 10 * (second * 1024 + 1)
 
 
 @pytest.mark.parametrize("position", ["before_activation", "parallel"])
@@ -165,13 +165,13 @@ def test_a_control_is_evaluated_and_named(train: Command, evaluate: Command, tmp
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The controls that are solved from now on."""
     solved: list[str] = []
-    solve = matching.solve_anew
+    solve = matching.search_widths
 
     def spy(config: Config) -> matching.Match:
         solved.append(config.control)
         return solve(config)
 
-    monkeypatch.setattr(matching, "solve_anew", spy)
+    monkeypatch.setattr(matching, "search_widths", spy)
     return solved
 
 
@@ -206,7 +206,7 @@ def test_what_was_decided_holds_on_resume(train: Command, tmp_path: Path, monkey
     def refuse(config: Config) -> matching.Match:
         raise AssertionError("solved again")
 
-    monkeypatch.setattr(matching, "solve_anew", refuse)
+    monkeypatch.setattr(matching, "search_widths", refuse)
     for go_on in (("resume=run", "train.epochs=3"), (*words, "train.epochs=4", "hydra.run.dir=run")):
         ended = train(*go_on)
         assert ended.code == 0, ended.err

@@ -85,7 +85,7 @@ def test_the_fine_label_counts_where_a_record_has_two(tmp_path: Path) -> None:
         files[f"small-bin/{name}.bin"] = binary_batch(images, labels, before=b"\x13")
     write_files(tmp_path, files)
     spec = small_spec()
-    form = dataclasses.replace(spec.forms[1], label_bytes=2)  # type: ignore[type-var]
+    form = dataclasses.replace(spec.forms[1], label_bytes=2)  # type: ignore[call-arg]
     assert_is_small(small(tmp_path, dataclasses.replace(spec, forms=(form,))).load())
 
 

@@ -223,7 +223,7 @@ def test_an_earlier_peak_is_forgotten() -> None:
     with mmap.mmap(-1, 256 << 20) as held:
         held.write(b"x" * (256 << 20))
     earlier = devices.peak_memory_bytes(on_cpu())
-    devices.forget_peak_memory(on_cpu())
+    devices.reset_peak_memory(on_cpu())
     assert devices.peak_memory_bytes(on_cpu()) < earlier - (200 << 20)
 
 

@@ -86,7 +86,7 @@ def test_images_are_paired_the_same_whatever_the_batch(count: int) -> None:
         pairs = True
 
         def forward(self, x: Tensor) -> Tensor:
-            giver = PlaceboShuffled(1, (4, 4)).eval().givers(x)
+            giver = PlaceboShuffled(1, (4, 4)).eval().permutation(x)
             return x.flatten(1)[giver, :3]
 
     outcomes = [evaluate(Neighbour(), few, HALF, CPU, 1, size, side=4).logits for size in (1, 2, 7, 38, 100)]
@@ -101,7 +101,7 @@ def test_images_are_paired_the_same_whatever_the_batch(count: int) -> None:
 def test_in_training_each_image_gives_to_one_other_that_changes() -> None:
     module, x = PlaceboShuffled(1, (4, 4)).train(), torch.zeros(9, 1, 4, 4)
     torch.manual_seed(0)
-    rings = [module.givers(x) for _ in range(20)]
+    rings = [module.permutation(x) for _ in range(20)]
     for ring in rings:
         assert sorted(ring.tolist()) == list(range(9))
         assert (ring != torch.arange(9)).all()

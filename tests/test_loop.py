@@ -19,7 +19,7 @@ from attn_train.errors import NotFiniteError
 from attn_train.machine.recorded import Step
 from attn_train.machine.speed import Speed
 from attn_train.optim.average import WeightAverage
-from attn_train.training.journal import Epoch, Score, Silent, Window
+from attn_train.training.journal import Epoch, Journal, Score, Window
 from attn_train.training.loop import Schedule, fit
 from attn_train.training.step import TrainingStep
 from attn_train.training.trainer import Progress, Trainer
@@ -27,7 +27,7 @@ from attn_train.training.trainer import Progress, Trainer
 STEPS = 7  # in an epoch of the 40 images, six in a batch
 
 
-class Told(Silent):
+class Told(Journal):
     """Remember all that the loop tells, with the progress at that moment; stop after `stop_after` steps."""
 
     def __init__(self, trainer: Trainer, stop_after: int | None = None) -> None:
@@ -294,7 +294,7 @@ def test_what_is_written_between_steps_is_no_training_time(monkeypatch: pytest.M
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
-    class Slow(Silent):
+    class Slow(Journal):
         def step(self, window: Window | None) -> None:
             if window is not None:
                 now[0] += 50

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from attn_train.data.augment import Augmentation
-from attn_train.data.policy import LEVELS, OPERATIONS, PolicyDraws, apply, draw_policy, largest, plan
+from attn_train.data.policy import LEVELS, OPERATIONS, PolicyDraws, apply, draw_policy, max_magnitudes, plan
 
 CPU = torch.device("cpu")
 COUNT, SIZE = 400, (21, 18)
@@ -68,7 +68,7 @@ def fill_for(channels: int) -> Tensor:
 
 def magnitudes(name: str, policy: str, size: tuple[int, int] = SIZE) -> Tensor:
     """Every magnitude of an operation, either way: float32 (2 * LEVELS + 1,)."""
-    return torch.arange(-LEVELS, LEVELS + 1) / LEVELS * largest(policy, size).get(name, 0.0)
+    return torch.arange(-LEVELS, LEVELS + 1) / LEVELS * max_magnitudes(policy, size).get(name, 0.0)
 
 
 def perform(name: str, images: Tensor, magnitude: Tensor) -> Tensor:
@@ -213,7 +213,7 @@ PEER_SPACES = {
 def test_the_ranges_are_torchvisions(policy: str) -> None:
     space = {name.lower(): entry for name, entry in PEER_SPACES[policy].items()}
     assert set(space) == {name.replace("_", "") for name in OPERATIONS}
-    limits = largest(policy, SIZE)
+    limits = max_magnitudes(policy, SIZE)
     for name in OPERATIONS:
         expected = space[name.replace("_", "")][0](LEVELS + 1, *SIZE)
         found = magnitudes(name, policy)[LEVELS:]
@@ -292,7 +292,7 @@ def test_trivialaugment_draws_operation_strength_and_sign_evenly() -> None:
     assert torch.all((counts - 3000).abs() < 250)
     for number, name in enumerate(OPERATIONS):
         found = draws.magnitude[draws.operation == number]
-        limit = largest("trivialaugment", SIZE).get(name)
+        limit = max_magnitudes("trivialaugment", SIZE).get(name)
         if limit is None:
             assert not found.any()
             continue
@@ -310,7 +310,7 @@ def test_randaugment_draws_so_many_operations_at_its_magnitude(ops: int, magnitu
     draws = drawn(replace(RAND, policy_ops=ops, policy_magnitude=magnitude), count=14000)
     assert draws.operation.shape == draws.magnitude.shape == (ops, 14000)
     for number, name in enumerate(OPERATIONS):
-        limit = largest("randaugment", SIZE).get(name, 0.0)
+        limit = max_magnitudes("randaugment", SIZE).get(name, 0.0)
         found = draws.magnitude[draws.operation == number]
         torch.testing.assert_close(found.abs(), torch.full_like(found, limit * magnitude / 30))
         assert len(found) == pytest.approx(1000 * ops, abs=150 * ops)

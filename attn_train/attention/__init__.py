@@ -66,3 +66,5 @@ ATTENTION: dict[str, type[Attention]] = {
     "triplet": TripletAttention,
     "window": Window,
 }
+# Set here, because the table names PlaceboShuffled too.
+PlaceboShuffled.mechanisms = ATTENTION

@@ -1,4 +1,4 @@
-"""What every attention mechanism has in common."""
+"""The base classes of the attention mechanisms."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -8,17 +8,24 @@ from torch import Tensor, nn
 from attn_train.ops.pooling import scaled
 
 
+def reduced_channels(channels: int, reduction: int, least: int = 1) -> int:
+    """Return `channels // reduction`, at least `least`; raise ValueError for a `reduction` below 1."""
+    if reduction < 1:
+        raise ValueError(f"reduction={reduction} must be at least 1")
+    return max(least, channels // reduction)
+
+
 class Attention(nn.Module):
-    """A module that maps (batch, channels, height, width) to the same shape and can say where it looks.
+    """A module that maps (batch, channels, height, width) to the same shape.
 
     The height and width may differ from the `size` it was made for: training may begin at a lower resolution.
     """
 
-    # Whether an evaluated image gets something of its neighbour in the batch.
+    # Whether the output for an evaluated image depends on its neighbour in the batch.
     pairs: ClassVar[bool] = False
 
     def attention_map(self, x: Tensor) -> Tensor | None:
-        """Return how much each position counts, (batch, height, width), or None for a mechanism that weighs none."""
+        """Return the weight of each position, (batch, height, width); None for a mechanism that weighs no positions."""
         return None
 
     @abstractmethod
@@ -26,11 +33,11 @@ class Attention(nn.Module):
 
 
 class Gate(Attention):
-    """A mechanism that multiplies the map by factors which it computes from the map."""
+    """A mechanism that multiplies the map by factors computed from it."""
 
     @abstractmethod
     def gate(self, x: Tensor) -> Tensor:
-        """Return the factors; where they are the same for all channels, rows or columns, that dimension may be one."""
+        """Return the factors, of a shape that broadcasts to that of x."""
 
     def forward(self, x: Tensor) -> Tensor:
         # A factor that is a parameter stays float32 under autocast, and would turn the whole map into float32.

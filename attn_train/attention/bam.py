@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Gate
+from attn_train.attention.attention import Gate, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 from attn_train.ops.pooling import MapMean
 
@@ -20,10 +20,9 @@ class BAM(Gate):
 
     def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 16, dilation: int = 4) -> None:
         super().__init__()
-        for name, value in (("reduction", reduction), ("dilation", dilation)):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1")
-        middle = max(1, channels // reduction)
+        middle = reduced_channels(channels, reduction)
+        if dilation < 1:
+            raise ValueError(f"dilation={dilation} must be at least 1")
         self.channel = nn.Sequential(
             MapMean(),
             Conv1x1(channels, middle),

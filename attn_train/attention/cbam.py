@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Gate
+from attn_train.attention.attention import Gate, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 from attn_train.ops.pooling import largest, mean
 
@@ -20,11 +20,9 @@ class CBAM(Gate):
 
     def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 16, kernel_size: int = 7) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size} must be odd and at least 1")
-        middle = max(1, channels // reduction)
+        middle = reduced_channels(channels, reduction)
         self.reduce = Conv1x1(channels, middle, bias=False)
         self.expand = Conv1x1(middle, channels, bias=False)
         self.spatial = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Gate
+from attn_train.attention.attention import Gate, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 from attn_train.ops.pooling import mean
 
@@ -19,9 +19,7 @@ class CoordinateAttention(Gate):
 
     def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 32) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
-        middle = max(8, channels // reduction)
+        middle = reduced_channels(channels, reduction, least=8)
         self.reduce = Conv1x1(channels, middle, bias=False)
         self.norm = nn.BatchNorm2d(middle)
         self.expand_rows = Conv1x1(middle, channels)

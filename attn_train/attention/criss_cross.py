@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Attention
+from attn_train.attention.attention import Attention, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 
 
@@ -22,10 +22,8 @@ class CrissCross(Attention):
         super().__init__()
         if recurrence < 1:
             raise ValueError(f"recurrence={recurrence} must be at least 1")
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
         self.recurrence = recurrence
-        reduced = max(1, channels // reduction)
+        reduced = reduced_channels(channels, reduction)
         self.query = Conv1x1(channels, reduced)
         self.key = Conv1x1(channels, reduced)
         self.value = Conv1x1(channels, channels)
@@ -37,7 +35,7 @@ class CrissCross(Attention):
         query, key = self.query(x), self.key(x)
         down = torch.einsum("bcij,bckj->bijk", query, key)
         across = torch.einsum("bcij,bcik->bijk", query, key)
-        # The pixel itself counts in its row.
+        # The pixel itself is in both its row and its column: it counts in its row only.
         itself = torch.eye(x.shape[2], dtype=torch.bool, device=x.device)[:, None]  # (height, 1, height)
         scores = torch.cat((down.masked_fill(itself, -math.inf), across), dim=3)
         column, row = scores.softmax(dim=3).split((x.shape[2], x.shape[3]), dim=3)

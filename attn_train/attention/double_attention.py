@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from attn_train.attention.attention import Attention
+from attn_train.attention.attention import Attention, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 
 
@@ -18,9 +18,7 @@ class DoubleAttention(Attention):
 
     def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 4) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
-        inner = max(1, channels // reduction)
+        inner = reduced_channels(channels, reduction)
         self.feature = Conv1x1(channels, inner)
         self.gather = Conv1x1(channels, inner, bias=False)
         self.distribute = Conv1x1(channels, inner)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Attention
+from attn_train.attention.attention import Attention, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 
 
@@ -27,10 +27,8 @@ class GlobalContext(Attention):
         fusion: Literal["add", "multiply"] = "add",
     ) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
         self.fusion = fusion
-        inner = max(min(4, channels), channels // reduction)
+        inner = reduced_channels(channels, reduction, least=min(4, channels))
         self.score = Conv1x1(channels, 1, bias=False)
         self.reduce = nn.Linear(channels, inner)
         self.norm = nn.LayerNorm(inner)

@@ -57,6 +57,7 @@ class Halo(Attention):
         return padded.unfold(1, side, self.block).unfold(2, side, self.block)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, (batch, blocks * heads, block^2, d), and keys and values, with side^2 for block^2."""
         tokens = x.permute(0, 2, 3, 1)  # (batch, height, width, channels)
 
         def split(projected: Tensor, halo: int) -> Tensor:
@@ -90,8 +91,8 @@ class Halo(Attention):
         attended = dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
         parts = attended.unflatten(2, (self.block, self.block))
         parts = parts.unflatten(1, (-(-x.shape[2] // self.block), -1, self.heads)).permute(0, 1, 4, 2, 5, 3, 6)
-        whole = parts.flatten(5, 6).flatten(3, 4).flatten(1, 2)[:, : x.shape[2], : x.shape[3]]
-        out = whole.contiguous().permute(0, 3, 1, 2)  # (batch, channels, height, width), in channels_last
+        joined = parts.flatten(5, 6).flatten(3, 4).flatten(1, 2)[:, : x.shape[2], : x.shape[3]]
+        out = joined.contiguous().permute(0, 3, 1, 2)  # (batch, channels, height, width), in channels_last
         return x + out if self.residual else out
 
     def attention_map(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_train.attention.attention import Attention
+from attn_train.attention.attention import Attention, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 from attn_train.ops.dot_product import dot_product_attention
 
@@ -31,10 +31,8 @@ class NonLocal(Attention):
         reduction: int = 2,
     ) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
         self.pairing = pairing
-        inner = max(1, channels // reduction)
+        inner = reduced_channels(channels, reduction)
         self.query = nn.Identity() if pairing == "gaussian" else nn.Linear(channels, inner)
         self.key = nn.Identity() if pairing == "gaussian" else nn.Linear(channels, inner)
         self.value = nn.Linear(channels, inner)

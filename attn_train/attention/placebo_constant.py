@@ -1,4 +1,4 @@
-"""A control: a gate that is learned but never looks at the image. What it gains, gating by the image did not."""
+"""A control: a learned gate that does not depend on the image. What it gains is not due to attention to the image."""
 
 import torch
 from torch import Tensor, nn

@@ -1,6 +1,7 @@
-"""A control: another mechanism with the same parameters and work, but each image gets what was computed for another
-image. What it gains, attending to the image did not."""
+"""A control: a mechanism with its parameters and its work, but each image gets what was computed for another image.
+What it gains is not due to attention to the image."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,48 +12,47 @@ from attn_train.settings import options as settings
 
 
 class PlaceboShuffled(Attention):
-    """Compute the mechanism `of` with its `options`, and give each image of the batch the gate of another, or for a
-    mechanism that is no gate the change that it makes to another; parameters: those of the mechanism.
+    """Compute the mechanism `of` with its `options`, and apply to each image of the batch the gate of another image; of
+    a mechanism that is no gate, add the change that it makes to another. The parameters are those of the mechanism.
 
-    In training the other image is a random one of the batch. In evaluation images 0 and 1 of a batch give to each
-    other, 2 and 3, and so on; of an odd number the last three give in a ring. `inference.evaluate` pairs the whole set
-    so, by a fixed drawing.
+    In training the other image is a random one of the batch. In evaluation images 0 and 1 of a batch are exchanged, 2
+    and 3, and so on; of an odd number the last three are exchanged in a ring. `training.inference.evaluate` shuffles
+    the whole split first, always in the same way.
     """
 
+    mechanisms: ClassVar[Mapping[str, type[Attention]]]  # by the names that `of` takes, among others
     pairs: ClassVar[bool] = True
 
     def __init__(
         self, channels: int, size: tuple[int, int], *, of: str = "gated", options: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
-        from attn_train.attention import ATTENTION  # which names this class too
-
-        choices = sorted(name for name, kind in ATTENTION.items() if not kind.pairs)
+        choices = sorted(name for name, kind in self.mechanisms.items() if not kind.pairs)
         if of not in choices:
             raise ValueError(f"of={of} is not a mechanism to shuffle; choose from {', '.join(choices)}")
-        chosen = settings.bind("model.options", ATTENTION[of], options or {})
-        self.mechanism = ATTENTION[of](channels, size=size, **chosen)
+        kind = self.mechanisms[of]
+        self.mechanism = kind(channels, size=size, **settings.bind("model.options", kind, options or {}))
 
-    def givers(self, x: Tensor) -> Tensor:
-        """Return for each image of the batch the number of the one that gives to it: int64 (batch,)."""
+    def permutation(self, x: Tensor) -> Tensor:
+        """Return for each image of the batch the place of the one whose gate it gets: int64 (batch,)."""
         count = len(x)
         if self.training:
             ring = torch.randperm(count, device=x.device)
             return torch.empty_like(ring).scatter_(0, ring, ring.roll(1))
-        own = torch.arange(count, device=x.device)
-        giver = own ^ 1
+        places = torch.arange(count, device=x.device)
+        neighbours = places ^ 1
         if count % 2:
-            ring = own[-3:]
-            giver = torch.cat([giver[: -len(ring)], ring.roll(1)])
-        return giver
+            ring = places[-3:]
+            neighbours = torch.cat([neighbours[: -len(ring)], ring.roll(1)])
+        return neighbours
 
     def forward(self, x: Tensor) -> Tensor:
-        giver = self.givers(x)
+        other = self.permutation(x)
         if isinstance(self.mechanism, Gate):
-            return x * self.mechanism.gate(x)[giver]
-        return x + (self.mechanism(x) - x)[giver]
+            return x * self.mechanism.gate(x)[other]
+        return x + (self.mechanism(x) - x)[other]
 
     def attention_map(self, x: Tensor) -> Tensor | None:
-        """Return the map that each image got: (batch, height, width), or None where the mechanism has none."""
-        found = self.mechanism.attention_map(x)
-        return None if found is None else found[self.givers(x)]
+        """Return the map that each image gets, (batch, height, width); None where the mechanism has none."""
+        maps = self.mechanism.attention_map(x)
+        return None if maps is None else maps[self.permutation(x)]

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from attn_train.attention.attention import Gate
+from attn_train.attention.attention import Gate, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 from attn_train.ops.pooling import mean
 
@@ -23,10 +23,8 @@ class ConcurrentSqueezeExcitation(Gate):
         self, channels: int, size: tuple[int, int], *, reduction: int = 2, combine: Literal["max", "add"] = "add"
     ) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
         self.combine = combine
-        middle = max(1, channels // reduction)
+        middle = reduced_channels(channels, reduction)
         self.reduce = Conv1x1(channels, middle)
         self.expand = Conv1x1(middle, channels)
         self.spatial = Conv1x1(channels, 1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from attn_train.attention.attention import Gate
+from attn_train.attention.attention import Gate, reduced_channels
 from attn_train.ops.convolution import Conv1x1
 from attn_train.ops.pooling import mean
 
@@ -17,9 +17,7 @@ class SqueezeExcitation(Gate):
 
     def __init__(self, channels: int, size: tuple[int, int], *, reduction: int = 16) -> None:
         super().__init__()
-        if reduction < 1:
-            raise ValueError(f"reduction={reduction} must be at least 1")
-        middle = max(1, channels // reduction)
+        middle = reduced_channels(channels, reduction)
         self.reduce = Conv1x1(channels, middle)
         self.expand = Conv1x1(middle, channels)
 

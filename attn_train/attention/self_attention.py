@@ -59,22 +59,23 @@ class SelfAttention(Attention):
 
     def bias(self, height: int, width: int) -> Tensor | None:
         """Return the relative bias of each pair of pixels, (1, heads, n, n), or None where there is none."""
-        known = self.relative_bias
-        if known is None:
+        table = self.relative_bias
+        if table is None:
             return None
 
         def offsets(extent: int, entries: int) -> Tensor:
             reach = entries // 2  # the largest offset in the table
-            possible = torch.arange(1 - extent, extent, device=known.device)
+            possible = torch.arange(1 - extent, extent, device=table.device)
             return possible.clamp(-reach, reach) + reach
 
-        rows, columns = offsets(height, known.shape[1]), offsets(width, known.shape[2])
-        table = known[:, rows[:, None], columns]  # (heads, 2h - 1, 2w - 1)
+        rows, columns = offsets(height, table.shape[1]), offsets(width, table.shape[2])
+        resized = table[:, rows[:, None], columns]  # (heads, 2h - 1, 2w - 1)
         # The key that is k rows down is, from the query i rows down, at entry k - i + h - 1.
-        pairs = table.unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)  # (heads, h, w, h, w): query, then key
+        pairs = resized.unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)  # (heads, h, w, h, w): query, then key
         return pairs.reshape(1, self.heads, height * width, height * width)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, heads, n, d)."""
         if self.position_embedding is not None:
             embedding = self.position_embedding[None]  # (1, channels, height, width)
             if embedding.shape[2:] != x.shape[2:]:

@@ -18,7 +18,7 @@ class StyleRecalibration(Gate):
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
-        # The channel-wise fully connected layer: each channel weighs its mean and its deviation.
+        # The channel-wise fully connected layer: each channel weighs its mean and its standard deviation.
         self.style = nn.Conv2d(channels, channels, kernel_size=(1, 2), groups=channels, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 

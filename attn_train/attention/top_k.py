@@ -32,6 +32,7 @@ class TopK(Attention):
         self.value = nn.Linear(channels, channels)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, heads, n, d)."""
         tokens = x.flatten(2).transpose(1, 2)  # (batch, n, channels), n = height * width
 
         def split(projected: Tensor) -> Tensor:
@@ -43,8 +44,8 @@ class TopK(Attention):
             query, key = split(self.query(exact)), split(self.key(exact))
         return query, key, split(self.value(tokens))
 
-    def kept(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return which keys each query keeps: (batch, heads, n, n)."""
+    def mask(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return which keys each query keeps: bool (batch, heads, n, n)."""
         with torch.autocast("cpu" if query.is_meta else query.device.type, enabled=False):
             scores = query.detach() @ key.detach().transpose(-2, -1)
         largest = scores.topk(min(self.k, scores.shape[-1]), dim=-1).values
@@ -52,13 +53,12 @@ class TopK(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.project(x)
-        kept = self.kept(query, key)
-        attended = dot_product_attention(query, key, value, attn_mask=kept, scale=self.scale)
+        attended = dot_product_attention(query, key, value, attn_mask=self.mask(query, key), scale=self.scale)
         out = attended.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(2, x.shape[2:])  # in channels_last
         return x + out if self.residual else out
 
     def attention_map(self, x: Tensor) -> Tensor:
         """Average over heads and queries the weight that each pixel receives: (batch, height, width)."""
         query, key, _ = self.project(x)
-        scores = (query @ key.transpose(-2, -1) * self.scale).masked_fill(~self.kept(query, key), -math.inf)
+        scores = (query @ key.transpose(-2, -1) * self.scale).masked_fill(~self.mask(query, key), -math.inf)
         return scores.softmax(dim=-1).mean(dim=(1, 2)).unflatten(1, (x.shape[2], x.shape[3]))

@@ -54,6 +54,7 @@ class Window(Attention):
         )
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, windows * heads, window^2, d)."""
         side = self.window
         down, right = self.shifts(x)
         tokens = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, -x.shape[3] % side, 0, -x.shape[2] % side))

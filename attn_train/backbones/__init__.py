@@ -1,7 +1,7 @@
 """The networks, by the names that `backbone=` takes.
 
 Each is called as `Class(shape, classes, attention, **options)`: the images' (channels, height, width), the number of
-classes, and a factory `(channels, size) -> module` that fills the slots which `placement` chooses.
+classes, and a factory `(channels, size) -> module` for the attention in the slots that `placement` chooses.
 """
 
 from attn_train.backbones.article import ArticleNet

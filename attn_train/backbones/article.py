@@ -52,6 +52,6 @@ class ArticleNet(Backbone):
         x = self.attention_after(x)  # (batch, channels, height, width)
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
             return self.head(x.flatten(1))
-        # The map's channels lie last: turning the weight is cheaper than turning the map.
+        # flatten would copy a map in channels_last; to permute the weight instead is cheaper.
         weight = self.head.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1)
         return F.linear(x.permute(0, 2, 3, 1).flatten(1), weight.flatten(1), self.head.bias)

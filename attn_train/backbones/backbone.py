@@ -1,4 +1,4 @@
-"""What every backbone has in common."""
+"""The base class of the backbones."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from attn_train.optim.roles import Roles, sort_parameters
 class Backbone(nn.Module):
     """A network that maps images (batch, channels, height, width) to logits (batch, classes)."""
 
-    # Whether it takes images of another size than it was made for, as training at a lower resolution asks.
+    # Whether it takes images of another size than it was made for, which training at a lower resolution needs.
     any_size: ClassVar[bool] = True
-    # The option that takes the channels of each stage as a list: what a control makes wider.
+    # The option that takes the channels of each stage as a list, by which a control is made wider.
     widths_option: ClassVar[str] = "widths"
 
-    # The maps (channels, height, width) that it has attention on at the size it was made for, in order.
+    # The maps (channels, height, width) on which it has attention, at the size it was made for, in order.
     attention_places: Sequence[tuple[int, int, int]] = ()
 
-    # What fills its slots: the attention modules, in the order in which they were made.
+    # The attention modules in its slots, in the order in which they were made.
     slots: Sequence[nn.Module] = ()
 
     @classmethod
@@ -29,14 +29,17 @@ class Backbone(nn.Module):
         return list(options[cls.widths_option])
 
     def initialize_from(self, images: Tensor) -> None:
-        """Set what depends on the data from normalised training images, before the network leaves the CPU;
-        nothing, unless a backbone says otherwise."""
+        """Set what depends on the data, before the network leaves the CPU; by default nothing.
+
+        Args:
+            images: normalised training images, (n, channels, height, width).
+        """
 
     def begin_epoch(self, epoch: int) -> None:
-        """Set what depends on the epoch (from 0), before it begins; nothing, unless a backbone says otherwise."""
+        """Set what depends on the epoch (from 0), before it begins; by default nothing."""
 
     def roles(self) -> Roles:
-        """Return the parameters that learn by their role."""
+        """Return the trainable parameters by their role."""
         return sort_parameters(self, self.slots)
 
     @abstractmethod

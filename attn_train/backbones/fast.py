@@ -20,18 +20,18 @@ WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
 
 BATCH_NORM_MOMENTUM = 0.4
 
-# In what units the biases and the last layer are kept. Their gradients are small, because the logits begin small; in
-# these units one learning rate of a usual size suits them. Their squares times 5e-5 are airbench94_muon's rates.
+# The biases and the last layer are stored divided by these units, so that one learning rate of a usual size suits them:
+# a unit u multiplies the effective rate by u^2. The units' squares times 5e-5 are airbench94_muon's rates.
 BIAS_UNIT = 32.0
 HEAD_UNIT = 116.0  # divided by the channels
 
-MEASURED_ON = 500  # images whose maps tell by how much attention changes the size of the head's input
+MEASURED_ON = 500  # images on which is measured how much attention changes the size of the head's input
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Normalise without a scale, with running statistics that follow fast enough for a run of a few hundred steps.
+    """Batch normalisation without a scale, whose running statistics follow fast enough for a few hundred steps.
 
-    The next convolution is as good a place for the scale; without it the filters' size does not matter.
+    The next convolution can learn the scale. Without one the length of the filters before it has no effect.
     """
 
     def __init__(self, channels: int) -> None:
@@ -44,17 +44,21 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def identity_conv(channels_in: int, channels: int) -> Conv3x3:
-    """Make a 3x3 convolution that starts by passing its input on in its first channels."""
+    """Make a 3x3 convolution whose first output channels are, at first, its input."""
     conv = Conv3x3(channels_in, channels)
     nn.init.dirac_(conv.weight.data[:channels_in])
     return conv
 
 
 class Stage(nn.Module):
-    """Convolve, halve the map, convolve again, and with `depth` 3 once more, the last two beside a shortcut.
+    """Convolve, halve the map, convolve again; with `depth` 3 convolve a third time, the last two in a residual branch.
 
-    The attention's `position` is about the last activation, in the branch beside the shortcut, or `parallel` to the
-    last convolution.
+    Args:
+        size: of the input map, (height, width).
+        slots: fills the stage's slot for attention: before or after the last activation, at the end of the residual
+            branch, or parallel to the last convolution.
+        stage: its number, from 1.
+        drop_path: share of the images for which training skips the residual branch.
     """
 
     def __init__(
@@ -107,13 +111,15 @@ class Stage(nn.Module):
 
 
 class FastNet(Backbone):
-    """Build the network; `widths` are the channels of its stages.
+    """Build the network.
 
-    The whitening layer's bias learns for `whitening_epochs`. After that no gradient is computed of the largest map,
-    which is a twentieth of a step.
-
-    `drop_path` (with `depth` 3) is the share of the images for which training skips the last stage's branch; it grows
-    in a straight line from the first stage (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
+    Args:
+        widths: the channels of its stages.
+        depth: convolutions in each stage.
+        drop_path: with `depth` 3 the share of the images for which training skips the last stage's branch; it grows
+            linearly from the first stage to the last (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
+        whitening_epochs: those in which the whitening layer's bias is trained. After them no gradient of the largest
+            map is computed, which saves a twentieth of a step.
     """
 
     def __init__(
@@ -162,42 +168,50 @@ class FastNet(Backbone):
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
-        """Set the first layer to whiten the patches of normalised training images (n, channels, height, width), and the
-        head's scale to undo what attention does to the size of the last map.
+        """Set the first layer to whiten image patches, and the head's scale to undo what attention does to the size of
+        the last map (Mishkin and Matas, 2016, arXiv 1511.06422, set scales by the data).
 
-        Every other layer's input is normalised; the head's is not, and it learns as much faster as its input is larger,
-        squared: gates that halve the map would quarter the rate, and be blamed for what another rate does. A plain
-        network's scale is one. (Scales by the data: Mishkin and Matas, 2016, arXiv 1511.06422.)
+        Every layer's input is normalised except the head's, whose effective learning rate grows with the square of its
+        input. Without the scale a gate that halves the map would quarter that rate, and the comparison would measure
+        the rate and not the gate. Without attention the scale is one.
+
+        Args:
+            images: normalised training images, (n, channels, height, width).
         """
+        # The inverse square root of the covariance of patches, by its eigenvectors.
         patches = F.unfold(images, WHITENING_KERNEL)  # (n, patch, positions)
         values, vectors = torch.linalg.eigh((patches @ patches.mT).mean(dim=0) / patches.shape[2])
         whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
-        # Each filter and its negative, so that the activation after it loses nothing.
+        # Each filter and its negative, so that the activation loses neither sign.
         self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
         self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON]))
 
     def shrinkage(self, images: Tensor) -> Tensor:
-        """Return how many times as large the last map of `images` would be without its stage's attention, by root mean
-        square; nothing of the network changes, and no random number is taken."""
+        """Return the root mean square of the last map of `images` without its stage's attention over that with it.
+
+        The network and the state of the random numbers stay as they are.
+        """
         with torch.random.fork_rng(devices=[]):
             x = self.first_map(images)
             for stage in self.stages[:-1]:
-                x = copy.deepcopy(stage)(x)  # of a copy the running statistics may move
+                x = copy.deepcopy(stage)(x)  # a copy, because the pass moves its running statistics
             last: Stage = self.stages[-1]  # type: ignore[assignment]
             squares = []
             for stage in (last.without_attention(), copy.deepcopy(last)):
-                # Stochastic depth skips the same images in both. Of the CPU alone: a GPU's generator stays as it is.
+                # The same seed, so that stochastic depth skips the same images in both. The CPU's generator alone is
+                # seeded: torch.manual_seed would change a GPU's too.
                 torch.default_generator.manual_seed(0)
                 squares.append(stage(x).square().mean())
         plain, attended = squares
         return (plain / attended).sqrt() if attended > 0 else torch.ones(())
 
     def begin_epoch(self, epoch: int) -> None:
-        """Let the whitening layer's bias learn in the first epochs (counted from 0) only."""
+        """Train the bias of the whitening layer in the first `whitening_epochs` epochs only."""
         assert self.whiten.bias is not None
         self.whiten.bias.requires_grad_(epoch < self.whitening_epochs)
 
     def first_map(self, x: Tensor) -> Tensor:
+        """Return the whitened images after their activation: (n, 2 patch, height - 1, width - 1)."""
         assert self.whiten.bias is not None
         return F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
 

@@ -1,4 +1,4 @@
-"""Where attention goes in a backbone: in which stages, where in a block of such a stage, and how it begins."""
+"""Place attention in a backbone: in which stages, where in their blocks, and with which gate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,26 +12,25 @@ from attn_train.seeds import generator
 
 AttentionFactory = Callable[[int, tuple[int, int]], nn.Module]
 
-# In what units the zero gate is kept: Adam moves a number by its learning rate a step, and a run of some hundred steps
-# must be able to open the gate.
+# The zero gate is stored divided by this unit: Adam moves a number by about its learning rate a step, and a run of a
+# few hundred steps must be able to open the gate.
 GATE_UNIT = 10.0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The stages (counted from 1, or "all") that get attention, its position in their blocks, and whether the change
-    that it makes is multiplied by a number that begins at zero."""
+    """Where a backbone has attention."""
 
-    stages: Literal["all"] | list[int]
-    position: Literal["branch", "before_activation", "after_activation", "parallel"]
-    zero_gate: bool = False
+    stages: Literal["all"] | list[int]  # from 1
+    position: Literal["branch", "before_activation", "after_activation", "parallel"]  # in each block of these stages
+    zero_gate: bool = False  # multiply its change by a learned number that begins at zero; see Placed
 
 
 class Placed(nn.Module):
-    """Attention whose change, `attention(x) - x`, is added to x, or with `parallel` is all that is returned.
+    """Compute `x + gate * (attention(x) - x)`, or with `parallel` the second term alone.
 
-    With `zero_gate` a learned number that is zero at first multiplies the change, so that every mechanism starts as the
-    same network (ReZero: Bachlechner et al., 2020, arXiv 2003.04887).
+    With `zero_gate` the gate is a learned number that begins at zero, so that the network begins as the same function
+    with every mechanism (ReZero: Bachlechner et al., 2020, arXiv 2003.04887); else it is one.
     """
 
     def __init__(self, attention: nn.Module, zero_gate: bool, parallel: bool) -> None:
@@ -48,10 +47,14 @@ class Placed(nn.Module):
 
 
 class Slots:
-    """Hand out the attention modules of one backbone, or nothing where `placement` wants none.
+    """Fill the slots of one backbone: with attention where `placement` says so, else with nothing.
 
-    `filled` are the modules handed out so far. Raises ValueError for a stage or position that the backbone does not
-    have.
+    Raises ValueError for a stage or position that the backbone does not have.
+
+    Args:
+        attention: makes a mechanism for (channels, (height, width)).
+        stages: their number.
+        positions: those that its blocks have.
     """
 
     def __init__(
@@ -69,11 +72,11 @@ class Slots:
         self.stages = frozenset(wanted)
         self.position = placement.position
         self.zero_gate = placement.zero_gate
-        self.filled: list[nn.Module] = []
+        self.filled: list[nn.Module] = []  # the attention modules so far
 
     def make(self, channels: int, size: tuple[int, int]) -> nn.Module:
-        """Make the mechanism from random numbers of its own: the backbone's weights are the same with any other, or
-        with none."""
+        """Make a mechanism from random numbers of its own, so that the backbone's weights are the same with every
+        mechanism and with none."""
         state = torch.get_rng_state()
         try:
             number = len(self.filled) + 1
@@ -83,7 +86,7 @@ class Slots:
             torch.set_rng_state(state)
 
     def at(self, stage: int, position: str, channels: int, size: tuple[int, int]) -> nn.Module:
-        """Return what the map passes through at a position."""
+        """Return the module in the slot at `position`: attention, or the identity."""
         if stage not in self.stages or position != self.position:
             return nn.Identity()
         attention = self.make(channels, size)
@@ -93,7 +96,7 @@ class Slots:
         return attention
 
     def beside(self, stage: int, channels: int, size: tuple[int, int]) -> nn.Module | None:
-        """Return what is added to a convolution's output, computed from its input: with no attention, nothing."""
+        """Return the module parallel to a convolution, whose output is added to the convolution's; None without one."""
         if stage not in self.stages or self.position != "parallel":
             return None
         attention = self.make(channels, size)

@@ -12,12 +12,19 @@ from attn_train.backbones.placement import AttentionFactory, Placement, Slots
 from attn_train.ops.convolution import Conv1x1, Conv3x3
 from attn_train.ops.pooling import mean
 
-# Blocks in each stage, and the channels of the first; every further stage halves the map and doubles the channels.
+# By depth: the blocks of each stage, and the channels of the first. Each further stage halves the map and doubles them.
 STAGES = {18: ((2, 2, 2, 2), 64), 20: ((3, 3, 3), 16), 56: ((9, 9, 9), 16)}
 
 
 class BasicBlock(nn.Module):
-    """Add to the shortcut two 3x3 convolutions with batch normalisation, then ReLU."""
+    """Add two 3x3 convolutions with batch normalisation to a shortcut, then apply ReLU.
+
+    Args:
+        slots: fills the block's slots for attention.
+        stage: its number, from 1.
+        size: of the output map, (height, width).
+        drop_path: share of the images for which training skips the convolutions.
+    """
 
     def __init__(
         self,
@@ -57,18 +64,17 @@ class BasicBlock(nn.Module):
 class ResNet(Backbone):
     """Build a residual network of `depth` 18, 20 or 56.
 
-    `width` is the channels of the first stage, which each further stage doubles, or a list with those of each; None is
-    the paper's.
-    `drop_path` is the share of the images for which training skips the last block's branch; it grows in a straight line
-    from the first block (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
+    `width` is the channels of the first stage, which each further stage doubles, or a list with those of each stage;
+    None is the paper's. `drop_path` is the share of the images for which training skips the last block's branch; it
+    grows linearly from the first block to the last (stochastic depth, Huang et al., 2016, arXiv 1603.09382).
     """
 
     widths_option = "width"
 
     @classmethod
     def stage_widths(cls, options: dict[str, Any]) -> list[int]:
-        blocks, own_width = STAGES[options["depth"]]
-        width = own_width if options["width"] is None else options["width"]
+        blocks, paper_width = STAGES[options["depth"]]
+        width = paper_width if options["width"] is None else options["width"]
         return width if isinstance(width, list) else [width * 2**stage for stage in range(len(blocks))]
 
     def __init__(

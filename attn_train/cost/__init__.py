@@ -1,1 +1,1 @@
-"""What attention costs: parameters and multiply-adds counted, plain networks of the same cost."""
+"""Count what attention costs in parameters and multiply-adds, and find plain networks of the same cost."""

@@ -1,4 +1,4 @@
-"""What a model costs: its parameters and the multiply-adds of one image."""
+"""Count the parameters of a model and the multiply-adds of one image."""
 
 from collections.abc import Sequence
 from math import prod
@@ -28,7 +28,7 @@ def _plus_sum_of_products(start: Shape, left: Shape, right: Shape, *_: Any, **__
     return 2 * prod(left) * right[-1]
 
 
-# Products that torch's counter does not know, in its unit: two operations a multiply-add.
+# Products that torch's counter does not know, in its unit, which is two operations a multiply-add.
 UNKNOWN_TO_TORCH = {
     torch.ops.aten.mv: _matrix_vector,
     torch.ops.aten.addmv: _plus_matrix_vector,
@@ -48,7 +48,7 @@ def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     """Count the multiply-adds of convolutions and matrix products for one image of `shape` (channels, height,
     width).
 
-    A model without parameters is counted on torch's default device. On the meta device nothing is computed, and no
+    A model without parameters is counted on torch's default device. On the meta device nothing is computed and no
     memory is needed.
     """
     was_training = model.training
@@ -57,7 +57,7 @@ def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     place = torch.get_default_device() if parameter is None else parameter.device
     kind = torch.get_default_dtype() if parameter is None else parameter.dtype
     image = torch.zeros(1, *shape, device=place, dtype=kind)
-    # The counter knows no fused attention on the CPU (it counts 0 before torch 2.15); its plain form is two products.
+    # Fused attention counts 0 on the CPU (before torch 2.15), so its plain form is used, two products.
     # nn.MultiheadAttention has a fused form of its own.
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -1,4 +1,4 @@
-"""Decide a control: the widths at which the plain network costs what the network with attention costs."""
+"""Find a control: the widths at which the plain network costs as much as the network with attention."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from attn_train.settings.roles import NAME, OWN_SEED, SEED, flatten
 from attn_train.settings.schema import Config
 from attn_train.writing.quoting import pasted
 
-# The relative difference in cost past which a control is refused.
+# The largest relative difference in cost of a control.
 TOLERANCE = 0.02
 
 UNITS = {"parameters": "parameters", "macs": "multiply-adds", "time": "seconds a training step"}
@@ -34,64 +34,65 @@ class Match:
     widths: list[int]
     base: list[int]  # the backbone's own widths
     target: float  # of the network with attention; parameters, multiply-adds or seconds
-    found: float  # of the control
-    uncertainty: float = 0.0  # of the error, as a share, where it was measured
+    cost: float  # of the control
+    uncertainty: float = 0.0  # of the error, as a share, where the cost was measured
 
     @property
     def error(self) -> float:
         """By how much the control costs more, as a share."""
-        return self.found / self.target - 1
+        return self.cost / self.target - 1
 
     @property
     def setting(self) -> str:
-        """The word of a command line that gives another run the same control without solving it."""
+        """The word of a command line that sets the same control without a search."""
         return f"control_width=[{','.join(map(str, self.widths))}]"
 
     @property
     def is_plain(self) -> bool:
-        """Whether the control is the network of model=none itself: attention costs less than a channel."""
+        """Whether the control is the network of model=none itself, because attention costs less than a channel."""
         return self.widths == self.base
 
     def __str__(self) -> str:
         form = ".4g" if self.control == "time" else ",.0f"
-        widths, base = (", ".join(map(str, one)) for one in (self.widths, self.base))
+        widths, base = (", ".join(map(str, channels)) for channels in (self.widths, self.base))
         instead = "its own: model=none itself" if self.is_plain else f"instead of {base}"
         about = f" (give or take {100 * self.uncertainty:.1f})" if self.uncertainty else ""
         return (
-            f"control={self.control}: the plain network with widths {widths} ({instead}) has {self.found:{form}} "
+            f"control={self.control}: the plain network with widths {widths} ({instead}) has {self.cost:{form}} "
             f"{UNITS[self.control]}, with model={self.model} it has {self.target:{form}}: "
             f"{100 * self.error:+.2f} %{about}"
         )
 
 
-# What was solved in this process, by what it depends on: the seeds of a sweep share it.
+# The controls found in this process, by what they depend on: the seeds of a sweep share them.
 _solved: dict[str, Match] = {}
 
 
 def solve(config: Config) -> Match:
-    """Find the widths of the control that `config` asks for, whatever its `control_width`; once in a process.
+    """Find the widths of the control that `config` asks for, whatever its `control_width`; only once in a process.
 
-    Parameters and multiply-adds are counted, for one image at full resolution. A training step's time is the mean over
-    the run, measured with the run's own batch, optimizer and device; it needs the data, for the number of steps at each
-    resolution. Raises ConfigError where the plain network comes no nearer than 2 %.
+    Parameters and multiply-adds are counted, for one image at full resolution. The time of a training step is measured
+    with the run's own batch, optimizer and device, as the mean over the run; it needs the data, for the number of steps
+    at each resolution. Raises ConfigError where the cost differs by more than TOLERANCE.
     """
     if config.control == "none":
         raise ValueError("there is no control to solve")
-    # Runs that differ in their seeds and names alone share it.
+    # Runs that differ only in seeds and names share a control.
     values = flatten(asdict(replace(config, control_width=None)))
     settings = {key: value for key, value in values.items() if identity.role(key) not in (SEED, OWN_SEED, NAME)}
     key = json.dumps(settings, sort_keys=True)
     if key not in _solved:
-        match = solve_anew(config)
+        match = search_widths(config)
         advice = "give the backbone more channels, whose steps are finer, or choose another control"
         if match.uncertainty > TOLERANCE / 2:
             advice = "the machine is too busy to measure it: let nothing else run, and try again"
-        refuse_far(match, advice)
+        check_tolerance(match, advice)
         _solved[key] = match
     return _solved[key]
 
 
-def solve_anew(config: Config) -> Match:
+def search_widths(config: Config) -> Match:
+    """Find the control that `config` asks for; raise ConfigError where no widths can match."""
     backbone, values = build.choose("backbone", BACKBONES, config.backbone)
     base: list[int] = backbone.stage_widths(values)
     arm = replace(config, control="none", control_width=None)
@@ -111,7 +112,14 @@ def solve_anew(config: Config) -> Match:
 
 
 def measure(config: Config, arm: Config, base: list[int], macs: Callable[[list[int]], int], start: int) -> Match:
-    """Solve control=time; the search begins at the arm's own multiply-adds, `start`."""
+    """Find the control by the time of training steps.
+
+    Args:
+        arm: the run with attention.
+        base: the backbone's own widths.
+        macs: counts the multiply-adds of a control with these widths.
+        start: the arm's multiply-adds, where the search begins.
+    """
     log.info(
         "control=time: measuring training steps of the plain network and of model=%s in turn, for a minute or more",
         arm.model["name"],
@@ -126,8 +134,8 @@ def measure(config: Config, arm: Config, base: list[int], macs: Callable[[list[i
 
     widths = search.matched(base, macs, start, ratio)
     best = timings[tuple(widths)]
-    found = best.ratio * best.seconds
-    return Match(config.control, str(config.model["name"]), widths, base, best.seconds, found, best.uncertainty)
+    cost = best.ratio * best.seconds
+    return Match(config.control, str(config.model["name"]), widths, base, best.seconds, cost, best.uncertainty)
 
 
 def count(config: Config, unit: str) -> int:
@@ -145,16 +153,16 @@ def count(config: Config, unit: str) -> int:
     return count_macs(build.make_model(config, source.channels, len(source.classes)), shape)
 
 
-def refuse_far(match: Match, advice: str) -> None:
-    """Raise ConfigError where a control misses what it is to match by more than the tolerance."""
+def check_tolerance(match: Match, advice: str) -> None:
+    """Raise ConfigError where the cost of a control differs from its target by more than TOLERANCE."""
     if abs(match.error) > TOLERANCE:
         raise ConfigError(f"{match}, more than {100 * TOLERANCE:g} % apart; {advice}")
 
 
 def check_control(config: Config) -> None:
-    """Raise ConfigError for a control that cannot be matched, as far as that can be seen without the data.
+    """Raise ConfigError for a control that cannot be matched, as far as that is known without the data.
 
-    A width that was given is checked too, where its cost can be counted.
+    A `control_width` of the user's is checked too, where its cost can be counted.
     """
     if config.control_width is None:
         if config.control in ("parameters", "macs"):
@@ -165,7 +173,7 @@ def check_control(config: Config) -> None:
         return
     arm = replace(config, control="none", control_width=None)
     backbone = BACKBONES[config.backbone["name"]]
-    refuse_far(
+    check_tolerance(
         Match(
             config.control,
             str(config.model["name"]),
@@ -179,8 +187,7 @@ def check_control(config: Config) -> None:
 
 
 def decide_control(config: Config) -> Config:
-    """Return the configuration with the width of its control decided; a decided one, and a run without control, is
-    returned as it is."""
+    """Return the configuration with the width of its control; unchanged where it has one, or asks for no control."""
     if config.control == "none" or config.control_width is not None:
         return config
     match = solve(config)

@@ -1,5 +1,4 @@
-"""How long a training step of one network takes beside another's: both measured in turn, for a machine's speed
-drifts."""
+"""Compare the times of two networks' training steps, measured in turn because a machine's speed drifts."""
 
 import math
 import statistics
@@ -17,30 +16,29 @@ from attn_train.machine import device as devices
 from attn_train.machine.device import Device
 from attn_train.machine.speed import Speed
 from attn_train.settings.schema import Config
-from attn_train.training.journal import Silent
+from attn_train.training.journal import Journal
 from attn_train.training.loop import Schedule, fit
 from attn_train.training.trainer import Progress
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a step of another network takes beside the arm's."""
+    """The time of another network's training step, compared with the arm's."""
 
     seconds: float  # of a step of the arm
-    ratio: float  # how many times as long the other's takes
-    uncertainty: float  # half of an interval about the ratio that should hold it in 19 of 20 cases, as a share of it
+    ratio: float  # of the other's time to the arm's
+    uncertainty: float  # half the width of the ratio's 95 % interval, as a share of the ratio
 
 
-# A timing takes as many steps as last so long, in seconds.
-LEAST = 0.1
-# Pairs of timings: at least so many, and on until their median is so certain, or so many seconds have gone.
+LEAST = 0.1  # seconds that one timing lasts
+# Pairs of timings are taken, at least FEWEST, until the uncertainty of their median is CERTAIN or SECONDS have gone.
 FEWEST = 5
 CERTAIN = 0.005
 SECONDS = 30.0
 
 
 class SameBatch:
-    """The same images and labels in every batch of every epoch, which has `count` of them."""
+    """Batches for the training loop: `count` in an epoch, all of the same images and labels."""
 
     def __init__(self, images: Tensor, labels: Tensor, count: int) -> None:
         self.images, self.labels, self.count = images, labels, count
@@ -59,7 +57,7 @@ class SameBatch:
 
 
 class Steps:
-    """The training steps of a network on given images, as a run takes them."""
+    """The training steps of a network, as a run takes them."""
 
     def __init__(self, config: Config, dataset: Dataset, device: Device) -> None:
         channels, classes = dataset.train.images.shape[1], len(dataset.classes)
@@ -69,33 +67,33 @@ class Steps:
         self.step = build.make_step(config, self.trainer, dataset)
 
     def take(self, images: Tensor, labels: Tensor, count: int) -> float:
-        """Take so many steps by the training loop; return the seconds of one."""
+        """Take `count` steps by the training loop; return the mean seconds of one."""
         self.trainer.progress = Progress()
         # At a rate of zero a step costs the same, and the loss stays finite however often it is taken.
         schedule = Schedule(count, lambda step: 0.0, log_every=count, checkpoint_every=count, eval_every=1)
         batches, speed = SameBatch(images, labels, count), Speed(self.trainer.device)
-        fit(self.trainer, schedule, batches, self.step, evaluate=None, journal=Silent(), speed=speed)
+        fit(self.trainer, schedule, batches, self.step, evaluate=None, journal=Journal(), speed=speed)
         return speed.seconds / count
 
     def seconds(self, images: Tensor, labels: Tensor, count: int) -> float:
-        """Return the seconds of a step, over `count` of them."""
-        if self.trainer.device.cuda_graphs:  # a recording of another size has taken this one's place
+        """Return the mean seconds of a step, over `count` of them; with CUDA graphs record it first."""
+        if self.trainer.device.cuda_graphs:  # steps on another size have dropped the recording
             self.take(images, labels, devices.unsteady_steps(self.trainer.device))
         return self.take(images, labels, count)
 
 
 def summarize(pairs: list[tuple[float, float]]) -> Timing:
-    """Return the medians of pairs of timings (of the arm, of the other), taken one right after the other."""
+    """Summarize pairs of timings (of the arm, of the other) in seconds, by their medians."""
     ratios = [other / arm for arm, other in pairs]
     ratio = statistics.median(ratios)
     low, _, high = statistics.quantiles(ratios, n=4)
-    # The notch of a box plot (McGill, Tukey and Larsen, 1978), the median's own interval.
+    # The notch of a box plot, a 95 % interval of the median (McGill, Tukey and Larsen, 1978).
     uncertainty = 1.57 * (high - low) / math.sqrt(len(ratios)) / ratio
     return Timing(statistics.median(arm for arm, _ in pairs), ratio, uncertainty)
 
 
 class StepTimes:
-    """The training steps of the network of `arm`, and what the steps of others take beside them.
+    """Compare the training steps of other networks with those of the network of `arm`.
 
     A step's time is the mean over the run, whose epochs may differ in resolution.
     """
@@ -117,7 +115,7 @@ class StepTimes:
             self.arm = Steps(arm, self.dataset, self.device)
 
     def beside(self, other: Config) -> Timing:
-        """Time steps of the network of `other` and of the arm's in turn; the ratio is the median over the pairs."""
+        """Time steps of the network of `other` and of the arm's in turn."""
         with torch.random.fork_rng(devices=[]):
             control = Steps(other, self.dataset, self.device)
         counts = {side: self.warm_up(control, images) for side, images in self.images.items()}
@@ -132,7 +130,7 @@ class StepTimes:
                 return timing
 
     def warm_up(self, control: Steps, images: Tensor) -> int:
-        """Take first steps, which compile and find memory; return how many steps a timing takes."""
+        """Take first steps, which compile and allocate; return how many steps of the arm last LEAST seconds."""
         for steps in (self.arm, control):
             steps.take(images, self.labels, 1)
         return math.ceil(LEAST / self.arm.seconds(images, self.labels, 1))

@@ -15,23 +15,20 @@ from attn_train.seeds import generator
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for an image: a mirror flip, a shift by up to `crop` pixels, the operations of a `policy`, a
-    `cutout` x `cutout` hole (0: none), another image to be mixed with.
+    """How training images are augmented.
 
-    `alternating` flips (Jordan, 2024, arXiv 2404.00498, section 3.6) draws each image's side once and then shows it
-    from one side in even epochs and from the other in odd ones. `policy_ops` and `policy_magnitude` (0 to 30) are
-    RandAugment's; TrivialAugment has no settings (see policy). `mixup` and `cutmix` are the alpha of Beta(alpha,
-    alpha), 0 for none (see mixing).
+    `alternating` flips (Jordan, 2024, arXiv 2404.00498, section 3.6) draw each image's side once: even epochs show that
+    side, odd epochs the other.
     """
 
     flip: Literal["none", "random", "alternating"]
-    crop: int
-    cutout: int
-    policy: Literal["none", "randaugment", "trivialaugment"] = "none"
-    policy_ops: int = 2
-    policy_magnitude: int = 9
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    crop: int  # largest shift, in pixels
+    cutout: int  # side of the hole, in pixels; 0: none
+    policy: Literal["none", "randaugment", "trivialaugment"] = "none"  # see data.policy
+    policy_ops: int = 2  # RandAugment's number of operations; TrivialAugment has no settings
+    policy_magnitude: int = 9  # RandAugment's, 0 to 30
+    mixup: float = 0.0  # the alpha of Beta(alpha, alpha), 0: none; see data.mixing
+    cutmix: float = 0.0  # likewise
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Draws:
 
 
 def draw(augmentation: Augmentation, count: int, size: tuple[int, int], seed: int, epoch: int) -> Draws:
-    """Draw for `count` images of `size` (height, width) in `epoch` (from 0)."""
+    """Draw flips, shifts and holes for `count` images of `size` (height, width) in `epoch` (from 0)."""
     random = generator("augment", seed, epoch)
     if augmentation.flip == "alternating":
         side = torch.rand(count, generator=generator("side", seed)) < 0.5
@@ -56,8 +53,7 @@ def draw(augmentation: Augmentation, count: int, size: tuple[int, int], seed: in
         flip = torch.rand(count, generator=random) < 0.5
     else:
         flip = torch.zeros(count, dtype=torch.bool)
-    reach = augmentation.crop
-    shift = torch.randint(-reach, reach + 1, (count, 2), generator=random)
+    shift = torch.randint(-augmentation.crop, augmentation.crop + 1, (count, 2), generator=random)
     hole = torch.stack([torch.randint(0, side, (count,), generator=random) for side in size], dim=1)
     return Draws(flip, shift, hole)
 
@@ -69,10 +65,12 @@ def reflect(position: Tensor, size: int) -> Tensor:
 
 
 def gather(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentation) -> Tensor:
-    """Take images[index] with each one's flip and shift applied.
+    """Return images[index], flipped and shifted as drawn: uint8 (batch, channels, height, width).
 
-    images: uint8 (n, channels, height, width); index: int64 (batch,); all on one device. Returns uint8 (batch,
-    channels, height, width).
+    Args:
+        images: uint8 (n, channels, height, width).
+        index: int64 (batch,), on the same device.
+        draws: of all n images.
     """
     if augmentation.flip == "none" and augmentation.crop == 0:
         return images[index]
@@ -94,14 +92,23 @@ def gather(images: Tensor, index: Tensor, draws: Draws, augmentation: Augmentati
 
 
 def cut_out(images: Tensor, centre: Tensor, length: int, fill: Tensor) -> Tensor:
-    """Cover the `length` x `length` pixels around `centre` int64 (batch, 2) with the colour `fill` uint8 (channels,):
-    uint8 (batch, channels, height, width)."""
+    """Cover a square of each image with a colour; return uint8 (batch, channels, height, width).
+
+    Args:
+        centre: of the squares, int64 (batch, 2).
+        length: side of the squares, in pixels.
+        fill: the colour, uint8 (channels,).
+    """
     return torch.where(box(images, centre, length), fill[:, None, None], images)
 
 
 def box(images: Tensor, centre: Tensor, length: int | Tensor) -> Tensor:
-    """Say which pixels of images (batch, channels, height, width) lie in the box of `length`, or int64 (batch, 2),
-    around `centre` (batch, 2), both rows and columns: bool (batch, 1, height, width)."""
+    """Return which pixels of images (batch, channels, height, width) lie in a box: bool (batch, 1, height, width).
+
+    Args:
+        centre: of the boxes, as (row, column): int64 (batch, 2).
+        length: of the boxes' sides, in pixels; one number, or int64 (batch, 2).
+    """
     height, width = images.shape[-2:]
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     start = centre - length // 2

@@ -17,45 +17,40 @@ from attn_train.seeds import generator
 
 @dataclass(frozen=True)
 class Normalization:
-    """The mean and deviation of each channel, as fractions of the full range, that images are brought to zero and one
-    by."""
+    """Normalise images by the mean and standard deviation of each channel, as fractions of the full range."""
 
     mean: Tensor  # float32 (channels,)
-    deviation: Tensor  # float32 (channels,)
+    std: Tensor  # float32 (channels,)
 
     def to(self, device: torch.device) -> "Normalization":
-        return Normalization(self.mean.to(device), self.deviation.to(device))
+        return Normalization(self.mean.to(device), self.std.to(device))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 (batch, channels, height, width) to float32 of the same shape."""
         images = images.float() / 255
-        return (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return (images - self.mean[:, None, None]) / self.std[:, None, None]
 
     def undo(self, images: Tensor) -> Tensor:
         """Map normalised images back to uint8."""
-        images = images * self.deviation[:, None, None] + self.mean[:, None, None]
+        images = images * self.std[:, None, None] + self.mean[:, None, None]
         return (images * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True)
 class TrainBatches:
-    """The batches of each epoch, in an order that follows from (order_seed, epoch) and, in epochs `prune_from` (from
-    0) to `prune_until` (itself not; negative: counted from the end; None: to the end), the images' losses; `sides` has
-    each epoch's resolution, `prune` the share of the images left out.
-
-    With `drop_last` a last batch that is not full is left out, so that every step has the same shape.
-    """
+    """The batches of each epoch, in an order that follows from (order_seed, epoch), and where images are left out also
+    from their losses."""
 
     split: Split
     batch_size: int
-    drop_last: bool
+    drop_last: bool  # leave out a last batch that is not full, so that every step has the same shape
     augmentation: Augmentation
     normalization: Normalization
     classes: int
-    sides: tuple[int, ...]
-    prune: float
-    prune_from: int
-    prune_until: int | None
+    sides: tuple[int, ...]  # the side of the images in each epoch, in pixels
+    prune: float  # the share of the images that an epoch leaves out
+    prune_from: int  # the first epoch (from 0) that does
+    prune_until: int | None  # the epoch after the last that does; negative: counted from the end; None: none
     order_seed: int
     augment_seed: int
 
@@ -81,13 +76,18 @@ class TrainBatches:
         return steps
 
     def prunes(self, epoch: int) -> bool:
+        """Say whether `epoch` (from 0) leaves images out."""
         until = len(self.sides) if self.prune_until is None else self.prune_until
         if until < 0:
             until += len(self.sides)
         return self.prune > 0 and self.prune_from <= epoch < until
 
     def order(self, epoch: int, losses: Tensor | None = None) -> Order:
-        """Return the order of `epoch` (from 0); one that prunes needs the images' losses (n,)."""
+        """Return the order of `epoch` (from 0).
+
+        Args:
+            losses: of all n images, float32 (n,); needed where the epoch leaves images out, else ValueError.
+        """
         device, count = self.split.labels.device, len(self.split.labels)
         shown = torch.randperm(count, generator=generator("order", self.order_seed, epoch))
         if not self.prunes(epoch):
@@ -99,8 +99,14 @@ class TrainBatches:
         return Order(shown, shown.to(device), weights[shown].to(device))
 
     def epoch(self, epoch: int, start: int = 0, order: Order | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, targets) of `epoch` (from 0) in `order`, or its own, beginning with batch `start`: float32
-        (batch, ...), int64 (batch,); where images are mixed the targets are float32 (batch, classes)."""
+        """Yield the augmented batches of `epoch` (from 0), from batch `start` on.
+
+        Each is (images, targets): float32 (batch, channels, side, side) and int64 (batch,), or where images are mixed
+        float32 (batch, classes).
+
+        Args:
+            order: of the images; None: that of `self.order`.
+        """
         images, labels = self.split.images, self.split.labels
         augmentation, device, seed = self.augmentation, labels.device, self.augment_seed
         count, size = len(labels), (images.shape[-2], images.shape[-1])
@@ -139,10 +145,10 @@ def shifted(images: Tensor, shift: int) -> Tensor:
 
 
 def views(images: Tensor, count: int) -> list[tuple[float, Tensor]]:
-    """Return `count` weighted views of images, the weights summing to one.
+    """Return `count` views of images, each with its weight; the weights sum to one.
 
-    1: the image; 2: with its mirror image; 6: both also shifted by one pixel along the diagonal, either way, the four
-    shifted views sharing half of the weight (the test-time augmentation of arXiv 2404.00498, section 3.5).
+    1: the image. 2: the image and its mirror image, half each. 6: these two, a quarter each, and both shifted by one
+    pixel along the diagonal, either way, an eighth each (test-time augmentation of arXiv 2404.00498, section 3.5).
     """
     if count == 1:
         return [(1.0, images)]

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -32,7 +32,7 @@ class Dataset:
     test: Split
     digest: str  # sha256 hex of classes, shapes, images, labels
     val: Split | None = None  # where the data come with validation images
-    notes: tuple[str, ...] = ()  # what whoever trains on it should know of how it was read
+    notes: tuple[str, ...] = ()  # of how it was read, for the log
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -41,32 +41,35 @@ class Dataset:
         return splits if self.val is None else splits | {"val": self.val}
 
 
-class ImageDataset(Protocol):
-    """A data set by name: what it will hold is known at once, its pixels only after `load`."""
+@dataclass(kw_only=True, eq=False)
+class ImageDataset(ABC):
+    """A data set by name: what it will hold is known at once, its pixels only after `load`.
 
-    classes: tuple[str, ...]
-    channels: int
-    image_size: int
-    parts: tuple[str, ...]  # the splits that it comes with
+    Raises ConfigError for an impossible root folder or image size.
+    """
 
-    def __init__(
-        self,
-        *,
-        root: Path,
-        download: bool,
-        url: str | None,
-        digest: str | None,
-        image_size: int,
-        time_limit: float,
-    ) -> None: ...
+    root: Path
+    download: bool
+    url: str | None  # None: the official address
+    digest: str | None  # of the file at `url`, MD5 or SHA-256 in hex
+    image_size: int  # pixels a side
+    time_limit: float  # seconds for the download
 
+    classes: tuple[str, ...] = field(init=False)
+    channels: int = field(init=False)
+    parts: tuple[str, ...] = field(init=False)  # the splits that it comes with
+
+    def __post_init__(self) -> None:
+        check_arguments(self.root, self.image_size)
+
+    @abstractmethod
     def load(self) -> Dataset:
-        """Load the images; raises DataError where they are missing or damaged."""
-        ...
+        """Load the images, uint8 (n, channels, image_size, image_size); raise DataError where any is missing or
+        damaged."""
 
 
 def check_arguments(root: Path, image_size: int) -> None:
-    """Refuse an impossible root folder or image size before any work; raises ConfigError."""
+    """Raise ConfigError for an impossible root folder or image size, before any work."""
     if not 1 <= image_size <= LARGEST_IMAGE_SIZE:
         raise ConfigError(f"dataset.image_size={image_size}: expected 1 to {LARGEST_IMAGE_SIZE} pixels a side; try 32")
     parent = root.absolute().parent
@@ -82,7 +85,7 @@ def canonical_order(images: torch.Tensor, labels: torch.Tensor) -> Split:
     """Sort images (n, channels, height, width) by a hash of their pixels, ties by label.
 
     Files, archives and class folders each have an order of their own. This one depends on nothing but the
-    content, and mixes the classes, so that neighbours in a batch tell nothing of each other.
+    content, and mixes the classes, so that neighbours in a batch are of unrelated classes.
     """
     return pick(Split(images, labels), order_by(hashes_of(images), labels))
 
@@ -106,7 +109,7 @@ def pick(split: Split, index: torch.Tensor) -> Split:
 
 
 def checked_dataset(classes: Sequence[str], train: Split, test: Split, name: str, val: Split | None = None) -> Dataset:
-    """Check types, shapes and labels, and add the digest; raises DataError naming split and index."""
+    """Return a data set with its digest; raise DataError naming split and index for wrong types, shapes or labels."""
     dataset = Dataset(tuple(classes), train, test, digest="", val=val)
     for part, split in dataset.splits.items():
         _check_split(split, len(classes), f"{name} {part}")
@@ -159,13 +162,13 @@ def apportion(counts: torch.Tensor, size: int) -> torch.Tensor:
     """Return how many of `size` images each class gives, in proportion to its `counts` (classes,), by the largest
     remainder; each keeps at least one."""
     total, most = int(counts.sum()), (counts - 1).clamp(min=0)
-    given = torch.minimum(counts * size // total, most)
-    while left := size - int(given.sum()):
+    quota = torch.minimum(counts * size // total, most)
+    while left := size - int(quota.sum()):
         # How much each lacks, in parts of `total`: whole numbers, so that ties go to the first class everywhere.
-        lacking = torch.where(given < most, counts * size - given * total, torch.iinfo(torch.int64).min)
-        first = lacking.argsort(descending=True, stable=True)[: min(left, int((given < most).sum()))]
-        given[first] += 1
-    return given
+        remainder = torch.where(quota < most, counts * size - quota * total, torch.iinfo(torch.int64).min)
+        first = remainder.argsort(descending=True, stable=True)[: min(left, int((quota < most).sum()))]
+        quota[first] += 1
+    return quota
 
 
 def split_off_test(split: Split, fraction: float) -> tuple[Split, Split]:

@@ -23,16 +23,10 @@ class MixingDraws:
     cut: Tensor  # bool (n,): cutmix, not mixup
     centre: Tensor  # int64 (n, 2): of the box that cutmix replaces
     length: Tensor  # int64 (n, 2): of its sides
-    turn: Tensor  # int64 (n,): a permutation; by it a batch is laid in a circle
+    turn: Tensor  # int64 (n,): a permutation, which lays the images of a batch in a circle
 
     def to(self, device: torch.device) -> "MixingDraws":
-        return MixingDraws(
-            self.share.to(device),
-            self.cut.to(device),
-            self.centre.to(device),
-            self.length.to(device),
-            self.turn.to(device),
-        )
+        return MixingDraws(**{name: values.to(device) for name, values in vars(self).items()})
 
 
 def draw_mixing(
@@ -60,9 +54,16 @@ def draw_mixing(
 def mix(images: Tensor, labels: Tensor, index: Tensor, draws: MixingDraws, classes: int) -> tuple[Tensor, Tensor]:
     """Mix each image with another of its batch, and their labels in the same shares.
 
-    images: float (batch, channels, height, width), normalised; labels and index (which training images they are):
-    int64 (batch,); all on one device. Returns the mixed images and float32 targets (batch, classes), each of sum one.
+    Returns the mixed images and float32 targets (batch, classes), which sum to one.
+
+    Args:
+        images: float (batch, channels, height, width), normalised.
+        labels: int64 (batch,).
+        index: which of the n training images they are, int64 (batch,).
+        draws: of all n training images; all on one device.
+        classes: their number.
     """
+    # Each image's partner is the one before it in the circle, so that each image is used twice.
     circle = draws.turn[index].argsort()
     partner = torch.empty_like(circle)
     partner[circle] = circle.roll(1)
@@ -71,5 +72,5 @@ def mix(images: Tensor, labels: Tensor, index: Tensor, draws: MixingDraws, class
     share = torch.where(cut, outside.sum((1, 2, 3)) / outside[0].numel(), draws.share[index])  # (batch,)
     weight = torch.where(cut[:, None, None, None], outside, share[:, None, None, None])  # (batch, 1, height, width)
     mixed = torch.lerp(images[partner], images, weight.to(images.dtype).expand_as(images))
-    own = F.one_hot(labels, classes)
-    return mixed, share[:, None] * own + (1 - share[:, None]) * own[partner]
+    one_hot = F.one_hot(labels, classes)
+    return mixed, share[:, None] * one_hot + (1 - share[:, None]) * one_hot[partner]

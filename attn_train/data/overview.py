@@ -1,4 +1,4 @@
-"""What is said of a data set before it is used: its classes, how many images each has, and what cannot be right."""
+"""Describe a data set before it is used: its classes, how many images each has, and what is likely wrong."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,8 +9,8 @@ from attn_train.data.dataset import Split, hashes_of
 # A sixteenth of the range: 12-bit scans stored with 16 bits do not get beyond.
 ALMOST_BLACK = 16
 BRIGHTEN = "multiply 12-bit scans that are stored with 16 bits by 16, masks of small numbers by as much as fits"
-# Which images should not be in which others.
-APART = (("test", "train"), ("val", "train"), ("test", "val"))
+# Splits that should share no image.
+DISJOINT = (("test", "train"), ("val", "train"), ("test", "val"))
 
 
 def describe(classes: Sequence[str], splits: Mapping[str, Split], notes: Sequence[str]) -> str:
@@ -28,11 +28,11 @@ def images_a_class(split: Split) -> str:
 
 
 def suspicions(splits: Mapping[str, Split]) -> Iterator[str]:
-    """Say what can hardly be right in a person's own pictures, with an example of each: those that stand in two splits
-    or in two classes, and those that are almost black or of one value only."""
+    """Yield a line, with an example, for each thing that is likely wrong in a person's pictures: pictures in two splits
+    or in two classes, almost black ones, and ones of a single value."""
     files = {name: split.files for name, split in splits.items()}
     hashes = {name: hashes_of(split.images) for name, split in splits.items()}
-    for name, other in APART:
+    for name, other in DISJOINT:
         if name not in splits or other not in splits:
             continue
         places = {pixels: place for place, pixels in enumerate(hashes[other])}

@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al., 2019, arXiv 1909.13719) and TrivialAugment (Müller and Hutter, 2021, arXiv 2103.10158).
 
-Each image has its own operations, drawn on the CPU for a whole epoch. There the images of each batch are also grouped
-by operation: so the device works through a few groups, and nobody waits for it to learn which image is in which.
+Each image has its own operations, drawn on the CPU for a whole epoch. The images of each batch are grouped by operation
+there too: so the device works through a few groups, and the CPU never waits for it to learn which image is in which.
 torchvision's operations take one magnitude for all images of a call: image by image they take up to 20 times as long.
 """
 
@@ -71,21 +71,24 @@ def blend(images: Tensor, magnitude: Tensor, other: Tensor | int) -> Tensor:
 
 
 def color(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Blend with the grey image."""
     return blend(images, magnitude, grey(images))
 
 
 def brightness(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Blend with black."""
     return blend(images, magnitude, 0)
 
 
 def contrast(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
-    # Whole numbers up to here: their sum is the same in whichever order a device adds them.
+    """Blend with the mean grey level of the image."""
+    # A sum of whole numbers is the same in whichever order a device adds them.
     total = grey(images).sum((1, 2, 3), keepdim=True)
     return blend(images, magnitude, (total / images[0, 0].numel() + 0.5).floor())
 
 
 def sharpness(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
-    """Blend with the mean of each pixel's neighbourhood, in which itself has weight 5; the border stays."""
+    """Blend with the mean of each pixel's neighbourhood, in which the pixel itself has weight 5; the border stays."""
     around = F.avg_pool2d(images.float(), 3, stride=1, divisor_override=1)
     smooth = images.float()
     smooth[..., 1:-1, 1:-1] = ((around + 4 * smooth[..., 1:-1, 1:-1]) / 13).round()
@@ -98,15 +101,20 @@ def centres(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(width, device=images.device) + 0.5, torch.arange(height, device=images.device)[:, None] + 0.5
 
 
-def take(images: Tensor, x: Tensor, y: Tensor, fill: Tensor) -> Tensor:
-    """Return images of the pixels that lie at (x, y), each to be broadcast to (batch, 1, height, width)."""
+def resample(images: Tensor, x: Tensor, y: Tensor, fill: Tensor) -> Tensor:
+    """Return images whose pixels are those of `images` at (x, y), the nearest to each.
+
+    Args:
+        x, y: places in pixels from the top left corner, of a shape that broadcasts to (batch, 1, height, width).
+        fill: the colour of what lies outside, uint8 (channels,).
+    """
     height, width = images.shape[-2:]
     # A point on the line between two pixels belongs to the right or lower one, and no device's rounding decides.
     column, row = torch.broadcast_tensors((x + 2**-13).floor().long(), (y + 2**-13).floor().long())
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).flatten(2)
-    taken = images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).view_as(images)
-    return torch.where(inside, taken, fill[:, None, None])
+    nearest = images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).view_as(images)
+    return torch.where(inside, nearest, fill[:, None, None])
 
 
 def rotate(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
@@ -115,29 +123,31 @@ def rotate(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
     x, y = centres(images)
     x, y = x - middle_x, y - middle_y
     cos, sin = torch.deg2rad(magnitude).cos(), torch.deg2rad(magnitude).sin()
-    return take(images, cos * x - sin * y + middle_x, sin * x + cos * y + middle_y, fill)
+    return resample(images, cos * x - sin * y + middle_x, sin * x + cos * y + middle_y, fill)
 
 
 def shear_x(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Shear horizontally, by `magnitude` pixels for each row below the top."""
     x, y = centres(images)
-    return take(images, x + magnitude * y, y, fill)
+    return resample(images, x + magnitude * y, y, fill)
 
 
 def shear_y(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
+    """Shear vertically, by `magnitude` pixels for each column from the left."""
     x, y = centres(images)
-    return take(images, x, y + magnitude * x, fill)
+    return resample(images, x, y + magnitude * x, fill)
 
 
 def translate_x(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
     """Shift to the right by whole pixels."""
     x, y = centres(images)
-    return take(images, x - magnitude.trunc(), y, fill)
+    return resample(images, x - magnitude.trunc(), y, fill)
 
 
 def translate_y(images: Tensor, magnitude: Tensor, fill: Tensor) -> Tensor:
     """Shift down by whole pixels."""
     x, y = centres(images)
-    return take(images, x, y - magnitude.trunc(), fill)
+    return resample(images, x, y - magnitude.trunc(), fill)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -158,7 +168,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def largest(policy: str, size: tuple[int, int]) -> dict[str, float]:
+def max_magnitudes(policy: str, size: tuple[int, int]) -> dict[str, float]:
     """Return the largest magnitude of each operation that has one, for images of `size` (height, width).
 
     `trivialaugment`: its wide space; `randaugment`: AutoAugment's ranges (arXiv 1805.09501, table 6), whose shifts of
@@ -187,7 +197,7 @@ class PolicyDraws:
 def draw_policy(
     augmentation: Augmentation, count: int, size: tuple[int, int], seed: int, epoch: int
 ) -> PolicyDraws | None:
-    """Draw for `count` images of `size` (height, width) in `epoch` (from 0); None without a policy."""
+    """Draw operations for `count` images of `size` (height, width) in `epoch` (from 0); None without a policy."""
     if augmentation.policy == "none":
         return None
     random = generator("policy", seed, epoch)
@@ -198,7 +208,7 @@ def draw_policy(
         level = torch.randint(LEVELS + 1, shape, generator=random)
     else:
         level = torch.full(shape, augmentation.policy_magnitude)
-    limits = largest(augmentation.policy, size)
+    limits = max_magnitudes(augmentation.policy, size)
     limit = torch.tensor([limits.get(name, 0.0) for name in OPERATIONS])
     return PolicyDraws(operation, sign * level / LEVELS * limit[operation])
 
@@ -213,6 +223,7 @@ class Plan:
     counts: list[list[list[int]]]  # images of each round, batch and operation
 
     def rounds(self, number: int) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+        """Yield the places, magnitudes and counts of each round in batch `number`."""
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)
         for position, magnitude, counts in zip(self.position, self.magnitude, self.counts, strict=True):
             yield position[part], magnitude[part], counts[number]
@@ -230,10 +241,11 @@ def plan(draws: PolicyDraws, order: Tensor, batch_size: int, device: torch.devic
 
 
 def apply(images: Tensor, plan: Plan, number: int, fill: Tensor) -> Tensor:
-    """Apply the operations of batch `number` to its images.
+    """Apply the operations of batch `number` to its images; return images of the same shape.
 
-    images: uint8 (batch, channels, height, width); fill: uint8 (channels,), the colour of what comes from outside an
-    image. Returns images of the same shape.
+    Args:
+        images: uint8 (batch, channels, height, width).
+        fill: the colour of what comes from outside an image, uint8 (channels,).
     """
     images = images.clone()
     for position, magnitude, counts in plan.rounds(number):

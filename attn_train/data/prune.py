@@ -1,5 +1,4 @@
-"""Leave out of an epoch what the network already knows, without a bias (InfoBatch: Qin et al., 2023, arXiv
-2303.04947)."""
+"""Leave easy images out of an epoch, without biasing the gradient (InfoBatch: Qin et al., 2023, arXiv 2303.04947)."""
 
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ class Order:
 
     shown: Tensor  # int64 (shown,), on the CPU
     index: Tensor  # the same on the data's device
-    weights: Tensor | None  # float32 (shown,): for how many images each stands; None: each for itself
+    weights: Tensor | None  # float32 (shown,): how many images each counts for; None: each for one
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,15 @@ def pruned_count(count: int, share: float) -> int:
 
 
 def prune(losses: Tensor, share: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Choose the images of an epoch by their losses (n,): a random half of the easiest 2 x `share` are left out, and
-    each of the other half counts for two.
+    """Leave out a random half of the images with the least losses, and count each of the other half twice.
 
-    Returns, on the CPU, which are kept, bool (n,), and for how many images each stands, float32 (n,). So the
-    expectation of a weighted mean is the mean over all. (The paper takes those below the mean loss for easy. A fixed
-    number makes the length of every epoch known at the start, and with it the schedule.)
+    So the expectation of a weighted mean is the mean over all images. Returns, on the CPU, which are kept, bool (n,),
+    and how many images each counts for, float32 (n,). The paper calls easy what is below the mean loss; here it is a
+    fixed number, so that the length of every epoch, and with it the schedule, is known at the start.
+
+    Args:
+        losses: of all images, (n,).
+        share: of the images that are left out; the easy ones are twice as many.
     """
     left_out = pruned_count(len(losses), share)
     easiest = losses.argsort(stable=True)[: 2 * left_out].cpu()

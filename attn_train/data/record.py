@@ -31,13 +31,12 @@ def record(dataset: Dataset, step: int = 0, epoch: int = 0) -> DataRecord:
 
 
 def records(state: dict[str, Any]) -> list[DataRecord]:
-    """Return what the run of a checkpoint `state` was trained on, the latest last; old checkpoints say nothing of
-    it."""
+    """Return what the run of a checkpoint `state` was trained on, the latest last; nothing for an old checkpoint."""
     return [DataRecord(**values) for values in state.get("data", [])]
 
 
 def difference(state: dict[str, Any], dataset: Dataset) -> str:
-    """Say how `dataset` differs from the data of a checkpoint `state`; nothing where it does not, or nobody knows."""
+    """Say how `dataset` differs from the data of a checkpoint `state`; "" where it does not, or that is not known."""
     kept = records(state)
     if not kept or kept[-1].digest == dataset.digest:
         return ""
@@ -47,7 +46,7 @@ def difference(state: dict[str, Any], dataset: Dataset) -> str:
 def follow(state: dict[str, Any], dataset: Dataset, allow_change: bool, folder: Path) -> list[DataRecord]:
     """Return the records of a run that goes on from the checkpoint `state` in `folder` with `dataset`.
 
-    Raises CheckpointError where the network cannot take that data, or it has changed and may not.
+    Raises CheckpointError where the network does not fit that data, or the data has changed without `allow_change`.
     """
     check_fits(state, dataset, folder)
     kept, changed = records(state), difference(state, dataset)
@@ -66,18 +65,19 @@ def follow(state: dict[str, Any], dataset: Dataset, allow_change: bool, folder: 
 
 
 def check_fits(state: dict[str, Any], dataset: Dataset, folder: Path) -> None:
-    """Raise CheckpointError where the network of the checkpoint `state` in `folder` cannot take the data at all."""
-    there, here = state["classes"], list(dataset.classes)
+    """Raise CheckpointError where the network of the checkpoint `state` is for other classes or channels."""
+    trained, classes = state["classes"], list(dataset.classes)
     channels = dataset.train.images.shape[1]
-    if (there, state["channels"]) == (here, channels):
+    if (trained, state["channels"]) == (classes, channels):
         return
     raise CheckpointError(
-        f"the network in {folder} is for other data: {of_classes(there, here)} and {state['channels']} channels there, "
-        f"{of_classes(here, there)} and {channels} channels here; bring that data back, or start a new run"
+        f"the network in {folder} is for other data: {describe_classes(trained, classes)} and {state['channels']} "
+        f"channels there, {describe_classes(classes, trained)} and {channels} channels here; bring that data back, or "
+        "start a new run"
     )
 
 
-def of_classes(classes: Sequence[str], others: Sequence[str]) -> str:
+def describe_classes(classes: Sequence[str], others: Sequence[str]) -> str:
     """Say how many classes there are, and which of them, the first five, are not among `others`."""
     only = [name for name in classes if name not in others][:5]
     return f"{len(classes)} classes" + (f" (with {', '.join(only)})" if only else "")

@@ -1,8 +1,8 @@
 """Keep the memory that tensors on the CPU free for the next ones.
 
 A training step allocates and frees the same large maps again and again. The GNU C library by default takes each from
-the system and hands it back, and the system clears every page anew: on two cores a quarter of a step of the article's
-network went there.
+the system and returns it, and the system clears every page again: on two cores that took a quarter of a step of the
+article's network.
 """
 
 import ctypes
@@ -23,15 +23,15 @@ def gnu_c_library() -> Any | None:
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what it frees from now on; do nothing where the C library is another one."""
+    """Let the process keep the memory that it frees from now on; do nothing with another C library than GNU's."""
     library = gnu_c_library()
     if library is not None:
-        library.mallopt(M_MMAP_MAX, 0)  # no allocation has pages of its own, which would go with it
+        library.mallopt(M_MMAP_MAX, 0)  # no allocation by mmap, whose pages go when it is freed
         library.mallopt(M_TRIM_THRESHOLD, -1)  # the heap does not shrink
 
 
-def give_back_freed_memory() -> None:
-    """Hand what is free now to the system; do nothing where the C library is another one."""
+def release_freed_memory() -> None:
+    """Return freed memory to the system; do nothing with another C library than GNU's."""
     library = gnu_c_library()
     if library is not None:
         library.malloc_trim(ctypes.c_size_t(0))

@@ -1,4 +1,4 @@
-"""Python in a process of its own, with this very package, wherever it lies and whatever the working folder holds."""
+"""Start Python in a process of its own, with this package, wherever it lies and whatever the working folder holds."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-P", *arguments], env=environment, **options)
 
 
-def last_words(errors: IO[bytes]) -> str:
-    """Return the last line of what a process wrote to the file `errors`; an empty one where it wrote nothing."""
+def last_line(errors: IO[bytes]) -> str:
+    """Return the last line that a process wrote to the file `errors`; "" where it wrote nothing."""
     errors.seek(0)
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

@@ -1,5 +1,4 @@
-"""torch.compile: whether it works here, and once for each architecture and shape in a process: seeds share what is
-compiled."""
+"""torch.compile: check that it works; compile once for each architecture and shape, so that seeds share the code."""
 
 import logging
 import os
@@ -25,11 +24,12 @@ log = logging.getLogger(__name__)
 
 
 def checked(device: Device, by_itself: bool) -> Device:
-    """Return `device`, or one that does not compile where that fails and was decided on `by_itself`.
+    """Return `device`, without compiling where that fails.
 
-    Raises ConfigError where it fails and was asked for.
+    Args:
+        by_itself: whether the program decided to compile; else the user asked for it, and a failure is a ConfigError.
     """
-    reason = why_not(device.kind) if device.compile else None
+    reason = failure(device.kind) if device.compile else None
     if reason is None:
         return device
     if not by_itself:
@@ -39,25 +39,25 @@ def checked(device: Device, by_itself: bool) -> Device:
 
 
 @cache
-def why_not(kind: str) -> str | None:
-    """Compile a sum for the device `kind`; return None, or in a line why that fails.
+def failure(kind: str) -> str | None:
+    """Compile a sum for the device `kind`; return in a line why that fails, or None.
 
-    A compiler can be missing or broken, and what it makes may have no place, or may not run there.
+    The compiler may be missing or broken, or the folder for its files may refuse them or not let them run.
     """
     if os.environ.get(CACHE) == NOWHERE:
         return "no folder takes what the compiler makes"
-    logging.disable(logging.WARNING)  # what fails is told in one line, not in torch's many
+    logging.disable(logging.WARNING)  # the reason is one line, not torch's many
     try:
         torch.compile(lambda number: number + 1, dynamic=False)(torch.zeros(1, device=kind))
-    except Exception as error:  # there is no end of what a broken compiler leads to
-        return in_a_line(error)
+    except Exception as error:  # a broken compiler can raise nearly any kind of error
+        return first_error(error)
     finally:
         logging.disable(logging.NOTSET)
     return None
 
 
-def in_a_line(error: Exception) -> str:
-    """Return the line that tells most: the compiler's first error, else the beginning."""
+def first_error(error: Exception) -> str:
+    """Return the line with the compiler's first error, else the first line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return next((line for line in lines if "error: " in line), lines[0]).strip().rstrip(".")
 
@@ -66,28 +66,29 @@ def call(model: nn.Module, images: Tensor) -> Tensor:
     return model(images)
 
 
-# Bounded, because each holds code, and on a GPU workspace; a study's arms fit.
+# Bounded, because each holds code, and on a GPU workspace; the arms of a study fit.
 @lru_cache(maxsize=64)
 def compiled_call(architecture: str, shape: torch.Size) -> Callable[[nn.Module, Tensor], Tensor]:
-    """Return `call` compiled, for one architecture and one shape of its input.
-
-    torch.compile keeps a handful of graphs for one code object and then runs uncompiled. So each of these has a code
-    object of its own.
-    """
+    """Return `call` compiled, for one architecture and one shape of its input."""
+    # torch.compile keeps a few graphs for a code object and then runs uncompiled, so each function has its own.
     code = call.__code__.replace(co_name=call.__name__)
     return torch.compile(types.FunctionType(code, globals()), dynamic=False)
 
 
 def compile_model(model: nn.Module, architecture: str) -> Callable[[Tensor], Tensor]:
-    """Return `model` compiled, at the first batch of each shape; models of one `architecture` share what is compiled.
+    """Return `model` compiled, at the first batch of each shape.
 
-    `architecture` is a text that is equal only for models which compute the same function of their parameters.
+    Args:
+        architecture: a text that is equal only for models which compute the same function of their parameters; these
+            share what is compiled.
     """
 
     def forward(images: Tensor) -> Tensor:
         try:
             return compiled_call(architecture, images.shape)(model, images)
         except BackendCompilerFailed as error:
-            raise ConfigError(f"device.compile: this network cannot be compiled: {in_a_line(error)}; {CURE}") from error
+            raise ConfigError(
+                f"device.compile: this network cannot be compiled: {first_error(error)}; {CURE}"
+            ) from error
 
     return forward

@@ -1,9 +1,8 @@
-"""The cores that there are for this process. Nothing here knows torch."""
+"""The number of cores that this process may use; without torch."""
 
 import joblib
 
 
 def usable_cores() -> int:
-    """Count the cores that this process may really use: its affinity and its container's quota can leave fewer than
-    the machine has."""
+    """Count the cores that this process may use, within its affinity and its container's quota."""
     return joblib.cpu_count()

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from attn_train.errors import ConfigError
-from attn_train.machine.allocator import give_back_freed_memory, keep_freed_memory
+from attn_train.machine.allocator import keep_freed_memory, release_freed_memory
 from attn_train.machine.cores import usable_cores
 from attn_train.machine.recorded import STEPS_BEFORE
 
@@ -55,12 +55,9 @@ class Device:
 
 
 def available() -> list[str]:
-    found = ["cpu"]
-    if torch.cuda.is_available():
-        found.append("cuda")
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return found
+    """Return the kinds of device that torch can use here, `cpu` first."""
+    kinds = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [kind for kind, usable in kinds.items() if usable]
 
 
 def has_fast_bfloat16(kind: str) -> bool:
@@ -74,7 +71,7 @@ def has_fast_bfloat16(kind: str) -> bool:
 
 
 def gains_by_compiling(kind: str, steps_a_shape: int) -> bool:
-    """Say whether a run of so many optimizer steps with each shape of images is over sooner compiled."""
+    """Say whether a run of so many optimizer steps with each shape of images ends sooner if it is compiled."""
     if kind not in COMPILE_FROM_STEPS or steps_a_shape < COMPILE_FROM_STEPS[kind]:
         return False
     # Where the CPU multiplies by tiles, compiled steps are no faster: up to a quarter slower (measured likewise).
@@ -82,8 +79,8 @@ def gains_by_compiling(kind: str, steps_a_shape: int) -> bool:
 
 
 def has_compiler(kind: str) -> bool:
-    """Say whether torch.compile has what it needs: a C++ compiler on the CPU; Triton, and a C compiler for what starts
-    its kernels, on CUDA; not used on MPS."""
+    """Say whether torch.compile has what it needs: on the CPU a C++ compiler; on CUDA Triton, and a C compiler for the
+    code that launches its kernels; on MPS it is not used."""
     if kind == "cpu":
         return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
     if kind == "cuda" and find_spec("triton") is not None:
@@ -91,12 +88,12 @@ def has_compiler(kind: str) -> bool:
     return False
 
 
-# Before anything changes it: torch's own choice, which heeds OMP_NUM_THREADS.
+# torch's own choice, which follows OMP_NUM_THREADS, read before anything changes it.
 DEFAULT_THREADS = torch.get_num_threads()
 
 
 def usable_threads() -> int:
-    """Return how many threads arithmetic is to have: one for each usable core, no more than torch would take."""
+    """Return how many threads arithmetic gets: one for each usable core, at most as many as torch would take."""
     return min(DEFAULT_THREADS, usable_cores())
 
 
@@ -109,17 +106,19 @@ def decide(
     threads: int | None,
     steps_a_shape: int,
 ) -> Device:
-    """Decide what was left on `auto` (None for the switches) for a run of so many optimizer steps with each shape of
-    images: each shape is compiled for itself.
+    """Decide the settings of a device that were left on `auto` (kind, precision) or None (the others).
 
     Raises ConfigError for a device that this machine lacks, or a setting that it cannot keep.
+
+    Args:
+        steps_a_shape: optimizer steps of the run with each shape of images, since each is compiled for itself.
     """
-    found = available()
+    kinds = available()
     if kind == "auto":
-        kind = next(name for name in ("cuda", "mps", "cpu") if name in found)
-    if kind not in found:
+        kind = next(name for name in ("cuda", "mps", "cpu") if name in kinds)
+    if kind not in kinds:
         raise ConfigError(
-            f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(found)}; a run "
+            f"device={kind}: this machine has none that torch can use; choose from auto, {', '.join(kinds)}; a run "
             "that began on one goes on here with resume=RUN device=auto, and is tested by attn-eval run=RUN device=auto"
         )
     if precision == "auto":
@@ -149,7 +148,7 @@ def decide(
 
 
 def warn_of_changes(before: dict[str, Any], now: Device) -> None:
-    """Say what is other than in `before`, the device on which a run was so far, where anything is known of that."""
+    """Warn of each setting in which `now` differs from `before`, the device of the run so far, where known."""
     changes = [
         f"device.{name}={value} (before: {before[name]})"
         for name, value in asdict(now).items()
@@ -161,12 +160,12 @@ def warn_of_changes(before: dict[str, Any], now: Device) -> None:
 
 
 def configure(device: Device, keep_memory: bool = True) -> None:
-    """Set the process-wide switches for `device`: torch's, and on the CPU, with `keep_memory`, the C library's."""
+    """Set the process-wide switches for `device`: torch's, and on the CPU with `keep_memory` the C library's."""
     torch.set_num_threads(device.threads)
     if device.kind == "cpu" and keep_memory:
         keep_freed_memory()
-        give_back_freed_memory()  # what an earlier run in this process left
-    # Fails loudly where torch would otherwise run on uncompiled, with a warning only.
+        release_freed_memory()  # what an earlier run in this process left
+    # Raise where torch would otherwise go on uncompiled, with a mere warning.
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     if device.kind == "cuda":
         # Trying every algorithm takes a second for each shape of images; only a run that is worth compiling earns that.
@@ -179,14 +178,14 @@ def unsteady_steps(device: Device) -> int:
 
 
 def synchronize(device: Device) -> None:
-    """Wait for the device, so that a clock read next tells the truth."""
+    """Wait for the device, so that a clock read next includes all of its work."""
     if device.kind == "cuda":
         torch.cuda.synchronize()
     elif device.kind == "mps":
         torch.mps.synchronize()
 
 
-def forget_peak_memory(device: Device) -> None:
+def reset_peak_memory(device: Device) -> None:
     """Let `peak_memory_bytes` count from here on, where the system can: on CUDA, and on Linux."""
     if device.kind == "cuda":
         torch.cuda.empty_cache()
@@ -197,9 +196,9 @@ def forget_peak_memory(device: Device) -> None:
 
 
 def peak_memory_bytes(device: Device) -> int:
-    """Return the most memory held since the peak was last forgotten: by the allocator on CUDA, else by this process."""
+    """Return the most memory held since the peak was reset: on CUDA by the allocator, else by this process."""
     if device.kind == "cuda":
-        # Reserved, not allocated: a recording's memory is its own also between replays.
+        # Reserved, not allocated: a recorded step keeps its memory between replays too.
         return torch.cuda.max_memory_reserved()
     try:
         import resource

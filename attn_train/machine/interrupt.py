@@ -9,7 +9,7 @@ from types import FrameType
 
 from attn_train.errors import Interrupted
 
-# What a person (Ctrl-C), a closed terminal, a system that shuts down and a scheduler whose time is up send.
+# Sent by Ctrl-C, a closed terminal, a system that shuts down, and schedulers when a job's time is up.
 STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -20,6 +20,7 @@ class Stop:
         self.signal: int | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
+        """Remember a signal; raise KeyboardInterrupt at the second Ctrl-C."""
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         leave_closed_terminal()
@@ -27,14 +28,13 @@ class Stop:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Raise Interrupted: the handler of a signal wherever no step is there to wait for."""
+    """Raise Interrupted: the handler of a signal outside training, where there is no step to wait for."""
     leave_closed_terminal()
     raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command again goes on", 128 + number)
 
 
 def leave_closed_terminal() -> None:
-    """Send to nowhere what would go to a terminal that was closed: to print there would raise, and end more than the
-    printing."""
+    """Discard what would go to a terminal that was closed: to print there would raise, and end the run."""
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b"")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from attn_train.machine.allocator import give_back_freed_memory
-from attn_train.machine.device import Device, forget_peak_memory, peak_memory_bytes
+from attn_train.machine.allocator import release_freed_memory
+from attn_train.machine.device import Device, peak_memory_bytes, reset_peak_memory
 
 STATUS = Path("/proc/self/status")
 
@@ -32,7 +32,7 @@ def fields(path: Path) -> dict[str, int]:
 
 
 def available() -> int | None:
-    """Return how many bytes are free for this process, its container's limit counted; None where nobody knows."""
+    """Return how many bytes are free for this process, within its container's limit; None where that is not known."""
     free = [value for key, value in fields(Path("/proc/meminfo")).items() if key == "MemAvailable"]
     for limit, used in GROUP_FILES:
         try:
@@ -43,14 +43,14 @@ def available() -> int | None:
 
 
 def limit_this_process(more: int) -> None:
-    """Let this process take `more` bytes than it has now, so that an allocation past that raises instead of bringing
-    the system's killer; where the system keeps no such limit, do nothing."""
+    """Limit this process to `more` bytes than it has now, on Linux: an allocation past that raises, where the system
+    would otherwise kill the process."""
     if sys.platform != "linux":
         return
     import resource
 
     now = fields(STATUS)
-    # RLIMIT_AS counts reservations too, of which threads make some; it only serves where RLIMIT_DATA is not kept.
+    # RLIMIT_AS counts reserved addresses too, as of threads; it serves where the system ignores RLIMIT_DATA.
     for kind, name, slack in ((resource.RLIMIT_DATA, "VmData", 0), (resource.RLIMIT_AS, "VmSize", 2**30)):
         if name in now:
             hard = resource.getrlimit(kind)[1]
@@ -59,10 +59,10 @@ def limit_this_process(more: int) -> None:
 
 
 class Peak:
-    """The most memory in use since it was made, above what was in use then.
+    """The most memory in use since this object was made, above what was in use then.
 
-    Of CUDA's allocator; else of this process's resident memory, exact to some 0.3 MB. Linux forgets an earlier peak
-    when asked; elsewhere what stays below an earlier peak counts 0.
+    That is memory of CUDA's allocator, or else resident memory of this process, exact to some 0.3 MB. Except on CUDA
+    and Linux an earlier peak cannot be reset: what stays below it counts 0.
     """
 
     def __init__(self, device: Device) -> None:
@@ -74,14 +74,16 @@ class Peak:
             self.before = torch.cuda.memory_allocated()
             return
         if sys.platform == "linux":
-            give_back_freed_memory()  # else the work would use it unseen
-        forget_peak_memory(device)
+            release_freed_memory()  # else the work would reuse it, uncounted
+        reset_peak_memory(device)
         self.before = self.read()
 
     def read(self) -> int:
+        """Return the peak, in bytes, with what was in use before."""
         if self.device.kind == "cuda":
             return torch.cuda.max_memory_allocated()
         return fields(STATUS).get("VmHWM") or peak_memory_bytes(self.device)
 
     def bytes(self) -> int:
+        """Return the peak, in bytes, above what was in use before."""
         return max(0, self.read() - self.before)

@@ -1,7 +1,7 @@
 """CUDA graphs: a training step is recorded once for each shape of its batch, and then replayed.
 
-A step of a small network is some four hundred short kernels. Python starts them one by one, more slowly than a GPU
-ends them; a recording starts them all at once.
+A step of a small network is some four hundred short kernels. Python launches them one by one, more slowly than a GPU
+runs them; a recording launches them all at once.
 """
 
 from collections import Counter
@@ -18,8 +18,8 @@ from attn_train.errors import ConfigError, expected
 # images, targets, weights -> mean loss, number correct, each image's loss; see training.step
 Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
 
-# Before a recording: kernels are chosen, compiled and loaded, and the optimizer's state is made, none of which may be
-# recorded.
+# Steps before a recording: in them kernels are chosen, compiled and loaded and the optimizer's state is made, which
+# cannot be recorded.
 STEPS_BEFORE = 2
 
 
@@ -28,11 +28,12 @@ class Recording:
     """A recorded step and the memory that it reads from and writes to."""
 
     graph: torch.cuda.CUDAGraph
-    inputs: list[Tensor]
+    inputs: list[Tensor]  # what a replay reads: each batch is copied into them
     counted: Tensor  # float32 (2,): the mean loss, the number correct
     image_losses: Tensor  # float32 (batch,), until the next replay
 
     def replay(self, inputs: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the step on a batch; return its mean loss, the number correct, and each image's loss."""
         torch._foreach_copy_(self.inputs, inputs)
         self.graph.replay()
         loss, correct = self.counted.clone()
@@ -46,11 +47,11 @@ def recording_stream(place: torch.device) -> torch.cuda.Stream:
 
 
 class RecordedStep:
-    """Call `step`, which trains `model` by `optimizer`; from the third batch of a shape on by replaying a recording.
+    """Call `step`, which trains `model` by `optimizer`; from the third batch of a shape on, replay a recording of it.
 
-    A recording belongs to a batch's shapes and types and to the set of parameters that learn; with another size of
-    images or another set it is forgotten, for it holds the memory of a whole step. Learning rates are read at each
-    replay. Whatever else Python decides in a step is decided once, when it is recorded.
+    There is a recording for each set of a batch's shapes and types. When the size of the images or the set of
+    parameters that learn changes, all are dropped, for each holds the memory of a whole step. A replay reads the
+    learning rates; whatever else Python decides in a step is decided once, when it is recorded.
     """
 
     def __init__(self, step: Step, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -73,7 +74,7 @@ class RecordedStep:
             self.recordings.clear()
             self.taken.clear()
             self.phase, self.pool = phase, torch.cuda.graph_pool_handle()
-        key = tuple((one.shape, one.dtype) for one in inputs)
+        key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
             rate.fill_(group["lr"])
         if key not in self.recordings:
@@ -84,7 +85,7 @@ class RecordedStep:
         return self.recordings[key].replay(inputs)
 
     def run(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Take the step as it is, on the stream that recordings are made on: autograd remembers streams."""
+        """Take the step unrecorded, but on the stream of the recordings: autograd remembers streams."""
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream), self.rates_in_memory():
@@ -94,36 +95,36 @@ class RecordedStep:
 
     def record(self, inputs: list[Tensor]) -> Recording:
         """Record the step; nothing is trained by that."""
-        own = [torch.empty_like(one) for one in inputs]
+        buffers = [torch.empty_like(tensor) for tensor in inputs]
         current = torch.cuda.current_stream()
         graph = torch.cuda.CUDAGraph()
         try:
             with self.rates_in_memory(), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-                loss, correct, image_losses = self.step(own[0], own[1], own[2] if len(own) == 3 else None)
+                images, targets, *weights = buffers
+                loss, correct, image_losses = self.step(images, targets, weights[0] if weights else None)
                 counted = torch.stack([loss, correct])
         except RuntimeError as error:
-            torch.cuda.set_stream(current)  # a recording that fails may leave its own
-            cause = error.__context__ or error  # what failed in it; the end of a recording then fails too
-            known = expected(cause) or expected(error)
-            raise known or ConfigError(
+            torch.cuda.set_stream(current)  # a recording that fails may leave its own stream set
+            cause = error.__context__ or error  # the error inside, after which the end of the recording fails too
+            failure = expected(cause) or expected(error)
+            raise failure or ConfigError(
                 f"device.cuda_graphs: a step of this network cannot be recorded ({str(cause).splitlines()[0]}); "
                 "say device.cuda_graphs=false"
             ) from error
-        return Recording(graph, own, counted, image_losses)
+        return Recording(graph, buffers, counted, image_losses)
 
     @contextmanager
     def rates_in_memory(self) -> Iterator[None]:
-        """Let the optimizer read its learning rates from the device's memory, where a replay finds later ones, and keep
-        its counters there."""
+        """Let the optimizer keep its learning rates and counters in the device's memory, where a replay reads them."""
         before = [dict(group) for group in self.optimizer.param_groups]
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate
             if "capturable" in group:  # torch's Adam and AdamW
                 group["capturable"] = True
-            elif "fused" in group:  # torch's SGD, which would else fetch the rate
+            elif "fused" in group:  # torch's SGD, which would otherwise copy the rate to the CPU
                 group["fused"], group["foreach"] = True, False
         try:
             yield
         finally:
-            for group, kept in zip(self.optimizer.param_groups, before, strict=True):
-                group.update(kept)
+            for group, values in zip(self.optimizer.param_groups, before, strict=True):
+                group.update(values)

@@ -9,7 +9,7 @@ from attn_train.machine.device import Device, synchronize, unsteady_steps
 
 
 class FirstStep(NamedTuple):
-    """A step that may have compiled or recorded, with those before it in its window."""
+    """A window that ends with a step which may have compiled or recorded."""
 
     side: int
     images: int
@@ -17,15 +17,18 @@ class FirstStep(NamedTuple):
 
 
 class Speed:
-    """Measures training time and throughput: evaluation and what is written meanwhile count in neither, the first
-    steps of each kind (they compile, or record) not in throughput."""
+    """Measure training time and throughput.
+
+    Neither counts evaluation or the writing of files. Throughput leaves out the first steps of each kind, which compile
+    or record.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.seconds = 0.0  # of training, up to the last window
         self.side = 0
         self.first_steps: dict[Hashable, list[FirstStep]] = defaultdict(list)  # by kind
-        # By the side of the training images, whose rates differ.
+        # By the side of the images, since throughput depends on it.
         self.images: dict[int, int] = defaultdict(int)
         self.steady_seconds: dict[int, float] = defaultdict(float)
         self.pending = 0  # images of the window
@@ -37,8 +40,13 @@ class Speed:
         self.resume()
 
     def count(self, images: int, side: int, kind: Hashable = None) -> None:
-        """Count a step on so many images, which have one `side` in an epoch; steps that differ in it, or in `kind`, are
-        compiled or recorded each for themselves."""
+        """Count a step.
+
+        Args:
+            images: how many images it was on.
+            side: theirs, in pixels; the same throughout an epoch.
+            kind: steps that differ in it, or in their side, are compiled or recorded separately.
+        """
         self.side = side
         self.pending += images
         prepared = self.device.compile or self.device.cuda_graphs
@@ -48,7 +56,7 @@ class Speed:
             self.resume()
 
     def window(self) -> float:
-        """Stop the clock and end a window; return its images a second, 0 where it holds only a first step."""
+        """Stop the clock and end a window; return its images a second, 0 where it holds only first steps."""
         seconds = self.pause()
         if not self.pending:
             return 0.0
@@ -57,15 +65,14 @@ class Speed:
         return self.pending / seconds
 
     def pause(self) -> float:
-        """Stop the clock; return the seconds since it went on."""
+        """Stop the clock; return the seconds since it was started."""
         synchronize(self.device)
         seconds = time.perf_counter() - self.resumed
         self.seconds += seconds
         return seconds
 
     def resume(self) -> None:
-        """Let the clock go on and begin a window; what went before it since `window` (writing a checkpoint, say) counts
-        nowhere."""
+        """Start the clock and begin a window; the time since `window` (like writing a checkpoint) is not counted."""
         self.resumed = time.perf_counter()
         self.pending = 0
 
@@ -77,7 +84,7 @@ class Speed:
 
     @property
     def compile_seconds(self) -> float:
-        """What the first steps took beyond steady ones of the same size."""
+        """What the first steps took beyond steady ones on as many images."""
         total = 0.0
         for steps in self.first_steps.values():
             side = steps[0].side

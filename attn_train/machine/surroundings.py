@@ -1,7 +1,4 @@
-"""What whoever starts a process leaves out or has otherwise: an encoding, a user's name, a place for temporary files.
-
-Containers and schedulers do; no run may depend on it.
-"""
+"""Replace what containers and schedulers may leave out: a UTF-8 locale, a user's name, a folder for temporary files."""
 
 import atexit
 import getpass
@@ -15,19 +12,18 @@ from pathlib import Path
 
 from attn_train.errors import ConfigError
 
-# The number of processes that a launcher started with the same words, by the launcher.
+# The variable in which each launcher states how many processes it started.
 LAUNCHERS = {"torchrun": "WORLD_SIZE", "mpirun": "OMPI_COMM_WORLD_SIZE"}
 
-
-# A folder that every Unix has and that takes no file.
+# A folder that every Unix has and in which no file can be made.
 NOWHERE = "/dev/fd"
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def use_utf8() -> None:
-    """Begin anew in Python's UTF-8 mode where the locale has another encoding, and print whatever there is to print.
+    """Restart in Python's UTF-8 mode where the locale has another encoding; print what cannot be encoded as escapes.
 
-    Else the name of a class or a folder would depend on the locale. Python 3.15 does the same by itself.
+    Otherwise the name of a class or a folder would depend on the locale. Python 3.15 does the same by itself.
     """
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         with suppress(OSError):
@@ -38,7 +34,7 @@ def use_utf8() -> None:
 
 
 def name_user() -> None:
-    """Name the user by number where the system has no name, for the libraries that ask for one."""
+    """Name the user by number where the system has no name, for libraries that ask for one."""
     try:
         getpass.getuser()
     except (KeyError, OSError):  # OSError from Python 3.13 on
@@ -46,27 +42,28 @@ def name_user() -> None:
 
 
 def temporary_folder() -> Path | None:
-    """Return the first of the usual folders for temporary files that takes one, or None.
+    """Return the first of the usual folders for temporary files in which one can be made, or None.
 
-    The working folder, which tempfile takes as a last resort, is not among them: a run writes only where it was told.
+    The working folder, tempfile's last resort, is not among them: a run writes only into the folders of its settings.
     """
-    given = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    for folder in (*filter(None, given), "/tmp", "/var/tmp", "/usr/tmp"):
+    configured = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    for folder in (*filter(None, configured), "/tmp", "/var/tmp", "/usr/tmp"):
         with suppress(OSError), tempfile.TemporaryFile(dir=folder):
             return Path(folder)
     return None
 
 
 def settle_temporary_files(within: Path | None = None) -> None:
-    """Settle where this process, its libraries and its children put temporary files.
+    """Choose where this process, its libraries and its children put temporary files.
 
-    Where no usual folder takes them, a hidden one in the folder `within`, which is written anyway, does until the
-    process ends; before that is known, none does.
+    Args:
+        within: a folder of the run. Where no usual folder can be written, a hidden one is made in it until the process
+            ends; None while it is not known: then temporary files fail.
     """
     folder = temporary_folder()
     if folder is None:
         folder = None if within is None else hidden_folder(within)
-        # tempfile would try the working folder too, and raise at whoever only asks for the name.
+        # Else tempfile would try the working folder too, and raise even where only the name is asked for.
         tempfile.tempdir = os.environ["TMPDIR"] = str(folder or NOWHERE)
         if os.environ.get(CACHE, NOWHERE) == NOWHERE:
             os.environ[CACHE] = tempfile.tempdir
@@ -75,18 +72,18 @@ def settle_temporary_files(within: Path | None = None) -> None:
         os.environ.setdefault("MPLCONFIGDIR", str(folder / f"attn-train_{getpass.getuser()}"))
     if CACHE in os.environ:
         try:
-            # torch does so as soon as it is imported, also where nothing is compiled.
+            # torch makes this folder as soon as it is imported, even where nothing is compiled.
             os.makedirs(os.environ[CACHE], exist_ok=True)
         except OSError:
             os.environ[CACHE] = NOWHERE
 
 
 def hidden_folder(within: Path) -> Path | None:
-    """Make a hidden folder in `within`, or the nearest one above it that is there, to be removed when the process ends;
-    return None where that is not possible."""
-    there = next(folder for folder in (within.absolute(), *within.absolute().parents) if folder.is_dir())
+    """Make a hidden folder in `within`, or in the nearest folder above that exists, until the process ends; return None
+    where that fails."""
+    existing = next(folder for folder in (within.absolute(), *within.absolute().parents) if folder.is_dir())
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".temporary-", dir=there))
+        folder = Path(tempfile.mkdtemp(prefix=".temporary-", dir=existing))
     except OSError:
         return None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""Convolutions by 1x1 and 3x3 filters, which get the filters' gradient as one product of matrices where that is faster.
+"""1x1 and 3x3 convolutions that compute the filters' gradient as one matrix product where that is faster.
 
-A convolution's kernel adds one image's part after the other to the filters' gradient. Of a small map each part is a
-short sum, and reading and writing the gradient costs more than the sum: where the processor multiplies matrices by
-tiles (AMX), for 3x3 filters on 1,000 bfloat16 maps of 288 channels, 110 ms at 7x7 and 60 ms at 2x2; as one product over
-all images, 95 and 6 ms (torch 2.14, two cores). Without tiles the kernel is as fast, and stays.
+PyTorch's kernel adds the images' parts to the filters' gradient one after the other. On a small map each part is a
+short sum, and reading and writing the gradient costs more than the sum. Measured with 3x3 filters on 1,000 bfloat16
+maps of 288 channels, on a processor that multiplies matrices by tiles (AMX): 110 ms at 7x7 and 60 ms at 2x2; as one
+product over all images 95 and 6 ms (torch 2.14, two cores). Without tiles PyTorch's kernel is as fast, and is used.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A constant, because a compiler would trace a function that asks.
+# A constant, because torch.compile would trace a call.
 HAS_TILES = bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 # On a map of at most channels / 5 positions one product is faster; measured from 64 to 512 channels and 2x2 to 9x9.
@@ -20,13 +20,13 @@ CHANNELS_FOR_A_POSITION = 5
 
 
 def multiplies_faster(x: Tensor) -> bool:
-    """Say whether one product of matrices gives the gradient of filters on `x` faster than the convolution's kernel."""
+    """Say whether one matrix product gives the gradient of filters on `x` faster than PyTorch's kernel."""
     small = CHANNELS_FOR_A_POSITION * x.shape[2] * x.shape[3] <= x.shape[1]
     return small and x.device.type == "cpu" and x.dtype == torch.bfloat16 and HAS_TILES
 
 
 class Conv1x1(nn.Conv2d):
-    """Map the channels of each position of (batch, channels, height, width), or of every `step`-th of each side."""
+    """Convolve (batch, channels, height, width) by 1x1 filters, at every `step`-th row and column."""
 
     def __init__(self, channels_in: int, channels: int, bias: bool = True, step: int = 1) -> None:
         super().__init__(channels_in, channels, 1, bias=bias)
@@ -55,7 +55,7 @@ class Conv3x3(nn.Conv2d):
 
 
 class Convolution(torch.autograd.Function):
-    """The convolution by 3x3 filters with stride 1 and a padding of one; see `filter_gradient`."""
+    """The convolution by 3x3 filters with stride 1 and a padding of one, with `filter_gradient`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -78,8 +78,12 @@ class Convolution(torch.autograd.Function):
 
 
 def filter_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """Return the gradient (out, in, 3, 3) of the filters that took x (batch, in, height, width) to a map with
-    `gradient` (batch, out, height, width): the sum over positions of each one's 3x3 patch times its gradient."""
+    """Return the gradient of 3x3 filters, (out, in, 3, 3): over all positions, the sum of patch times gradient.
+
+    Args:
+        x: the input, (batch, in, height, width).
+        gradient: that of the output, (batch, out, height, width).
+    """
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     patches = padded.unfold(1, 3, 1).unfold(2, 3, 1)  # (batch, height, width, in, 3, 3)
     patches = patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, 9 * x.shape[1])

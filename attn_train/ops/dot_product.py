@@ -6,18 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# On a CPU torch's fused kernel handles so few keys, in training, two to five times as slowly as two matrix products do
-# (scripts/peers.py). With a bound on the keys the matrix between them is linear in the queries.
+# With at most so many keys, training on a CPU, torch's fused kernel is two to five times as slow as two matrix products
+# (scripts/peers.py). As the keys are bounded, the matrix of scores grows only linearly with the queries.
 FEW_KEYS = 64
 
 
 def dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
-    """Return `softmax(scale Q K^T + mask) V` for (..., n, d), (..., m, d) and (..., m, d): (..., n, d).
+    """Return `softmax(scale Q K^T + mask) V`: (..., n, d).
 
-    `scale` is by default 1 / sqrt(d). The mask is added to the scores; one of booleans says which keys are seen. The
-    n x m matrix is built on a CPU for at most FEW_KEYS keys, and where the mask, of that size itself, is learned.
+    The n x m matrix of scores is built only on a CPU: for at most FEW_KEYS keys, or with a learned mask.
+
+    Args:
+        query: (..., n, d).
+        key, value: (..., m, d).
+        attn_mask: (..., n, m), added to the scores; of booleans: which keys each query sees.
+        scale: None: 1 / sqrt(d).
     """
     learned = attn_mask is not None and attn_mask.requires_grad
     if query.device.type == "cpu" and (key.shape[-2] <= FEW_KEYS or learned):
@@ -26,8 +31,9 @@ def dot_product_attention(
 
 
 def written_out(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, scale: float | None) -> Tensor:
+    """Compute `dot_product_attention` by two matrix products."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    # Autocast would turn the matrix into float32; softmax computes in float32 and rounds once, whatever it is given.
+    # Autocast would make the matrix float32. That gains nothing: softmax computes in float32 and rounds once.
     with torch.autocast("cpu", enabled=False):
         scores = (query.to(value.dtype) * scale) @ key.to(value.dtype).transpose(-2, -1)
         if attn_mask is not None and attn_mask.dtype == torch.bool:

@@ -1,4 +1,4 @@
-"""Means and maxima of a map over whole dimensions, and a map times such numbers.
+"""Means and maxima of a map over whole dimensions, and products of a map with such numbers.
 
 PyTorch's general reductions are slow on a CPU where its pooling kernels are not: for 128 bfloat16 maps of 64x32x32 in
 channels_last, forward and backward, the mean over the rows takes four times as long, the maximum over the map forty
@@ -21,7 +21,7 @@ def mean(x: Tensor, *dims: int) -> Tensor:
 
 
 class Mean(torch.autograd.Function):
-    """The mean over whole dimensions; its gradient, one number for all that it averages, needs no map of its own."""
+    """The mean over whole dimensions; its gradient is a view, one number expanded over all that it averages."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, window: list[int]) -> Tensor:
@@ -37,10 +37,10 @@ class Mean(torch.autograd.Function):
 def largest(x: Tensor, *dims: int) -> Tensor:
     """Return the maximum of (batch, channels, height, width) over `dims`, of 2 and 3, or 1 alone; each becomes one.
 
-    Of equal elements one alone has the gradient.
+    Of several equal maxima only one gets the gradient.
     """
-    # Neither amax nor max outside pooling: compiled, amax's gradient is NaN, because the map is computed again without
-    # its rounding to bfloat16 and no element equals the maximum; that of max fails to compile (torch 2.11, on a CPU).
+    # Pooling, not amax or max. Compiled, amax's gradient is NaN: the map is computed again without its rounding to
+    # bfloat16, so that no element equals the maximum. The gradient of max fails to compile (torch 2.11, on a CPU).
     if dims != (1,):
         return F.max_pool2d(x, window(x, dims))
     if not pools_faster(x):
@@ -51,17 +51,19 @@ def largest(x: Tensor, *dims: int) -> Tensor:
 def grid_mean(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Average (batch, channels, height, width) over the cells of a grid of `size` (rows, columns), as
     `F.adaptive_avg_pool2d` does."""
-    # On MPS that refuses a map that the cells do not divide (https://github.com/pytorch/pytorch/issues/96056).
+    # On MPS adaptive_avg_pool2d refuses a size that does not divide the map's
+    # (https://github.com/pytorch/pytorch/issues/96056).
     return grid_mean_by_products(x, size) if x.device.type == "mps" else F.adaptive_avg_pool2d(x, size)
 
 
 def grid_mean_by_products(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Compute `grid_mean` by two matrix products."""
     rows, columns = (cell_shares(x, dim, cells, x.dtype) for dim, cells in zip((2, 3), size, strict=True))
     return rows.T @ x @ columns
 
 
 def cell_shares(x: Tensor, dim: int, cells: int, dtype: torch.dtype) -> Tensor:
-    """Return what each position of `x` along `dim` contributes to the mean of each of `cells`: (positions, cells)."""
+    """Return the weight of each position of `x` along `dim` in the mean of each cell: (positions, cells)."""
     shares = F.adaptive_avg_pool1d(torch.eye(x.shape[dim], dtype=torch.float64), cells)  # on the CPU
     return shares.to(dtype).to(x.device)
 
@@ -73,7 +75,7 @@ def scaled(x: Tensor, factor: Tensor) -> Tensor:
 
 
 class Scaled(torch.autograd.Function):
-    """`x * factor`, whose gradient for the factor is a sum over the map: here by pooling."""
+    """`x * factor`; the gradient of the factor is a sum over the map, computed by pooling."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
@@ -92,10 +94,12 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def pools_faster(x: Tensor) -> bool:
+    """Say whether pooling kernels are faster than general reductions: on a CPU, uncompiled."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def window(x: Tensor, dims: tuple[int, ...]) -> list[int]:
+    """Return the pooling window (rows, columns) that covers `dims` of x."""
     return [x.shape[dim] if dim in dims else 1 for dim in (2, 3)]
 
 

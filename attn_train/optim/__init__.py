@@ -1,1 +1,1 @@
-"""Optimizers, the schedule of their rate, and the average of the weights."""
+"""Optimizers, learning-rate schedules, and the moving average of the weights."""

@@ -1,4 +1,4 @@
-"""One optimizer whose parameter groups have rules of their own."""
+"""An optimizer with a rule of its own for each parameter group."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +12,10 @@ from attn_train.optim.muon import muon_step
 
 
 class Mixed(torch.optim.Optimizer):
-    """Train each parameter group by the rule it names: `muon`, for convolution filters; `sgd`, with Nesterov momentum;
-    or `adam` with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); the last two are torch's own.
+    """Train each parameter group by the `rule` that it names.
+
+    `muon` is for convolution filters; `sgd` has Nesterov momentum; `adam` has decoupled weight decay (Loshchilov and
+    Hutter, 2017, arXiv 1711.05101). The last two are torch's own.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
@@ -27,21 +29,21 @@ class Mixed(torch.optim.Optimizer):
             if parameters:
                 rules[group["rule"]](parameters, [parameter.grad for parameter in parameters], group)
 
-    def kept(self, parameters: list[Tensor], name: str) -> list[Tensor]:
-        """Return what is kept of each parameter by this name: at first zeros of its shape."""
+    def states(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        """Return the optimizer's state `name` of each parameter: at first zeros of its shape."""
         for parameter in parameters:
             if name not in self.state[parameter]:
                 self.state[parameter][name] = torch.zeros_like(parameter)
         return [self.state[parameter][name] for parameter in parameters]
 
     def muon_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
-        muon_step(parameters, gradients, self.kept(parameters, "momentum"), group)
+        muon_step(parameters, gradients, self.states(parameters, "momentum"), group)
 
     def sgd_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         sgd(
             parameters,
             gradients,
-            self.kept(parameters, "momentum"),  # type: ignore[arg-type]
+            self.states(parameters, "momentum"),  # type: ignore[arg-type]
             fused=True,
             weight_decay=0.0,
             momentum=group["momentum"],
@@ -54,15 +56,15 @@ class Mixed(torch.optim.Optimizer):
     def adam_step(self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> None:
         for parameter in parameters:
             state = self.state[parameter]
-            # A state from a file of another device comes with its counter there.
+            # The counter of a checkpoint may lie on another device.
             state["step"] = state.get("step", torch.zeros(())).to(parameter.device)
         adamw(
             parameters,
             gradients,
-            self.kept(parameters, "mean"),
-            self.kept(parameters, "square"),
+            self.states(parameters, "mean"),
+            self.states(parameters, "square"),
             [],
-            self.kept(parameters, "step"),
+            self.states(parameters, "step"),
             fused=True,
             amsgrad=False,
             beta1=group["betas"][0],

@@ -25,7 +25,7 @@ BETAS = Bound(
 
 
 class Options(ABC):
-    """What all optimizers have in common."""
+    """The options of an optimizer, which makes it."""
 
     @abstractmethod
     def make(self, roles: Roles) -> torch.optim.Optimizer:
@@ -33,7 +33,8 @@ class Options(ABC):
 
 
 def decayed_groups(roles: Roles, weight_decay: float) -> list[Group]:
-    """Split the parameters: decay matrices and filters, never biases and normalisation (they are vectors)."""
+    """Split the parameters into two groups: weight decay is for matrices and filters, not for vectors, which are biases
+    and the parameters of normalisation."""
     parameters = roles.in_order
     groups: list[Group] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -43,7 +44,7 @@ def decayed_groups(roles: Roles, weight_decay: float) -> list[Group]:
 
 
 def check_nesterov(nesterov: bool, momentum: float) -> None:
-    """Raise ValueError for Nesterov's momentum without a momentum."""
+    """Raise ValueError for Nesterov momentum with a momentum of zero."""
     if nesterov and momentum == 0:
         raise ValueError("nesterov=true needs a momentum above 0")
 
@@ -65,7 +66,7 @@ class SGD(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Options):
-    """Adam; its `weight_decay` is added to the gradient (arXiv 1412.6980)."""
+    """Adam (Kingma and Ba, 2014, arXiv 1412.6980); its `weight_decay` is added to the gradient."""
 
     kind: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
 
@@ -81,7 +82,7 @@ class Adam(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arXiv 1711.05101)."""
 
     kind: ClassVar[type[torch.optim.Adam]] = torch.optim.AdamW
 
@@ -90,9 +91,9 @@ class AdamW(Adam):
 class Muon(Options):
     """Muon for the network's own convolutions, SGD for its other parameters, Adam for the attention mechanism.
 
-    `sgd_lr` is for a batch of one image, and proportional to `batch_size`: so an image's gradient counts the same in
-    any batch (Goyal et al., 2017, arXiv 1706.02677). A mechanism's convolutions are Adam's because their length carries
-    meaning (no normalisation follows them), and because Adam's steps do not depend on the scale of its gradients.
+    `sgd_lr` is for a batch of one image and is multiplied by `batch_size`, so that an image's gradient counts the same
+    in any batch (Goyal et al., 2017, arXiv 1706.02677). Adam trains a mechanism's convolutions too: no normalisation
+    follows them, so that their length matters, and Adam's steps do not depend on the scale of the gradients.
     """
 
     lr: Annotated[float, POSITIVE]
@@ -149,7 +150,7 @@ OPTIMIZERS: dict[str, type[Options]] = {
 
 
 def make_optimizer(options: Options, roles: Roles) -> torch.optim.Optimizer:
-    """Make the optimizer that `options` stand for; raise ValueError for options that do not go together."""
+    """Make the optimizer and note each group's `initial_lr`; raise ValueError for options that do not go together."""
     optimizer = options.make(roles)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -157,15 +158,17 @@ def make_optimizer(options: Options, roles: Roles) -> torch.optim.Optimizer:
 
 
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take over a saved state, laid out in memory as the parameters are here: the run may have had another format, and
-    fused kernels go by position."""
+    """Load a saved state, in the memory format of the parameters.
+
+    The saved run may have had another format, and fused kernels pair elements by their place in memory.
+    """
     optimizer.load_state_dict(state)
-    for parameter, kept in optimizer.state.items():
-        for name, value in kept.items():
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
             if name == "step":
-                kept[name] = torch.as_tensor(value, dtype=torch.float32)  # once Muon's was an int
+                values[name] = torch.as_tensor(value, dtype=torch.float32)  # Muon's is an int in old checkpoints
             elif value is not None and value.shape == parameter.shape:
-                kept[name] = torch.empty_like(parameter).copy_(value)
+                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -1,4 +1,4 @@
-"""What the parameters of a network are for: their roles, by which an optimizer may treat them."""
+"""The roles of a network's parameters, by which an optimizer may treat them differently."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,23 +8,25 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Roles:
-    """The parameters of a network that learn, each in one of three lists, and all in the network's order."""
+    """The trainable parameters of a network: each in one of three lists, and all of them in the network's order."""
 
-    filters: list[nn.Parameter] = field(default_factory=list)  # its own convolutions': (out, in, height, width)
-    attention: list[nn.Parameter] = field(default_factory=list)  # of the mechanism, and of what scales it
+    filters: list[nn.Parameter] = field(default_factory=list)  # of its convolutions, (out, in, height, width)
+    attention: list[nn.Parameter] = field(default_factory=list)  # of the mechanisms, and the gates that scale them
     other: list[nn.Parameter] = field(default_factory=list)
     in_order: list[nn.Parameter] = field(default_factory=list)
 
 
 def sort_parameters(model: nn.Module, slots: Sequence[nn.Module]) -> Roles:
-    """Sort the parameters of `model` that learn: what is in `slots` is attention, and the filters of all other
-    convolutions are the network's own."""
+    """Sort the trainable parameters of `model`: those in `slots` are attention, the filters of all other convolutions
+    are filters."""
     attention = {parameter for slot in slots for parameter in slot.parameters()}
     weights = {module.weight for module in model.modules() if isinstance(module, nn.Conv2d)}
     roles = Roles()
     for parameter in model.parameters():
         if parameter.requires_grad:
             roles.in_order.append(parameter)
-            own = roles.filters if parameter in weights else roles.other
-            (roles.attention if parameter in attention else own).append(parameter)
+            if parameter in attention:
+                roles.attention.append(parameter)
+            else:
+                (roles.filters if parameter in weights else roles.other).append(parameter)
     return roles

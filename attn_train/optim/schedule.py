@@ -1,7 +1,7 @@
 """The learning-rate schedules, by the names that `schedule=` takes.
 
-Each maps progress after the warm-up, from 0 to 1, to the factor that multiplies the learning rate. They keep no
-state: the factor follows from the step alone, so a resumed run needs nothing but its step.
+Each maps progress after the warm-up, from 0 to 1, to the factor that multiplies the learning rate. The factor follows
+from the step alone, so a resumed run needs nothing but its step.
 """
 
 import math
@@ -49,7 +49,13 @@ SCHEDULES: dict[str, Callable[..., float]] = {
 
 
 def lr_factor(name: str, step: int, total_steps: int, warmup: float, options: dict[str, Any]) -> float:
-    """Return the factor for `step` (from 0) of `total_steps`; `warmup` is the share of them with a rising rate."""
+    """Return the factor that multiplies the learning rate at `step` (from 0) of `total_steps`.
+
+    Args:
+        name: a key of SCHEDULES.
+        warmup: the share of the steps in which the rate rises linearly.
+        options: keyword arguments of the schedule.
+    """
     warmup_steps = round(warmup * total_steps)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)

@@ -1,1 +1,1 @@
-"""The folder of a run: written by one side, read by the other."""
+"""Write the folder of a run, and read it."""

@@ -1,6 +1,6 @@
-"""Which accuracy a finished run is judged by: that on validation images where some were held out, else on test images.
+"""The accuracy that a finished run is judged by: on validation images where some were held out, else on test images.
 
-What is chosen by its test accuracy is flattered by it, so that the test is left for the claim at the end.
+A choice by test accuracy makes that accuracy too good, so the test images are left for the final claim.
 """
 
 import statistics
@@ -12,7 +12,7 @@ WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
 
 
 def split_of(results: Iterable[Mapping[str, Any]]) -> Split:
-    """Return the split that runs are judged by together, given what their result.json say: val where all have it."""
+    """Return the split that runs are judged by together, from their results: val where all have it, else test."""
     held_out = [result.get("val_accuracy") is not None for result in results]
     return "val" if held_out and all(held_out) else "test"
 
@@ -23,10 +23,10 @@ def accuracy(result: Mapping[str, Any], split: Split) -> float:
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean over runs and the standard deviation of one, None of a single run."""
+    """Return the mean over runs and their standard deviation, None of a single run."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def image_count(result: Mapping[str, Any], split: Split) -> int | None:
-    """Return how many images an accuracy is of; None for validation images of before results said so."""
+    """Return how many images an accuracy is of; None for validation images in a result of an old version."""
     return result["total"] if split == "test" else result.get("val_total")

@@ -1,10 +1,10 @@
 """Checkpoints that survive a kill at any moment: `last.pt`, `previous.pt`, `best.pt`, each with a readable JSON
 beside it.
 
-A checkpoint is written to a temporary file, flushed to the disk and renamed. It is believed only if its SHA-256
-stands in one of the JSON files, because torch.load accepts a flipped bit. Only tensors and plain values are stored,
-and no pickle is trusted. One of another VERSION is refused, older or newer: what it lacks could only be guessed. It is
-read by the version of the program that wrote it, which result.json names.
+A checkpoint is written to a temporary file, flushed to the disk and renamed. It is loaded only if its SHA-256 stands in
+one of the JSON files, because torch.load accepts a flipped bit. Only tensors and plain values are stored, and no other
+pickle is loaded. One of another VERSION, older or newer, is refused, because what it lacks could only be guessed; the
+version of the program that wrote it, which result.json names, reads it.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def sha256(path: Path) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a checkpoint; raise CheckpointError where the system does not let it be read."""
+    """Return the SHA-256 of a checkpoint; raise CheckpointError where the file cannot be read."""
     try:
         return sha256(path)
     except OSError as error:
@@ -44,26 +44,33 @@ def digest_of(path: Path) -> str:
 def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]) -> None:
     """Save `state` as `name`.pt in `folder`, with `summary` and its digest in `name`.json.
 
-    A `last` that was there becomes `previous`, and is dropped only when the new one is complete. The order of the
-    renames leaves at every moment a checkpoint whose digest is in some JSON file.
+    The `last` before becomes `previous` once the new one is complete. The order of the renames leaves at every moment a
+    checkpoint whose digest is in some JSON file.
+
+    Raises ResourceError where the files cannot be written.
+
+    Args:
+        name: last or best.
+        state: tensors and plain values.
+        summary: what a person reads beside it, like the step.
     """
     new, new_json = folder / f"{name}.new.pt", folder / f"{name}.new.json"
     try:
-        # Not its parents: where somebody deleted the run folder, a new one would hold a run without its beginning.
+        # Without its parents: if the run folder was deleted, a new one would hold a run without its beginning.
         folder.mkdir()
     except FileExistsError:
-        pass  # or it did a moment ago: mkdir(exist_ok=True) would say of one that goes meanwhile that it exists
+        pass  # not exist_ok=True: it raises this error too if the folder is deleted while it looks
     except OSError as error:
         raise not_written(new, error) from error
     if new_json.exists() and not new.exists():
-        # A kill between the last two renames: finish them, or the digest of a sound checkpoint would be overwritten.
+        # A kill came between the last two renames. Finish them: else the digest of a sound checkpoint is overwritten.
         os.replace(new_json, folder / f"{name}.json")
     try:
         write_durably(new, lambda file: torch.save({**state, "version": VERSION}, file))
         text = json.dumps({**summary, "version": VERSION, "sha256": sha256(new)}, indent=2) + "\n"
         write_durably(new_json, lambda file: file.write(text.encode()))
     except ResourceError:
-        # In this order: a JSON file alone is taken for one whose checkpoint has its name already.
+        # In this order: of a JSON file alone it is assumed that its checkpoint was renamed already.
         new_json.unlink(missing_ok=True)
         new.unlink(missing_ok=True)
         raise
@@ -74,7 +81,7 @@ def save(folder: Path, name: str, state: dict[str, Any], summary: dict[str, Any]
 
 
 def put_in_place(folder: Path, name: str) -> None:
-    """Give a complete new checkpoint its name; a `last` that was there becomes `previous`."""
+    """Give a complete new checkpoint its name; the `last` before becomes `previous`."""
     if name == "last" and (folder / "last.pt").exists():
         if (folder / "last.json").exists():
             os.replace(folder / "last.json", folder / "previous.json")
@@ -85,7 +92,7 @@ def put_in_place(folder: Path, name: str) -> None:
 
 
 def clean(folder: Path) -> None:
-    """Finish what a kill interrupted: a complete new checkpoint gets its name, what is incomplete is removed."""
+    """Finish what a kill interrupted: give a complete new checkpoint its name, and remove an incomplete one."""
     for path in folder.glob("*.tmp"):
         path.unlink()
     for name in ("last", "best"):
@@ -99,6 +106,7 @@ def clean(folder: Path) -> None:
 
 
 def known_digests(folder: Path) -> set[str]:
+    """Return the digests in the JSON files of `folder`."""
     digests = set()
     for path in folder.glob("*.json"):
         try:
@@ -111,8 +119,8 @@ def known_digests(folder: Path) -> set[str]:
 def load(folder: Path, names: tuple[str, ...] = ("last", "previous")) -> dict[str, Any] | None:
     """Load the first sound checkpoint among `names`, or return None where there is none at all.
 
-    A damaged one is set aside under the name `<name>.damaged.pt` with a warning. Raises CheckpointError if all are
-    damaged or one is of a newer version.
+    A damaged one is renamed to `<name>.damaged.pt` with a warning. Raises CheckpointError if all are damaged, or the
+    sound one is of another version.
     """
     damaged = []
     digests = known_digests(folder)
@@ -124,7 +132,7 @@ def load(folder: Path, names: tuple[str, ...] = ("last", "previous")) -> dict[st
             aside = folder / f"{name}.damaged.pt"
             try:
                 os.replace(path, aside)
-            except OSError:  # somebody else's folder, which attn-eval only reads
+            except OSError:  # a folder without write access, which attn-eval reads too
                 log.warning("DAMAGED CHECKPOINT: %s does not match its digest; passed over", path)
                 damaged.append(str(path))
                 continue
@@ -152,7 +160,7 @@ def read(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def refusing_misfits(folder: Path) -> Iterator[None]:
-    """Turn what a checkpoint lacks, or has in another form, into CheckpointError: its digest says only who wrote it."""
+    """Turn errors of missing or misshapen parts of a checkpoint into CheckpointError: its digest excludes neither."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
@@ -163,5 +171,5 @@ def refusing_misfits(folder: Path) -> Iterator[None]:
 
 
 def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the weights that a run was tested with: their moving average where it kept one."""
+    """Return the weights that a run is evaluated with: their moving average where it has one."""
     return dict(state["model"] if state["average"] is None else state["average"])

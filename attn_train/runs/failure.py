@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from attn_train import errors
+from attn_train.writing.durable import write_utf8
 
 NAME = "failure.json"
 # The exit codes of what a run does to itself, and not what it was given or where: an error nobody expected, a loss that
@@ -28,8 +29,7 @@ class Failure:
 
 
 def describe(error: BaseException, secret: str | None = None) -> Failure:
-    """Return how a job failed by `error`, with `secret` taken out of the reason; log the traceback of an unexpected
-    one."""
+    """Return how a job failed by `error`, without `secret` in the reason; log the traceback of an unexpected error."""
     expected = errors.expected(error)
     if expected is None:
         log.error("%s", "".join(traceback.format_exception(error)))
@@ -40,16 +40,16 @@ def describe(error: BaseException, secret: str | None = None) -> Failure:
 
 
 def read(folder: Path) -> Failure | None:
-    """Return how the run in `folder` failed; None where it left nothing readable about that."""
+    """Return how the run in `folder` failed; None where nothing readable says so."""
     try:
-        left = json.loads((folder / NAME).read_bytes())
-        return Failure(str(left["reason"]), int(left.get("exit_code", 1)), float(left.get("time", 0)))
+        values = json.loads((folder / NAME).read_bytes())
+        return Failure(str(values["reason"]), int(values.get("exit_code", 1)), float(values.get("time", 0)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write(folder: Path, failure: Failure) -> None:
-    (folder / NAME).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
+    write_utf8(folder / NAME, json.dumps(asdict(failure)) + "\n")
 
 
 def record(folder: Path, error: Exception) -> None:
@@ -62,5 +62,5 @@ def record(folder: Path, error: Exception) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Take back how an earlier attempt failed."""
+    """Remove the failure of an earlier attempt."""
     (folder / NAME).unlink(missing_ok=True)

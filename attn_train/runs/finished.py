@@ -1,5 +1,7 @@
-"""Find run folders and read what they left; say of each that cannot be used why. No run is changed, and none believed
-without a look: a folder may be damaged, or a stranger's."""
+"""Find run folders and read their results; say why one cannot be used.
+
+No run is changed, and every value is checked: a folder may be damaged, or come from another person.
+"""
 
 import json
 import math
@@ -18,11 +20,11 @@ from attn_train.runs.accuracy import Split
 from attn_train.settings import identity
 from attn_train.writing.quoting import pasted, setting
 
-# What a run folder has one of, from its first moment on.
+# A run folder has at least one of these from the start.
 MARKS = ("result.json", "config.yaml", "metrics.jsonl")
 NUMBERS = ("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes")
 
-# C reads the same YAML ten times as fast, where it was compiled in.
+# libyaml's parser is ten times as fast, where PyYAML has it.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -57,11 +59,11 @@ class LeftOut:
 
 
 def find(paths: Sequence[str]) -> list[Path]:
-    """Return every run folder at or below `paths`, each once, in order of name, under the name that leads there first:
-    links to folders are followed. With them come folders that cannot be read and links that lead nowhere, or back to a
-    folder that holds them: `read` says so.
+    """Return every run folder at or below `paths`, each once, sorted by name.
 
-    Raises ConfigError for a path that is no folder, or where there is no run at all.
+    Links to folders are followed; a folder has the name by which it is reached first. Folders that cannot be read,
+    broken links and links to a folder around them are returned too, so that `read` says what is wrong. Raises
+    ConfigError for a path that is no folder, or where there is no run.
     """
     folders: list[Path] = []
     seen: set[str] = set()
@@ -76,9 +78,9 @@ def find(paths: Sequence[str]) -> list[Path]:
 
 
 def below(top: str, seen: set[str]) -> Iterator[Path]:
-    """Return what `find` does of one path, the nearest folders first; a run has no runs in it.
+    """Yield what `find` returns for the path `top`, the nearest folders first; a run has no runs in it.
 
-    `seen` are the real paths of the folders looked into so far, and grows.
+    `seen` are the real paths of the folders visited so far; it grows.
     """
     folders = deque([top])
     while folders:
@@ -105,12 +107,12 @@ def below(top: str, seen: set[str]) -> Iterator[Path]:
 
 
 def leads_back(folder: Path) -> bool:
-    """Say whether a folder is a link to one that holds it, where runs lie that nobody asked for."""
+    """Say whether a folder is a link to a folder around it; to follow it would find runs outside the path searched."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
-    """Read the results of run folders; return the finished runs, and what is left out."""
+    """Read the results of run folders; return the finished runs, and the folders left out."""
     runs, left_out = [], []
     for folder in folders:
         try:
@@ -140,7 +142,7 @@ def failed_arm(folder: Path) -> str | None:
 
 
 def load_result(folder: Path) -> dict[str, Any]:
-    """Return what the result.json in `folder` says; raise OSError where there is none to read, ValueError where it is
+    """Return the values of result.json in `folder`; raise OSError where it cannot be read, ValueError where it is
     damaged."""
     try:
         result = json.loads((folder / "result.json").read_bytes())
@@ -152,7 +154,7 @@ def load_result(folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> Run:
-    """Read the result of one run; raise ValueError where it has not finished, or what it says cannot be."""
+    """Read the result of one run; raise ValueError where the run has not finished, or its values are impossible."""
     if not folder.exists():
         raise ValueError(f"a link to {os.readlink(folder)}, where nothing is")
     if leads_back(folder):
@@ -163,7 +165,7 @@ def read(folder: Path) -> Run:
         raise ValueError(unfinished(folder)) from None
     check(result)
     if not {"arm", "arm_digest", "recipe_digest", "seeds"} <= result.keys():
-        # A run of before results said what they are of.
+        # The result of an old version lacks them; they follow from the run's configuration.
         try:
             result = result | identity.summary(read_config(folder), result["precision"])
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
@@ -175,7 +177,7 @@ def read(folder: Path) -> Run:
 
 
 def check(result: dict[str, Any]) -> None:
-    """Raise ValueError for a result whose numbers cannot be those of a finished run."""
+    """Raise ValueError for a result with impossible numbers."""
     lacking = [
         key for key in ("test_accuracy", "correct", "total", "seed", "precision", "data_digest") if key not in result
     ]
@@ -197,17 +199,14 @@ def check(result: dict[str, Any]) -> None:
 
 
 def unfinished(folder: Path) -> str:
-    """Say why a run has no result: by its record of a failure, or that it has not finished."""
-    left = failure.read(folder)
-    return (
-        f"failed: {left.reason}"
-        if left
-        else f"not finished; go on with: {pasted('attn-train', setting('resume', folder))}"
-    )
+    """Say why a run has no result: it failed, or it has not finished."""
+    if recorded := failure.read(folder):
+        return f"failed: {recorded.reason}"
+    return f"not finished; go on with: {pasted('attn-train', setting('resume', folder))}"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the settings of a run's config.yaml, nested, as plain values; nothing in it is made or resolved."""
+    """Return the settings of a run's config.yaml as nested plain values; nothing in it is instantiated or resolved."""
     values = load_yaml(folder / "config.yaml")
     if not isinstance(values, dict):
         raise ValueError(f"{folder / 'config.yaml'} holds no settings")
@@ -215,10 +214,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_yaml(path: Path) -> Any:
-    """Return what a YAML file says, as plain values."""
+    """Return the content of a YAML file as plain values."""
     text = path.read_bytes()
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.scanner.ScannerError:
-        # Of a path whose name is no UTF-8, which Python's own reader takes.
+        # A path that is no UTF-8, which only PyYAML's own parser accepts.
         return yaml.load(text, Loader=yaml.SafeLoader)

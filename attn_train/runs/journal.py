@@ -1,4 +1,4 @@
-"""A run's folder as the training loop's journal: checkpoints, metrics, and what the reader sees."""
+"""The journal that writes into a run's folder: checkpoints, metrics, and lines for the terminal."""
 
 import logging
 from pathlib import Path
@@ -14,11 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class FolderJournal(Journal):
-    """Write down in a run's folder how `trainer` trains, and end it where a signal asks for that.
+    """Record the training of `trainer` in a run's folder, and end it after a signal.
 
-    checkpoints: the folder of the checkpoints.
-    facts: what a checkpoint keeps besides the trainer.
-    summary: what the readable file beside it says besides the step and the epoch.
+    Args:
+        checkpoints: the folder of the checkpoints.
+        facts: what a checkpoint keeps besides the trainer's state.
+        summary: what the JSON file beside it says besides step and epoch.
+        epochs: their number in the whole run.
     """
 
     def __init__(
@@ -70,6 +72,6 @@ class FolderJournal(Journal):
         return self.stop.signal is not None
 
     def close(self) -> None:
-        """Take the progress bar away."""
+        """Remove the progress bar."""
         if self.bar is not None:
             self.bar.close()

@@ -1,6 +1,6 @@
-"""One process at a time in a run folder.
+"""Lock a run folder, so that one process at a time writes it.
 
-The filelock package has no word for which process that is.
+The filelock package cannot say which process holds a lock.
 """
 
 import fcntl
@@ -17,20 +17,22 @@ from attn_train.writing.once import warn_once
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks at a folder that another process holds.
-PATIENCE = 0.1
+PATIENCE = 0.1  # seconds between two attempts to take a lock
 
-# The folders that this process holds, by device and number of their lock's file: to wait for itself would never end.
+# The folders that this process holds, by device and inode of the lock's file: to wait for itself would never end.
 _held_here: set[tuple[int, int]] = set()
 
 
 @contextmanager
 def locked(folder: Path, wait: bool = False, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Hold `folder` for this process. The lock is the system's and ends with the process, however that ends, so none
-    is ever left behind.
+    """Hold `folder` for this process while the context lasts.
 
-    Where another process holds it, `wait` for that one, and say so once; raise ConfigError naming that process without
-    `wait`, or once `stopped` says so.
+    The system ends the lock with the process, however that ends, so that none is left behind. Raises ConfigError naming
+    the process that holds the folder.
+
+    Args:
+        wait: wait for another process to end, and say so once, instead of raising.
+        stopped: says that waiting must end.
     """
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -56,7 +58,7 @@ def locked(folder: Path, wait: bool = False, stopped: Callable[[], bool] = lambd
 
 
 def holder(folder: Path) -> str | None:
-    """Return the number of the process that holds `folder` at this moment, None where no other does."""
+    """Return the number of the process that holds `folder`, None where no other does."""
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         return None if _take(descriptor, folder) else _read_holder(descriptor)
@@ -69,8 +71,10 @@ def _read_holder(descriptor: int) -> str:
 
 
 def _take(descriptor: int, folder: Path) -> bool:
-    """Take the lock of an open file of `folder` for this process; say whether it was free. A file system without locks
-    (Lustre and NFS can be so) is said once."""
+    """Take the lock of an open file of `folder` for this process; say whether it was free.
+
+    Warns once of a file system without locks, which Lustre and NFS may be; there it counts as free.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

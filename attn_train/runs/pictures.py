@@ -17,11 +17,10 @@ from attn_train.writing.text import printable, shortened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Letters of a class's name that a figure has room for.
-LONGEST = 30
-# Of a tile, in inches: its side, the gap to the next, the room of its caption, and of the names of rows.
+LONGEST = 30  # letters of a class's name
+# In inches: a tile with the gap after it, the gap, the height of a caption, the margin for the names of rows.
 TILE, GAP, CAPTION, MARGIN = 1.4, 0.1, 0.3, 0.5
-LETTER = 0.6  # the width of a letter, as a share of the size of its font
+LETTER = 0.6  # width of a letter, as a share of the font size
 
 
 def label(name: str) -> str:
@@ -36,7 +35,7 @@ def to_rgb(images: Tensor) -> Tensor:
 
 def samples(batches: TrainBatches, count: int = 64) -> Tensor:
     """Return a grid of training images as the network sees them, augmented: uint8 (3, height, width)."""
-    # Takes more than a second to import, which a run should not wait for at its start.
+    # Imported here, because it takes more than a second, for which the start of a run should not wait.
     from torchvision.utils import make_grid
 
     images, _ = next(batches.epoch(0))
@@ -47,13 +46,15 @@ def samples(batches: TrainBatches, count: int = 64) -> Tensor:
 def tiled(
     rows: Sequence[Sequence[NDArray[np.uint8]]], captions: Sequence[Sequence[str]], names: Sequence[str] = ()
 ) -> "Figure":
-    """Lay out images in rows: the captions stand over them, the names of the rows at the left.
+    """Lay out images in rows.
 
     Args:
         rows: images, uint8 (height, width, 3).
+        captions: texts over the images, by row; of all rows, or of the first ones only.
+        names: of the rows, at their left.
     """
     margin = MARGIN if names else 0.0
-    # Of each row's images, the upper edge; a row without captions leaves no room for them.
+    # The upper edge of each row's images; a row without captions leaves no room for them.
     tops = [TILE * row + CAPTION * min(row + 1, len(captions)) for row in range(len(rows))]
     size = margin + TILE * max(1, *map(len, rows)), TILE * len(rows) + CAPTION * len(captions)
     with new_figure(*size, layout=None) as figure:
@@ -85,12 +86,12 @@ def captioned(images: Tensor, captions: Sequence[str], columns: int = 8) -> "Fig
 
 
 def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[str], count: int = 32) -> "Figure":
-    """Show the `count` images of which the model was most sure and wrong: what it said, its probability, the truth."""
-    probability, said = logits.softmax(dim=1).max(dim=1)
-    wrong = torch.nonzero(said != labels).flatten()
+    """Show the `count` wrong predictions with the highest probability: image, prediction, probability, true class."""
+    probability, predicted = logits.softmax(dim=1).max(dim=1)
+    wrong = torch.nonzero(predicted != labels).flatten()
     worst = wrong[probability[wrong].argsort(descending=True)][:count]
     captions = [
-        f"{label(classes[int(said[i])])} {100 * probability[i]:.0f} %\nis {label(classes[int(labels[i])])}"
+        f"{label(classes[int(predicted[i])])} {100 * probability[i]:.0f} %\nis {label(classes[int(labels[i])])}"
         for i in worst.tolist()
     ]
     return captioned(images[worst.to(images.device)].cpu(), captions)
@@ -99,13 +100,13 @@ def mistakes(images: Tensor, logits: Tensor, labels: Tensor, classes: Sequence[s
 def confusion_counts(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Count each pair (true class, predicted class): int64 (classes, classes).
 
-    scikit-learn's confusion_matrix takes seconds to import, for what is a line here.
+    scikit-learn's confusion_matrix, for what is one line here, takes seconds to import.
     """
     return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
 
 
 def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> "Figure":
-    """Draw the confusion matrix: a row a true class, a column a predicted one, as shares of the row."""
+    """Draw the confusion matrix: true classes in rows, predicted ones in columns, as shares of the row."""
     counts = confusion_counts(logits.argmax(dim=1), labels, len(classes))
     shares = (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).numpy()
     side = min(16.0, 3 + 0.45 * len(classes))
@@ -126,9 +127,10 @@ def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> "Figure
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return, for each attention module of `model` by name, where it looks on normalised `images` (batch, ...).
+    """Return the attention map of each attention module of `model` for normalised `images`, by the module's name.
 
-    Each is float32 (batch, height, width) of its own feature map. Mechanisms that weigh no positions are left out.
+    Each is float32 (batch, height, width), of the module's own feature map. Mechanisms that weigh no positions have
+    none.
     """
     maps: dict[str, Tensor] = {}
 
@@ -155,7 +157,7 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 
 def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
-    """Bring maps (batch, height, width) to `size`, each stretched to the range from 0 to 1."""
+    """Resize maps (batch, height, width) to `size`, each stretched to the range from 0 to 1."""
     low = attention.amin(dim=(1, 2), keepdim=True)
     high = attention.amax(dim=(1, 2), keepdim=True)
     stretched = (attention - low) / (high - low).clamp(min=1e-12)
@@ -163,8 +165,8 @@ def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> "Figure":
-    """Draw each uint8 image (n, channels, height, width) and, below it, itself under each attention map."""
-    # Here, as Matplotlib takes long to import.
+    """Draw images, uint8 (n, channels, height, width), and below them the same images under each attention map."""
+    # Imported here, because Matplotlib takes long to import.
     import matplotlib
 
     shown = to_rgb(images).permute(0, 2, 3, 1).numpy()
@@ -180,6 +182,6 @@ def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence
 def attention_on(
     model: nn.Module, images: Tensor, normalization: Normalization, captions: Sequence[str]
 ) -> "Figure | None":
-    """Draw where the model's attention looks on uint8 images; None for a model without attention maps."""
+    """Draw the model's attention maps on uint8 images; None for a model without any."""
     maps = attention_maps(model, normalization(images))
     return attention_figure(images.cpu(), maps, captions) if maps else None

@@ -1,9 +1,10 @@
-"""What a finished run leaves: predictions.npz, then result.json, whose presence means finished; pictures come after."""
+"""The result of a finished run: predictions.npz, then result.json, whose presence means that the run has finished."""
 
 import json
 import logging
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,19 +39,17 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def discard(folder: Path) -> None:
-    """Take back the result of a run that goes on for longer: its presence means finished."""
+    """Remove the result of a run that is trained further."""
     (folder / "result.json").unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:
-    names = ("attn-train", "torch", "torchvision", "numpy", "hydra-core")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    """Return the versions of Python, this program and its main libraries, as far as they are installed."""
+    installed = {"python": platform.python_version()}
+    for name in ("attn-train", "torch", "torchvision", "numpy", "hydra-core"):
+        with suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def commit() -> str | None:
@@ -71,26 +70,26 @@ def commit() -> str | None:
 
 
 def write(folder: Path, values: dict[str, Any], final: Evaluation) -> dict[str, Any]:
-    """Write predictions.npz, of the final test, and result.json; return the result: `values`, and what the program and
-    its libraries are."""
-    found = {**values, "versions": versions(), "commit": commit()}
+    """Write predictions.npz, of the final evaluation, and result.json; return the result, `values` with the versions
+    and the commit of the program."""
+    result = {**values, "versions": versions(), "commit": commit()}
     logits, labels, index = final.logits.numpy(), final.labels.numpy(), np.arange(final.total)
     write_durably(
         folder / "predictions.npz",
         lambda file: np.savez_compressed(file, logits=logits, labels=labels, index=index),
     )
-    text = json.dumps(found, indent=2) + "\n"
+    text = json.dumps(result, indent=2) + "\n"
     write_durably(folder / "result.json", lambda file: file.write(text.encode()))
-    return found
+    return result
 
 
-def objective(found: dict[str, Any]) -> float:
-    """Return what a sweeper may tune on: validation accuracy where there is one, else test accuracy."""
-    return float(found[f"{accuracy.split_of([found])}_accuracy"])
+def objective(result: dict[str, Any]) -> float:
+    """Return the accuracy that a sweeper may tune on: that on validation images if there are any, else on test ones."""
+    return float(result[f"{accuracy.split_of([result])}_accuracy"])
 
 
-def report(found: dict[str, Any], folder: Path) -> None:
+def report(result: dict[str, Any], folder: Path) -> None:
     """Print the last lines of a run."""
-    log.info("Accuracy of the model on the %d test images: %.2f %%", found["total"], 100 * found["test_accuracy"])
+    log.info("Accuracy of the model on the %d test images: %.2f %%", result["total"], 100 * result["test_accuracy"])
     log.info("run folder: %s", folder)
     log.info("look at it: %s", pasted("tensorboard", "--logdir", folder))

@@ -1,10 +1,8 @@
-"""What a run writes while it goes on: metrics.jsonl (the source of truth), TensorBoard, and lines or a bar for the
-reader."""
+"""Write a run's metrics while it trains: metrics.jsonl, which is the source of truth, TensorBoard, a progress bar."""
 
 import json
 import logging
 import math
-import os
 import sys
 import threading
 import time
@@ -40,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Read the rows of a run's metrics.jsonl; what is no row, as an incomplete last line after a kill, is left out."""
+    """Read the rows of a run's metrics.jsonl, without damaged lines, like an incomplete last one after a kill."""
     path = folder / "metrics.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
@@ -65,15 +63,16 @@ def is_row(row: Any) -> bool:
 
 
 def report_thread(arguments: threading.ExceptHookArgs) -> None:
-    """Report what ended a thread, but for the event file's: its error is raised again where it is written to."""
+    """Report an error that ended a thread, except one of writing the event file: that is raised again by the next
+    write."""
     if not isinstance(arguments.exc_value, OSError):
         threading.__excepthook__(arguments)
 
 
 def wait_for_another_second(folder: Path) -> None:
-    """Wait, less than a second, until a new event file's name comes after those in `folder`.
+    """Wait, less than a second, until the name of a new event file sorts after those in `folder`.
 
-    TensorBoard reads them in the order of their names, which begin with the second they were made in.
+    TensorBoard reads the files in the order of their names, which begin with the second in which they were made.
     """
     made = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
     now = time.time()
@@ -82,16 +81,16 @@ def wait_for_another_second(folder: Path) -> None:
 
 
 class Tracker:
-    """Writes a run's metrics to its folder; one writer, whose steps after `step` are written anew when a run goes
-    on."""
+    """Write a run's metrics to its folder.
+
+    `step` is the one at which the run begins or resumes: rows of later steps, which will be trained again, are removed.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "metrics.jsonl"
-        kept = [row for row in read_metrics(folder) if row["step"] <= step]
-        self.tested = {(row["split"], row["step"]) for row in kept if row["kind"] == "evaluation"}
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        os.replace(temporary, self.path)
+        rows = [row for row in read_metrics(folder) if row["step"] <= step]
+        self.tested = {(row["split"], row["step"]) for row in rows if row["kind"] == "evaluation"}
+        durable.write_utf8(self.path, "".join(json.dumps(row) + "\n" for row in rows))
         self.file = self.path.open("a", encoding="utf-8")
         self.writer: SummaryWriter | None = None
         if threading.excepthook is threading.__excepthook__:
@@ -102,7 +101,7 @@ class Tracker:
 
     @contextmanager
     def events(self) -> Iterator[None]:
-        """Write to TensorBoard's file, or give it up: the curves are a convenience, metrics.jsonl has the numbers."""
+        """Turn an error of writing TensorBoard's file into a warning, and write no more to it."""
         try:
             yield
         except Exception as error:
@@ -116,8 +115,9 @@ class Tracker:
                     writer.close()
 
     def row(self, kind: str, step: int, **values: Any) -> None:
+        """Append a row to metrics.jsonl; raise ResourceError where it cannot be written."""
         try:
-            self.path.stat()  # to write to a deleted file would raise nothing
+            self.path.stat()  # raises if the file was deleted, which writing to it would not
             self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             self.file.flush()
         except OSError as error:
@@ -127,7 +127,7 @@ class Tracker:
         self.row(
             "train",
             window.step,
-            epoch=window.epoch + 1,  # counted from 1, as in what the reader sees
+            epoch=window.epoch + 1,  # from 1, as on the terminal
             loss=window.loss,
             accuracy=window.accuracy,
             lr=window.lr,
@@ -144,8 +144,8 @@ class Tracker:
         )
 
     def evaluation(self, score: Score, step: int, epoch: int) -> None:
-        """Write what a test after `step` steps, in an epoch (from 0), found; once, also where a run was killed after
-        its last test and goes on from there."""
+        """Write the score after `step` steps, in an epoch (from 0); only once, even if a run that was killed after its
+        last evaluation repeats that."""
         split = score.split
         if (split, step) in self.tested:
             return
@@ -169,11 +169,11 @@ class Tracker:
                     self.writer.add_scalar(tag, value, step)
 
     def hyperparameters(self, values: dict[str, Any]) -> None:
-        """Write the settings of TensorBoard's HPARAMS page into this run's own file (add_hparams would open a new
-        folder); the metrics there are the run's scalars.
+        """Write the settings for TensorBoard's HPARAMS page into this run's own file.
 
-        No list of columns is written: TensorBoard would take that of one run for all, without what is null there or of
-        another type. From the runs alone it gathers each setting with all its values.
+        SummaryWriter.add_hparams would make a new folder. The page's metrics are the run's scalars. No list of columns
+        is written: TensorBoard would use that of one run for all, and lose settings that are null there or of another
+        type. Without a list it gathers them from all runs.
         """
         if self.writer is None:
             return
@@ -185,7 +185,7 @@ class Tracker:
                     column.bool_value = value
                 elif isinstance(value, int | float) and math.isfinite(value):
                     column.number_value = value
-                else:  # what TensorBoard has no type for (null, lists, infinity) as text
+                else:  # TensorBoard has no type for null, lists and infinity, so they are written as text
                     column.string_value = value if isinstance(value, str) else json.dumps(value)
             ended = SessionEndInfo(status=Status.STATUS_SUCCESS)
             for tag, content in (
@@ -212,7 +212,7 @@ class Tracker:
                 self.writer.flush()
 
     def close(self) -> None:
-        # Each row was flushed as it was written: what cannot be written now was told then.
+        # Each row was flushed when it was written, so an error here was reported then.
         with suppress(OSError):
             self.file.close()
         if self.writer is not None:

@@ -69,7 +69,7 @@ def reason(code: int, folder: Path, began: float, errors: IO[bytes]) -> str:
     left = failure.read(folder)
     if left is not None and left.time >= began:
         return left.reason
-    said = child.last_words(errors)
+    said = child.last_line(errors)
     if said and code > 0:
         return said.removeprefix("attn-train: ")
     return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

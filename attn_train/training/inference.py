@@ -1,4 +1,4 @@
-"""Run a network over images: logits averaged over views, and how many are right."""
+"""Evaluate a network on images: logits averaged over views, loss and accuracy."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -46,13 +46,18 @@ def infer(
     batch_size: int,
     side: int,
 ) -> Tensor:
-    """Return float32 logits (n, classes) on the CPU for uint8 images, shrunk to side x side and averaged over
-    `view_count` views of each."""
+    """Return logits, float32 (n, classes), on the CPU.
+
+    Args:
+        images: uint8 (n, channels, height, width).
+        view_count: views of each image that the logits are averaged over; see data.batches.views.
+        side: pixels to which the sides of the images are shrunk.
+    """
     parts = []
     sizes = [batch_size] * (len(images) // batch_size)
     rest = len(images) % batch_size
     if rest == 1 and sizes:
-        sizes[-1] += 1  # an image alone would have no other to be paired with
+        sizes[-1] += 1  # a single image could not be paired; see Attention.pairs
     elif rest:
         sizes.append(rest)
     for batch in images.split(sizes):
@@ -71,14 +76,12 @@ def evaluate(
     batch_size: int,
     side: int,
 ) -> Evaluation:
-    """Evaluate `model` on a split shrunk to side x side; the outcome is in the order of the split.
-
-    Where a mechanism works on pairs of images the pairs are drawn, the same in every evaluation of so many images: in
-    the split's own order neighbours may be of one class, and tell.
-    """
+    """Evaluate `model` on a split; the outcome is in the order of the split. For the arguments see `infer`."""
     model.eval()
     images = split.images
     pairs = any(getattr(module, "pairs", False) for module in model.modules())
+    # Where a mechanism works on pairs of neighbours, the split is shuffled, always the same way for so many images:
+    # in its own order neighbours may be of the same class, and what one gets of the other would help to classify it.
     if pairs:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
         images, batch_size = images[order.to(images.device)], batch_size + batch_size % 2
@@ -90,14 +93,14 @@ def evaluate(
 
 
 class Evaluator:
-    """Evaluate what a trainer has come to on the splits of its data, none twice after the same step."""
+    """Evaluate the network of a trainer on the splits of its data, each once after the same step."""
 
     def __init__(
         self, trainer: Trainer, splits: Mapping[str, Split], normalization: Normalization, batch_size: int
     ) -> None:
         self.trainer, self.splits = trainer, splits
         self.normalization, self.batch_size = normalization, batch_size
-        # Of a split, views and side: the step, the outcome.
+        # By split, views and side: the step, and the outcome.
         self.outcomes: dict[tuple[str, int, int], tuple[int, Evaluation]] = {}
 
     def __call__(self, split: str, views: int, side: int) -> Evaluation:

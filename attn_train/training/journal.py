@@ -1,41 +1,40 @@
-"""What the training loop tells of itself, and to whom."""
+"""What the training loop reports, and what it reports to."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True)
 class Window:
-    """What happened between two log steps."""
+    """Training between two log steps."""
 
-    step: int
-    epoch: int
-    loss: float
-    accuracy: float
+    step: int  # at its end
+    epoch: int  # from 0
+    loss: float  # mean over the images
+    accuracy: float  # a share
     lr: float
     images_per_second: float
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a test after an epoch found."""
+    """The outcome of an evaluation after an epoch."""
 
     split: str  # val or test
     loss: float
     accuracy: float
     views: int
     image_size: int
-    full_size: bool  # whether that is the size of the images, or training is at a lower resolution still
+    full_size: bool  # whether that is the images' own size, or the lower resolution of training so far
 
     @property
     def chooses(self) -> bool:
-        """Whether the best of these is worth a checkpoint of its own."""
+        """Whether the checkpoint `best` is chosen by this score."""
         return self.split == "val" and self.full_size
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What happened in an epoch."""
+    """Training in an epoch, and its evaluation."""
 
     step: int  # at its end
     number: int  # from 0
@@ -46,43 +45,21 @@ class Epoch:
     score: Score | None
 
 
-class Journal(Protocol):
-    """Hear what the loop does. A run's folder writes it down; `Silent` serves benchmarks and tests.
-
-    The journal also ends training early: `stopped` is asked after each step, and after the last one of a run that it
-    ends the state is saved.
-    """
+class Journal:
+    """What the loop reports to. This one records nothing and never stops; `FolderJournal` writes to a run's folder."""
 
     def begin(self, steps: int) -> None:
-        """An epoch of so many steps begins, or goes on."""
+        """Note that an epoch of so many steps begins, or goes on after a resume."""
 
     def step(self, window: Window | None) -> None:
-        """A step is done; with a window at a log step and at the end of the epoch."""
+        """Note that a step is done; `window` is given at a log step and at the end of an epoch."""
 
     def end(self, epoch: Epoch) -> None:
-        """An epoch is over."""
+        """Note that an epoch is over."""
 
     def save(self, name: str) -> None:
-        """The trainer is to be saved as the checkpoint `name`: last or best."""
+        """Save the trainer as the checkpoint `name`, last or best."""
 
     def stopped(self) -> bool:
-        """Say whether training is to end now."""
-
-
-class Silent(Journal):
-    """Keep nothing and never stop."""
-
-    def begin(self, steps: int) -> None:
-        return
-
-    def step(self, window: Window | None) -> None:
-        return
-
-    def end(self, epoch: Epoch) -> None:
-        return
-
-    def save(self, name: str) -> None:
-        return
-
-    def stopped(self) -> bool:
+        """Say, after each step, whether training must end early; the loop then saves the state."""
         return False

@@ -1,4 +1,4 @@
-"""Train: the loop, top to bottom."""
+"""The training loop."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from attn_train.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long training lasts, at which rates, and after how much of it something else is done."""
+    """The length of training, its learning rates, and how often it logs, saves and evaluates."""
 
-    total_steps: int  # of the whole run, those done before included
-    lr_factor: Callable[[int], float]  # of a step (from 0): what multiplies the learning rates
-    log_every: int  # optimizer steps
-    checkpoint_every: int  # optimizer steps; besides, at the end of each epoch
-    eval_every: int  # epochs; besides, at the end
+    total_steps: int  # of the whole run, including those before a resume
+    lr_factor: Callable[[int], float]  # from a step (from 0) to what multiplies the learning rates
+    log_every: int  # optimizer steps; also at the end of each epoch
+    checkpoint_every: int  # optimizer steps; also at the end of each epoch
+    eval_every: int  # epochs; also at the end
 
 
 class Batches(Protocol):
@@ -45,14 +45,16 @@ def fit(
     journal: Journal,
     speed: Speed,
 ) -> None:
-    """Train from where `trainer` stands to the last step, or until the journal ends it: `trainer.progress` says which.
+    """Train from the step that `trainer.progress` has reached to the last one, or until the journal stops it.
 
-    step: takes one optimizer step on (images, targets, weights); compiled or recorded perhaps.
-    evaluate: tests the network after an epoch, given that (from 0) and whether it is the last; None: nothing is tested.
     Raises NotFiniteError for a loss that is NaN or infinite.
+
+    Args:
+        step: takes one optimizer step on (images, targets, weights); perhaps compiled or recorded.
+        evaluate: evaluates the network, given the epoch (from 0) and whether it is the last; None: no evaluation.
     """
     model, average, progress = trainer.model, trainer.average, trainer.progress
-    before = progress.train_seconds  # of what was trained before, in other processes
+    earlier_seconds = progress.train_seconds  # of training before a resume, in other processes
     stopped = False
     while progress.step < schedule.total_steps:
         steps = batches.steps(progress.epoch)
@@ -60,10 +62,10 @@ def fit(
         speed.start()
         model.begin_epoch(progress.epoch)
         model.train()
-        learning = tuple(parameter.requires_grad for parameter in model.parameters())
+        trainable = tuple(parameter.requires_grad for parameter in model.parameters())
 
-        # Order and augmentation follow from the seed and the epoch, and the images left out from the losses as they
-        # were when the epoch began: a run that goes on in its middle sees the same.
+        # Order and augmentation follow from the seed and the epoch; which images are left out follows from their losses
+        # when the epoch began. So a run that resumes within an epoch sees the same batches.
         losses = trainer.image_losses
         if losses is not None and progress.batch == 0:
             losses.ranked.copy_(losses.latest)
@@ -74,14 +76,14 @@ def fit(
             shown = slice(progress.batch * batches.batch_size, (progress.batch + 1) * batches.batch_size)
             weights = None if order.weights is None else order.weights[shown]
 
-            # The rate follows from the step alone, so that it is the same however often the run was cut off.
+            # The rate follows from the step alone, so that interruptions do not change it.
             lr = set_lr(trainer.optimizer, schedule.lr_factor(progress.step))
 
-            # Forward, backward, update. What it returns stays on the device, which need not have come to it yet.
+            # Forward, backward, update. The results stay on the device, which may not have computed them yet.
             loss, correct, image_losses = step(images, targets, weights)
             pending.append((loss, correct, len(targets)))
 
-            # What follows the weights, and what the next epoch chooses its images by.
+            # Update what follows the weights, and the losses by which the next epoch chooses its images.
             if average is not None:
                 average.update(model, progress.step + 1)
             if losses is not None:
@@ -89,21 +91,21 @@ def fit(
 
             progress.step += 1
             progress.batch += 1
-            # Steps that differ in shape, weights or in what learns are compiled or recorded each for themselves.
-            speed.count(len(targets), images.shape[-1], (len(targets), weights is None, learning))
+            # Steps that differ in shape, in weights or in what is trained are compiled or recorded separately.
+            speed.count(len(targets), images.shape[-1], (len(targets), weights is None, trainable))
             ended = progress.batch == steps or progress.step == schedule.total_steps
             stopped = journal.stopped()
             logged = ended or progress.step % schedule.log_every == 0
             saved = not ended and progress.step % schedule.checkpoint_every == 0
 
-            # The one place that waits for the device: at every step it would stand still between two of them.
+            # The only place that waits for the device: if every step did, the device would idle between steps.
             window = None
             if logged or saved or stopped:
                 progress.collect(pending)
                 rate = speed.window()
-                progress.train_seconds = before + speed.seconds
+                progress.train_seconds = earlier_seconds + speed.seconds
                 if logged:
-                    # Since the last log step, or since the epoch began.
+                    # Over the batches since the last log step, or since the epoch began.
                     mean_loss, accuracy = progress.mean(last=progress.step % schedule.log_every or schedule.log_every)
                     window = Window(progress.step, progress.epoch, mean_loss, accuracy, lr, rate)
             journal.step(window)
@@ -112,11 +114,11 @@ def fit(
             if ended or stopped:
                 break
             if logged or saved:
-                speed.resume()  # what was written meanwhile is no training time
+                speed.resume()  # the time to write files is no training time
         if stopped and progress.step < schedule.total_steps:
             return
 
-        # Between epochs: test, tell, save.
+        # Between epochs: evaluate, report, save.
         last = progress.step == schedule.total_steps
         due = last or (progress.epoch + 1) % schedule.eval_every == 0
         score = evaluate(progress.epoch, last) if due and evaluate is not None else None

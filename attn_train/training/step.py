@@ -14,11 +14,12 @@ from attn_train.machine.device import Device
 class TrainingStep:
     """Train `model` by `optimizer`, one step for each call.
 
-    model: maps images (batch, channels, height, width) to logits (batch, classes).
-    forward: the same function, compiled perhaps. torch.compile specialises on shapes, so that only batches of
-        `batch_size` images go through it: a smaller last batch would compile again.
-    accumulate: the parts that a batch is computed in, for less memory.
-    clip_norm: the largest norm of the gradient; None: any.
+    Args:
+        model: maps images (batch, channels, height, width) to logits (batch, classes).
+        forward: the same function, perhaps compiled. As torch.compile specialises on shapes, only batches of
+            `batch_size` images go through it: a smaller last batch would compile again.
+        accumulate: number of parts in which a batch is computed, for less memory.
+        clip_norm: the largest norm of the gradient; None: any.
     """
 
     model: nn.Module
@@ -33,10 +34,11 @@ class TrainingStep:
     def __call__(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Take one step; return the batch's mean loss, the number correct, and each image's loss (batch,).
 
-        targets: int64 (batch,), or float32 (batch, classes) for mixed images, of which the largest share counts as
-            right.
-        weights: float32 (batch,), for how many images each counts in the mean and in the number; None: each for itself.
         The results stay on the device: nothing here waits for it.
+
+        Args:
+            targets: int64 (batch,), or for mixed images float32 (batch, classes), whose largest share is the class.
+            weights: float32 (batch,), how many images each counts for in the mean and the number; None: each for one.
         """
         forward = self.forward if len(targets) == self.batch_size else self.model
         shares = (
@@ -45,7 +47,7 @@ class TrainingStep:
             else weights * (len(weights) / weights.sum())
         )
         losses, correct = [], torch.zeros((), device=targets.device)
-        parts = zip(*(whole.chunk(self.accumulate) for whole in (images, targets, shares)), strict=True)
+        parts = zip(*(tensor.chunk(self.accumulate) for tensor in (images, targets, shares)), strict=True)
         for part_images, part_targets, part_shares in parts:
             part_images = part_images.to(memory_format=self.device.memory_format)
             with self.device.autocast():

@@ -1,4 +1,4 @@
-"""What is trained, and how far it has come: all that a checkpoint keeps of training."""
+"""The state of training: network, optimizer and progress, which is what a checkpoint keeps."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,23 +17,24 @@ from attn_train.optim.optimizers import load_state
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """How far training has come."""
 
     step: int = 0  # optimizer steps done
     epoch: int = 0  # epochs done
     batch: int = 0  # batches of the current epoch done
     losses: list[float] = field(default_factory=list)  # of the current epoch's batches
-    correct: list[float] = field(default_factory=list)  # where images stand for others, an estimate
+    correct: list[float] = field(default_factory=list)  # estimates where images count for others too
     sizes: list[int] = field(default_factory=list)
     train_seconds: float = 0.0  # compilation included, evaluation and checkpoints not
 
     def begin_epoch(self, epoch: int) -> None:
+        """Begin to count `epoch` (from 0)."""
         self.epoch, self.batch = epoch, 0
         for counted in (self.losses, self.correct, self.sizes):
             counted.clear()
 
     def collect(self, pending: list[tuple[Tensor, Tensor, int]]) -> None:
-        """Take over the losses, numbers correct and sizes of the steps `pending`, and empty it; wait for the device.
+        """Append the losses, numbers correct and sizes of the steps `pending`, and empty it; wait for the device.
 
         Raises NotFiniteError naming the first step whose loss is NaN or infinite.
         """
@@ -54,17 +55,18 @@ class Progress:
         pending.clear()
 
     def mean(self, last: int = 0) -> tuple[float, float]:
-        """Return the mean loss and the accuracy of the epoch's `last` batches, 0: of all, each image counting once."""
+        """Return the mean loss and the accuracy over the images of the epoch's `last` batches; 0: of all."""
         sizes = self.sizes[-last:]
         loss = sum(loss * size for loss, size in zip(self.losses[-last:], sizes, strict=True)) / sum(sizes)
         return loss, sum(self.correct[-last:]) / sum(sizes)
 
 
 class Trainer:
-    """A network, what trains it, and its progress.
+    """A network, its optimizer and its progress.
 
-    average: the moving average of its weights, which is then what is tested; None: there is none.
-    image_losses: the losses of the training images, where epochs leave some out by them; None: no epoch does.
+    Args:
+        average: the moving average of the weights, which is evaluated instead of them; None: there is none.
+        image_losses: the losses of the training images, where epochs leave some out by them; None: no epoch does.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Trainer:
 
     @property
     def tested(self) -> nn.Module:
-        """The network that is tested: the moving average of the weights where there is one."""
+        """The network that is evaluated: with the moving average of the weights where there is one."""
         return self.model if self.average is None else self.average.model
 
     def state(self) -> dict[str, Any]:
@@ -105,11 +107,10 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any], source: Path, same_data: bool) -> None:
-        """Become what the `state` of a checkpoint in `source` says; raise CheckpointError for weights of another
-        network.
+        """Restore the `state` of a checkpoint in `source`; raise CheckpointError for weights of another network.
 
-        On other data (not `same_data`) the current epoch begins anew: neither the images' losses nor an accuracy on
-        other images says anything about these.
+        On other data (not `same_data`) the current epoch starts again, and the images' losses and the best accuracy,
+        which are of other images, are not restored.
         """
         load_weights(self.model, state["model"], source)
         if self.average is not None:
@@ -124,17 +125,17 @@ class Trainer:
             self.progress.begin_epoch(self.progress.epoch)
             return
         self.best_accuracy = state["best_accuracy"]
-        losses, kept = self.image_losses, state["image_losses"]
-        if losses is not None and kept is not None and len(kept["latest"]) == len(losses.latest):
+        losses, saved = self.image_losses, state["image_losses"]
+        if losses is not None and saved is not None and len(saved["latest"]) == len(losses.latest):
             place = losses.latest.device
-            self.image_losses = ImageLosses(**{name: values.to(place) for name, values in kept.items()})
+            self.image_losses = ImageLosses(**{name: values.to(place) for name, values in saved.items()})
 
 
 def load_weights(model: nn.Module, saved: dict[str, Any], source: Path) -> None:
     """Load the weights `saved`, of the checkpoint in `source`; raise CheckpointError naming the keys that differ."""
-    own = model.state_dict()
-    wrong = sorted(set(own) ^ set(saved)) + sorted(
-        key for key in set(own) & set(saved) if own[key].shape != saved[key].shape
+    weights = model.state_dict()
+    wrong = sorted(weights.keys() ^ saved.keys()) + sorted(
+        key for key in weights.keys() & saved.keys() if weights[key].shape != saved[key].shape
     )
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""

@@ -1,1 +1,1 @@
-"""Texts, files and figures as people, shells and disks need them: names as text, quotes, files whole or not there."""
+"""Write texts, files and figures: printable names, quotes for shells, files that are never half written."""

@@ -1,4 +1,4 @@
-"""Work that no result depends on: what fails costs a warning, and nothing else."""
+"""Work that no result depends on: a failure is a warning, and ends nothing else."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,14 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from attn_train.errors import AttnTrainError
 from attn_train.writing.text import printable, shortened
 
-# Of the things that failed from one cause, how many a warning names.
-NAMED = 5
+NAMED = 5  # things that failed from the same cause, in one warning
 
 log = logging.getLogger(__name__)
 
 
 def cause(error: BaseException) -> str:
-    """Say in a line why something failed: the system's words, this program's own, else the kind of error with its
+    """Say in a line why something failed: the system's message, this program's own, else the kind of error and its
     message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -24,9 +23,10 @@ def cause(error: BaseException) -> str:
 
 @contextmanager
 def best_effort(advice: str = "") -> Iterator[Callable[[str], AbstractContextManager[str]]]:
-    """Give a context, `attempt(name)`, for each thing that no result depends on: a picture, a page.
+    """Yield `attempt(name)`, a context for making one thing that no result depends on, like a picture.
 
-    What fails in one ends that one only. At the end one warning for each cause names it, what it cost, and `advice`.
+    An error in it ends only that attempt. At the end one warning for each cause names what could not be made, the cause
+    and `advice`.
     """
     failed: dict[str, list[str]] = {}
 

@@ -25,8 +25,8 @@ SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 @contextmanager
 def plain_settings() -> Iterator[None]:
-    """Set aside, while the context lasts, what a matplotlibrc or a notebook set; read no text as a formula."""
-    # Here and not above: where somebody's matplotlibrc cannot be read, it costs the pictures and not the run.
+    """Ignore, while the context lasts, what a matplotlibrc or a notebook set; read no text as a formula."""
+    # Imported here: a matplotlibrc that cannot be read then costs the pictures, not the run.
     try:
         import matplotlib
     except ImportError:
@@ -47,7 +47,7 @@ def plain_settings() -> Iterator[None]:
 def new_figure(
     width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> Iterator["Figure"]:
-    """Give an empty figure of so many inches, to be filled while the context lasts."""
+    """Yield an empty figure of so many inches, to be filled while the context lasts."""
     with plain_settings():
         from matplotlib.figure import Figure
 
@@ -65,12 +65,12 @@ def render(figure: "Figure") -> NDArray[np.uint8]:
 
 
 def as_svg(figure: "Figure", title: str, tips: Mapping[str, str], colours: Mapping[str, str]) -> str:
-    """Return a figure as an element of a page, as wide as its place there; its letters are in the page's font.
+    """Return a figure as an SVG element of a page, which fills the page's width and uses its font.
 
     Args:
-        title: what the figure says to who cannot see it.
-        tips: what the pointer is told over artists, by their gid.
-        colours: what the page has for a colour of the figure, by that colour in hex digits.
+        title: what a screen reader says.
+        tips: the tooltip of an artist, by its gid.
+        colours: the page's colour for a colour of the figure, by its hex digits.
     """
     text = io.StringIO()
     with plain_settings():
@@ -79,39 +79,39 @@ def as_svg(figure: "Figure", title: str, tips: Mapping[str, str], colours: Mappi
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "attn-train"})
         figure.savefig(text, format="svg", transparent=True)
     root = ElementTree.fromstring(text.getvalue())
-    # The program's name, and a style, which would be the whole page's.
+    # Matplotlib's name, and a style, which would apply to the whole page.
     for extra in [*root.findall(f"{SVG}metadata"), *root.findall(f"{SVG}defs[{SVG}style]")]:
         root.remove(extra)
     for element in list(root.iter()):
-        dressed(element, tips, colours)
+        restyle(element, tips, colours)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": title}
-    root.insert(0, titled(title))
+    root.insert(0, title_element(title))
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def dressed(element: Element, tips: Mapping[str, str], colours: Mapping[str, str]) -> None:
-    """Give an element of a drawing the page's names, colours and font, and its tip."""
+def restyle(element: Element, tips: Mapping[str, str], colours: Mapping[str, str]) -> None:
+    """Give an element of a figure HTML's names, the page's colours and font, and its tooltip."""
     element.tag = element.tag.removeprefix(SVG)
     if HREF in element.attrib:
-        element.set("xlink:href", element.attrib.pop(HREF))  # as HTML, which has no name spaces, knows it
+        element.set("xlink:href", element.attrib.pop(HREF))  # HTML has no name spaces
     if "style" in element.attrib:
         style = re.sub(r"font-family: [^;]*; ", "", element.attrib["style"])
         element.set("style", re.sub(r"#[0-9a-f]{6}", lambda hexed: colours.get(hexed[0], hexed[0]), style))
     if element.tag == "g" and (tip := tips.get(element.attrib.pop("id", ""))) is not None:
-        element.insert(0, titled(tip))
+        element.insert(0, title_element(tip))
 
 
-def titled(text: str) -> Element:
+def title_element(text: str) -> Element:
     title = Element("title")
     title.text = text
     return title
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure to the PNG file `path`, whole or not at all; make its folder. Raises OSError."""
+    """Write a figure to the PNG file `path`, whole or not at all, and make its folder; raise OSError."""
     image = io.BytesIO()
     with plain_settings():
         figure.savefig(image, format="png", dpi=120)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name beside one that may be as long as the file system takes.
+    # A short temporary name, since that of the file may be as long as the file system takes.
     write_whole(path, lambda file: file.write(image.getvalue()), temporary=f".{os.getpid()}.tmp")

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Write files that are whole or do not exist, whatever happens meanwhile."""
 
 import errno
 import logging
@@ -12,7 +12,7 @@ from attn_train.errors import ResourceError
 from attn_train.writing.once import warn_once
 from attn_train.writing.quoting import pasted, setting
 
-# How a file system says that it has no such operation; every other error is one.
+# By these a file system says that it lacks an operation; any other number is an error.
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF, errno.ENOLCK)
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def sync(descriptor: int, path: Path) -> None:
-    """Wait until the open file or folder `path` is on the disk, where its file system can tell; else say so once."""
+    """Wait until the open file or folder `path` is on the disk; warn once where its file system cannot tell."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -30,7 +30,7 @@ def sync(descriptor: int, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable, as `sync` does."""
+    """Wait until renames in `folder` are on the disk, as `sync` does for a file."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
@@ -45,6 +45,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def not_synced(path: Path, error: OSError) -> None:
+    """Warn once of a file system that cannot tell when a file is on the disk."""
     warn_once(
         log,
         "%s: this file system does not tell when a file is safe on the disk (%s); a power cut may lose the newest "
@@ -57,10 +58,14 @@ def not_synced(path: Path, error: OSError) -> None:
 def write_whole(
     path: Path, write: Callable[[IO[bytes]], object], *, temporary: str = "", durable: bool = False
 ) -> None:
-    """Call `write(file)` on a new file and give it its name `path` only once it is whole; `durable`: and on the disk.
+    """Write the file `path` whole or not at all: under another name, then renamed.
 
-    Until then the file is called `temporary`, or by the name of `path` and `.tmp`. Whatever is raised meanwhile, it is
-    removed, and what was at `path` is still there.
+    Whatever is raised meanwhile, the new file is removed, and what was at `path` is still there.
+
+    Args:
+        write: called with the new file.
+        temporary: the name until then, in the same folder; "": that of `path` with `.tmp`.
+        durable: rename it only once it is on the disk.
     """
     unfinished = path.with_name(temporary or f"{path.name}.tmp")
     try:
@@ -79,16 +84,16 @@ def write_whole(
 
 
 def write_utf8(path: Path, text: str, errors: str = "strict") -> None:
-    """Write `text` to the file `path` as `write_whole` does, in UTF-8; `errors` as in `str.encode`."""
+    """Write `text` to the file `path` in UTF-8, as `write_whole` does; `errors` as in `str.encode`."""
     write_whole(path, lambda file: file.write(text.encode(errors=errors)))
 
 
 def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file of a run as `write_whole` does, durably; raise ResourceError where it cannot be written."""
+    """Write a file of a run durably, as `write_whole` does; raise ResourceError where it cannot be written."""
     try:
         write_whole(path, write, durable=True)
     except (OSError, RuntimeError) as error:
-        # torch.save, which cannot end its archive on a full disk, raises RuntimeError over the error that tells.
+        # On a full disk torch.save raises RuntimeError, and the OSError behind it is its context.
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
@@ -96,7 +101,7 @@ def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def not_written(path: Path, error: OSError) -> ResourceError:
-    """Return what to say where a file of a run could not be written."""
+    """Return the error for a file of a run that could not be written."""
     run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     if error.errno in GONE:
         return ResourceError(

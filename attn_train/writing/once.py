@@ -1,4 +1,4 @@
-"""Warnings that are worth saying once in a process, however often their cause is met."""
+"""Warnings that a process gives only once."""
 
 import logging
 
@@ -6,7 +6,7 @@ said: set[str] = set()
 
 
 def warn_once(log: logging.Logger, message: str, *values: object) -> None:
-    """Log `message % values` as a warning, the first time that `message` comes."""
+    """Log `message % values` as a warning, the first time only that `message` is passed."""
     if message not in said:
         said.add(message)
         log.warning(message, *values)

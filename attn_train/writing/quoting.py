@@ -19,7 +19,7 @@ def is_plain(text: str) -> bool:
 def quoted(text: str, mark: str = '"') -> str:
     """Put a text in quotation marks, as the grammar of a command line reads them."""
     # Backslashes count only before a mark, the closing one included.
-    escaped = re.sub(rf"(\\*){mark}", lambda found: 2 * found.group(1) + "\\" + mark, text)
+    escaped = re.sub(rf"(\\*){mark}", lambda match: 2 * match.group(1) + "\\" + mark, text)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return f"{mark}{escaped}{trailing * chr(92)}{mark}"
 
@@ -42,31 +42,31 @@ def split(listed: str) -> list[str]:
 
 
 def setting(name: str, path: Path) -> str:
-    """Write `name`=`path` as a word of a command line that is read as this very path."""
+    """Write `name`=`path` as a word of a command line, quoted so that Hydra reads exactly this path."""
     return f"{name}={path_value(path)}"
 
 
 def path_value(path: Path) -> str:
-    """Write a path as a value, alone or in a list, that the grammar of a command line reads as this very path."""
+    """Write a path as a value, alone or in a list, quoted so that Hydra reads exactly this path."""
     text = path_word(path)
-    # A resolver would take ${...} for its own; backslashes count only before it.
-    literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found.group(1) + r"\${", text)
+    # ${...} would be resolved; a backslash counts only before it.
+    literal = re.sub(r"(\\*)\$\{", lambda match: 2 * match.group(1) + r"\${", text)
     return text if is_plain(text) else quoted(literal)
 
 
 def path_word(path: Path) -> str:
-    """Write a path as a word that is no option and no abbreviation of another path."""
+    """Write a path as a word that no shell or parser takes for an option or expands."""
     text = str(path)
     return f"./{text}" if text.startswith(("-", "~", "=")) else text
 
 
 def pasted(*words: str | Path) -> str:
-    """Join the words of a command so that bash and zsh, given the line, hand over these very words."""
+    """Join the words of a command, quoted so that bash and zsh pass exactly these words."""
     return " ".join(shell_word(path_word(word) if isinstance(word, Path) else word) for word in words)
 
 
 def is_shown(word: str) -> bool:
-    """Say whether standard output writes all letters of a word as they are."""
+    """Say whether standard output can encode all letters of a word."""
     try:
         word.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def is_shown(word: str) -> bool:
 
 
 def shell_word(word: str) -> str:
-    """Quote one word for bash and zsh; what no terminal can show is written by its bytes."""
+    """Quote one word for bash and zsh; bytes that no terminal can show become escapes."""
     if word.isprintable() and is_shown(word):
         # zsh takes =NAME for the path of a command.
         return f"'{word}'" if shlex.quote(word) == word and word.startswith("=") else shlex.quote(word)

@@ -13,7 +13,7 @@ from attn_train import build
 from attn_train.machine.speed import Speed
 from attn_train.settings import compose
 from attn_train.training.inference import Evaluator
-from attn_train.training.journal import Silent
+from attn_train.training.journal import Journal
 from attn_train.training.loop import fit
 
 
@@ -26,7 +26,7 @@ def train_and_test(words: list[str]) -> tuple[float, float]:
     trainer, batches = training.trainer, training.batches
     schedule = build.make_schedule(config, sum(map(batches.steps, range(config.train.epochs))))
     speed = Speed(trainer.device)
-    fit(trainer, schedule, batches, training.step, evaluate=None, journal=Silent(), speed=speed)
+    fit(trainer, schedule, batches, training.step, evaluate=None, journal=Journal(), speed=speed)
     evaluate = Evaluator(trainer, training.splits, batches.normalization, config.eval.batch_size)
     started = time.perf_counter()
     outcome = evaluate("test", config.eval.views, config.dataset.image_size)

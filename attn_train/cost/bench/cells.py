@@ -17,15 +17,15 @@ from attn_train.writing.text import printable
 
 @dataclass(frozen=True)
 class Arm:
-    """A mechanism with its options; `given` are those of the command line."""
+    """A mechanism with its options."""
 
     name: str
     options: dict[str, Any]
-    given: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)  # those of the options that the command line sets
 
     @property
     def label(self) -> str:
-        return printable(" ".join([self.name, *(f"{key}={value}" for key, value in self.given.items())]))
+        return printable(" ".join([self.name, *(f"{key}={value}" for key, value in self.overrides.items())]))
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ def make_arms(models: Any, conf: Path) -> list[Arm]:
     if models is None:
         models = sorted(ATTENTION)
     arms: list[Arm] = []
-    for one in models if isinstance(models, list) else [models]:
-        section = one if isinstance(one, dict) else {"name": one}
-        name, given = section.get("name"), {str(key): value for key, value in section.items() if key != "name"}
+    for model in models if isinstance(models, list) else [models]:
+        section = model if isinstance(model, dict) else {"name": model}
+        name, overrides = section.get("name"), {str(key): value for key, value in section.items() if key != "name"}
         if not isinstance(name, str) or name not in ATTENTION:
             raise ConfigError(f"unknown model '{name}'; choose from {', '.join(sorted(ATTENTION))}")
-        values = usual_options(name, conf) | given
+        values = usual_options(name, conf) | overrides
         options.bind(name, ATTENTION[name], values)
-        arm = Arm(name, values, given)
+        arm = Arm(name, values, overrides)
         if arm.label in [other.label for other in arms]:
             raise ConfigError(f"models names {arm.label} twice; leave one out")
         arms.append(arm)
@@ -71,14 +71,14 @@ def make_arms(models: Any, conf: Path) -> list[Arm]:
 def make_cells(arms: list[Arm], places: list[tuple[int, int]]) -> list[Cell]:
     """Return each arm at each of `places` (side, channels).
 
-    Raises ConfigError where a mechanism refuses a map because of the options that were given. One that refuses it by
-    itself stays: it becomes a cell that says why.
+    Raises ConfigError where a mechanism refuses a map because of options of the command line. One that refuses it with
+    its usual options too stays: its cell says why.
     """
     cells = [Cell(arm, side, channels) for side, channels in places for arm in arms]
     for cell in cells:
         reason = refusal(cell.arm.name, cell.arm.options, cell)
-        usual = {key: value for key, value in cell.arm.options.items() if key not in cell.arm.given}
-        if reason is not None and cell.arm.given and refusal(cell.arm.name, usual, cell) is None:
+        usual = {key: value for key, value in cell.arm.options.items() if key not in cell.arm.overrides}
+        if reason is not None and cell.arm.overrides and refusal(cell.arm.name, usual, cell) is None:
             raise ConfigError(f"{cell.arm.label}: {reason}")
     return cells
 
@@ -91,11 +91,11 @@ def refusal(name: str, values: dict[str, Any], cell: Cell) -> str | None:
     except (ValueError, ConfigError) as error:
         return str(error)
     except RuntimeError:
-        return None  # it computes while it is made, which the meta device cannot: its own process will tell
+        return None  # its constructor computes, which the meta device cannot: see what its own process reports
     return None
 
 
 def orders(cells: list[Cell], rounds: int, seed: int) -> list[list[Cell]]:
-    """Return the order of the cells in each round: shuffled, so that a change of the machine over time meets all."""
+    """Return the cells of each round, shuffled so that a drift of the machine's speed affects all alike."""
     generator = random.Random(seed)
     return [generator.sample(cells, len(cells)) for _ in range(rounds)]

@@ -1,4 +1,4 @@
-"""attn-bench: from its settings to the cells, round by round, and what they leave."""
+"""attn-bench: measure its cells round by round, and write the results."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,8 +18,7 @@ from attn_train.settings.bench import BenchConfig
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
 
-# Of the free memory, what a cell may take where memory_limit does not say.
-FREE_SHARE = 0.8
+FREE_SHARE = 0.8  # of the free memory, that a cell may take where memory_limit is null
 
 
 class Bench:
@@ -28,7 +27,7 @@ class Bench:
     def __init__(self, config: BenchConfig) -> None:
         self.runs = picture.read_runs(config.runs)
         taken = [trained.read(folder) for folder in config.runs]
-        self.config = config = trained.take_over(config, taken)
+        self.config = config = trained.with_defaults_of(taken, config)
         self.batch = settings.batch(config)
         self.device: Device = build.decide_device(config, steps_a_shape=0)
         self.cells = trained.make_cells(config, taken, compose.CONF)
@@ -40,8 +39,8 @@ class Bench:
             "settings": asdict(config),
         }
 
-    def order(self, cell: Cell) -> dict[str, Any]:
-        """Return what the process of a cell is told."""
+    def task(self, cell: Cell) -> dict[str, Any]:
+        """Return what the process of a cell is sent."""
         limit = self.config.memory_limit
         if limit is None and self.device.kind == "cpu":
             free = memory.available()
@@ -61,18 +60,18 @@ class Bench:
         return exponents(list(self.outcomes.values()), self.config.points) if self.config.scaling else []
 
     def measure(self, folder: Path, stopped: Callable[[], bool]) -> None:
-        """Measure round by round, and keep the files up to date; a cell that failed once is not tried again."""
+        """Measure round by round, and write the files after each cell; a cell that failed once is not tried again."""
         rounds = cells.orders(self.cells, self.config.rounds, self.config.seed)
         for number, cell_order in enumerate(rounds, start=1):
             for place, cell in enumerate(cell_order, start=1):
                 outcome = self.outcomes[cell_key(cell)]
                 if outcome.status not in ("ok", "not measured"):
                     continue
-                found = process.run(self.order(cell), stopped)
-                if found is None:
+                measurement = process.run(self.task(cell), stopped)
+                if measurement is None:
                     return
-                outcome.rounds.append(found)
-                ended = found["status"] if found["status"] != "ok" else ""
+                outcome.rounds.append(measurement)
+                ended = measurement["status"] if measurement["status"] != "ok" else ""
                 where = f"round {number}/{len(rounds)}, cell {place}/{len(cell_order)}"
                 print(f"{where}: {cell.arm.label} {cell.channels}x{cell.side}x{cell.side} {ended}".rstrip(), flush=True)
                 report.save(folder, list(self.outcomes.values()), self.exponents(), self.about)
@@ -107,9 +106,9 @@ def output_folder(config: BenchConfig) -> Path:
 
 
 def main(config: BenchConfig, claim: Callable[[Path], object]) -> None:
-    """Measure what `config` asks for, its ranges checked; `claim` makes the output folder or raises.
+    """Measure what `config` asks for; `claim` makes the output folder or raises.
 
-    Stopped by a signal, it writes what was measured so far and raises Interrupted.
+    A signal ends it: what was measured so far is written, and Interrupted raised.
     """
     bench = Bench(config)
     folder = output_folder(config)
@@ -118,5 +117,5 @@ def main(config: BenchConfig, claim: Callable[[Path], object]) -> None:
         bench.measure(folder, lambda: stop.signal is not None)
         bench.finish(folder)
         if stop.signal is not None:
-            done = sum(len(one.rounds) for one in bench.outcomes.values())
+            done = sum(len(outcome.rounds) for outcome in bench.outcomes.values())
             raise Interrupted(f"stopped; what {done} measurements found is in {folder}", 128 + stop.signal)

@@ -1,7 +1,7 @@
 """Measure one cell in a process of its own, which a limit or the system may end.
 
-It is `python -m attn_train.cost.bench.measure`. The order comes as JSON on standard input; what is found goes to
-standard output as it is found, a JSON object a line.
+It is `python -m attn_train.cost.bench.measure`. The task comes as JSON on standard input; each figure goes to standard
+output as soon as it is known, in a line with a JSON object.
 """
 
 import json
@@ -25,13 +25,13 @@ from attn_train.machine import device as devices, memory
 from attn_train.machine.allocator import keep_freed_memory
 from attn_train.machine.device import Device
 
-Say = Callable[..., None]
+Report = Callable[..., None]
 
 
 def timings(step: Callable[[], object], device: Device, repetitions: int, least: float) -> list[float]:
     """Return seconds a call, `repetitions` times, each over as many calls as take `least` seconds.
 
-    torch.utils.benchmark makes calls that it does not count before each repetition: of a slow step they cost as much.
+    torch.utils.benchmark makes uncounted calls before each repetition, which would double the time of a slow step.
     """
 
     def run(calls: int) -> float:
@@ -49,7 +49,7 @@ def timings(step: Callable[[], object], device: Device, repetitions: int, least:
 
 
 class Work:
-    """A mechanism and a random map: its forward pass as in a test, and its training step (forward and backward)."""
+    """A mechanism on a random map: its forward pass as in an evaluation, its training step (forward and backward)."""
 
     def __init__(self, module: nn.Module, shape: tuple[int, int, int, int], device: Device) -> None:
         self.device = device
@@ -78,8 +78,8 @@ class Work:
             self.gradient = torch.randn_like(out)
         out.backward(self.gradient)
 
-    def let_go(self) -> None:
-        """Free what a step left; the next one finds memory as the first one did."""
+    def free(self) -> None:
+        """Free the memory that a step left, so that the next one starts as the first did."""
         self.module.zero_grad(set_to_none=True)
         self.x = self.x.detach()
         self.gradient = None
@@ -89,87 +89,88 @@ class RefusedError(Exception):
     """A mechanism that cannot be made for a map of this size."""
 
 
-def make(order: dict[str, Any]) -> nn.Module:
+def make(task: dict[str, Any]) -> nn.Module:
+    """Make the mechanism of a task; raise RefusedError where its map or options are refused."""
     try:
-        return build(order["name"], order["options"], order["channels"], order["side"])
+        return build(task["name"], task["options"], task["channels"], task["side"])
     except (ValueError, ConfigError) as error:
         raise RefusedError(str(error)) from error
 
 
-def count(order: dict[str, Any], place: str) -> dict[str, int]:
+def count(task: dict[str, Any], place: str) -> dict[str, int]:
     """Count parameters and the multiply-adds of one image; on the meta device without computing anything."""
     with torch.device(place):
-        module = make(order)
-        shape = (order["channels"], order["side"], order["side"])
+        module = make(task)
+        shape = (task["channels"], task["side"], task["side"])
         return {"parameters": count_parameters(module), "macs": count_macs(module, shape)}
 
 
-def measure(order: dict[str, Any], say: Say) -> None:
-    """Measure the cell that `order` describes, and say each figure once it is known."""
-    device = Device(**order["device"])
+def measure(task: dict[str, Any], report: Report) -> None:
+    """Measure the cell that `task` describes, and report each figure once it is known."""
+    device = Device(**task["device"])
     devices.configure(device, keep_memory=False)
-    torch.manual_seed(order["seed"])
+    torch.manual_seed(task["seed"])
     counted = False
     with suppress(RuntimeError):  # an operator without a meta kernel: counted last, on a real map
-        say(**count(order, "meta"))
+        report(**count(task, "meta"))
         counted = True
-    say(stage="start")  # from here on the time counts
-    if device.kind == "cpu" and order["memory_limit"] is not None:
-        memory.limit_this_process(order["memory_limit"])
-    elif device.kind == "cuda" and order["memory_limit"] is not None:
-        whole = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, order["memory_limit"] / whole))
-    module = make(order)
+    report(stage="start")  # from here on the time counts
+    if device.kind == "cpu" and task["memory_limit"] is not None:
+        memory.limit_this_process(task["memory_limit"])
+    elif device.kind == "cuda" and task["memory_limit"] is not None:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, task["memory_limit"] / total))
+    module = make(task)
     module = module.to(device.place, memory_format=device.memory_format)  # type: ignore[call-overload]
-    work = Work(module, (order["batch"], order["channels"], order["side"], order["side"]), device)
+    work = Work(module, (task["batch"], task["channels"], task["side"], task["side"]), device)
     steps = (("forward", work.forward), ("training", work.training_step))
     for name, step in steps:
-        say(stage=f"{name} memory")
-        # Once unmeasured: the code of kernels, their threads and work space, and a compiler do not grow with the map.
+        report(stage=f"{name} memory")
+        # Once unmeasured: the memory of kernels' code, threads and work space, and of a compiler, is not the map's.
         step()
-        work.let_go()
+        work.free()
         peak = memory.Peak(device)
         step()
         devices.synchronize(device)
-        say(**{f"{name}_bytes": peak.bytes()})
+        report(**{f"{name}_bytes": peak.bytes()})
     if device.kind == "cpu":
-        # Time is that of a training run, which keeps what it frees. Such a heap has gaps, so that the limit, inside
-        # which the cell has just been shown to fit, gives way to what is free.
+        # A training run keeps freed memory, so the timings do too. Such a heap has gaps and may pass the limit, within
+        # which the cell is now known to fit: the limit is raised to what is free.
         keep_freed_memory()
-        if order["memory_limit"] is not None and (free := memory.available()) is not None:
-            memory.limit_this_process(max(order["memory_limit"], free * 4 // 5))
+        if task["memory_limit"] is not None and (free := memory.available()) is not None:
+            memory.limit_this_process(max(task["memory_limit"], free * 4 // 5))
     for name, step in steps:
-        say(stage=f"{name} time")
+        report(stage=f"{name} time")
         step()
-        say(**{f"{name}_seconds": timings(step, device, order["repetitions"], order["sample_seconds"])})
+        report(**{f"{name}_seconds": timings(step, device, task["repetitions"], task["sample_seconds"])})
     if not counted:
-        with suppress(RuntimeError, MemoryError):  # then the number is not known
-            say(**count(order, "cpu"))
+        with suppress(RuntimeError, MemoryError):  # then the number stays unknown
+            report(**count(task, "cpu"))
 
 
 def main() -> None:
-    # Whatever else is printed here must not reach the reader of standard output.
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Nothing but the figures may reach the reader of standard output: all other prints go to standard error.
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def say(**found: Any) -> None:
-        print(json.dumps(found), file=told, flush=True)
+    def report(**figures: Any) -> None:
+        print(json.dumps(figures), file=output, flush=True)
 
-    order = json.loads(sys.stdin.read())
+    task = json.loads(sys.stdin.read())
     if hasattr(signal, "alarm"):
-        # Should nobody be left who watches the time.
-        signal.alarm(math.ceil(order["time_limit"]) + 60)
+        # Ends this process even if the one that keeps the time limit has died.
+        signal.alarm(math.ceil(task["time_limit"]) + 60)
     try:
-        measure(order, say)
-        say(status="ok", reason="")
+        measure(task, report)
+        report(status="ok", reason="")
     except RefusedError as error:
-        say(status="refused", reason=" ".join(str(error).split()))
+        report(status="refused", reason=" ".join(str(error).split()))
     except Exception as error:
         text = " ".join(str(error).split())
         if isinstance(errors.expected(error), errors.ResourceError) or "bad_alloc" in text:
-            say(status="out of memory", reason=text)
+            report(status="out of memory", reason=text)
         else:
-            say(status="failed", reason=f"{type(error).__name__}: {text}")
+            report(status="failed", reason=f"{type(error).__name__}: {text}")
 
 
 if __name__ == "__main__":

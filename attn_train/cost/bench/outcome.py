@@ -1,4 +1,4 @@
-"""What the rounds found of each cell, and the figures that a reader gets of it."""
+"""The measurements of each cell, and the figures that summarize them."""
 
 import statistics
 from dataclasses import asdict, dataclass, field
@@ -13,37 +13,37 @@ BYTES = ("forward_bytes", "training_bytes")
 
 @dataclass
 class Outcome:
-    """A cell with what each of its processes said, in the order of the rounds."""
+    """A cell with its measurements."""
 
     cell: Cell
     batch: int
-    rounds: list[dict[str, Any]] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)  # the figures of each round, see process.run
 
     @property
     def status(self) -> str:
-        """`ok` if every round was, else how the first other one ended; `not measured` before the first."""
-        ends = [one["status"] for one in self.rounds]
+        """`ok` if every round was, else the first other status; `not measured` before the first round."""
+        ends = [figures["status"] for figures in self.rounds]
         return next((end for end in ends if end != "ok"), "ok" if ends else "not measured")
 
     @property
     def reason(self) -> str:
-        return next((one["reason"] for one in self.rounds if one["status"] != "ok"), "")
+        return next((figures["reason"] for figures in self.rounds if figures["status"] != "ok"), "")
 
     def value(self, name: str) -> Any:
-        """Return what the first round that has it says of `name`."""
-        return next((one[name] for one in self.rounds if name in one), None)
+        """Return the figure `name` of the first round that has it, else None."""
+        return next((figures[name] for figures in self.rounds if name in figures), None)
 
     def samples(self, name: str) -> list[float]:
         """Return the timings of all rounds."""
-        return [second for one in self.rounds for second in one.get(name, [])]
+        return [seconds for figures in self.rounds for seconds in figures.get(name, [])]
 
     def by_round(self, name: str) -> list[float]:
         """Return one figure from each round: the median of timings, the bytes."""
-        found = [one[name] for one in self.rounds if name in one]
-        return [statistics.median(one) if isinstance(one, list) else one for one in found]
+        values = [figures[name] for figures in self.rounds if name in figures]
+        return [statistics.median(value) if isinstance(value, list) else value for value in values]
 
     def row(self) -> dict[str, Any]:
-        """Return the cell's figures, flat: seconds, bytes; None where there is none."""
+        """Return the cell's figures as a flat row, in seconds and bytes; None where there is none."""
         cell = self.cell
         row = {
             "model": cell.arm.label,
@@ -62,8 +62,8 @@ class Outcome:
             low, middle, high = quartiles(samples)
             row |= {name: middle, f"{name}_q1": low, f"{name}_q3": high, f"{name}_samples": len(samples)}
         for name in BYTES:
-            found = self.by_round(name)
-            row[name] = round(statistics.median(found)) if found else None
+            values = self.by_round(name)
+            row[name] = round(statistics.median(values)) if values else None
         return row
 
 
@@ -80,16 +80,10 @@ def quartiles(samples: list[float]) -> tuple[float | None, float | None, float |
 def exponents(outcomes: list[Outcome], points: int) -> list[dict[str, Any]]:
     """Return, for each arm and quantity, the exponent at the largest maps that were measured without a fault."""
     rows = []
-    for arm in dict.fromkeys(one.cell.arm.label for one in outcomes):
+    for arm in dict.fromkeys(outcome.cell.arm.label for outcome in outcomes):
+        measured = [outcome for outcome in outcomes if outcome.cell.arm.label == arm and outcome.status == "ok"]
         for name in (*SECONDS, *BYTES):
-            measured = {
-                one.cell.tokens: one.by_round(name)
-                for one in outcomes
-                if one.cell.arm.label == arm and one.status == "ok"
-            }
-            found = exponent(measured, points)
-            figures = (
-                asdict(found) if found is not None else dict.fromkeys(("value", "low", "high", "tokens", "rounds"))
-            )
+            fit = exponent({outcome.cell.tokens: outcome.by_round(name) for outcome in measured}, points)
+            figures = asdict(fit) if fit else dict.fromkeys(("value", "low", "high", "tokens", "rounds"))
             rows.append({"model": arm, "quantity": name, **figures})
     return rows

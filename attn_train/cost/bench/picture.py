@@ -22,14 +22,13 @@ COLOURS = [f"C{number}" for number in range(10)]
 STROKES = ("-", "--", ":", "-.")
 MARKS = ("o", "s", "^", "D", "v", "P")
 
-# Letters of a label that the figure has room for.
-LONGEST = 60
+LONGEST = 60  # letters of a label
 
 Look = dict[str, Any]
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """Give each label its own pair of colour and stroke, and a mark that differs too."""
+    """Give each label a pair of colour and stroke of its own, and a mark."""
     return {
         label: {
             "color": COLOURS[number % 10],
@@ -56,7 +55,12 @@ def read_runs(folders: Sequence[str]) -> list[dict[str, Any]]:
 def growth(
     axis: "Axes", rows: Sequence[dict[str, Any]], name: str, unit: float, title: str, look: dict[str, Look]
 ) -> None:
-    """Draw a quantity against the number of tokens, a line a model."""
+    """Draw a quantity against the number of tokens, a line for each model.
+
+    Args:
+        name: the quantity, a key of the rows.
+        unit: what the quantity is divided by.
+    """
     from matplotlib.ticker import MaxNLocator
 
     for label, style in look.items():
@@ -76,7 +80,7 @@ def growth(
     axis.set_xticks(list(names), list(names.values()), fontsize=8)
     axis.minorticks_off()
     low, high = axis.get_ylim()
-    if high < 10 * low:  # between powers of ten, whose ticks would be one or none
+    if high < 10 * low:  # else there would be a tick at one power of ten, or at none
         axis.yaxis.set_major_locator(MaxNLocator(6))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_xlabel("feature map (a pixel is a token)")
@@ -85,13 +89,12 @@ def growth(
 
 
 def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, look: dict[str, Look]) -> None:
-    """Draw accuracy against a cost: for each model the mean over its runs, with their deviation where there are
-    several."""
+    """Draw accuracy against the cost `cost`: the mean over the runs of each model, with their standard deviation."""
     split = split_of(runs)
-    of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_label: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
-        of[run_label(run, runs)].append(run)
-    for label, repeats in of.items():
+        by_label[run_label(run, runs)].append(run)
+    for label, repeats in by_label.items():
         mean, std = mean_and_std([accuracy(run, split) for run in repeats])
         at = statistics.fmean(run[cost] for run in repeats), mean
         style = {**look[label], "linestyle": "none", "markersize": 6}
@@ -105,8 +108,8 @@ def trade(axis: "Axes", runs: Sequence[dict[str, Any]], cost: str, title: str, l
 
 
 def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
-    """Name a run by its model, or what it is a control of; by its arm's settings where runs of the same model differ in
-    them, by its network and data where any do."""
+    """Name a run by its model or what it is a control of, by the settings in which the runs of this model differ, and
+    by its backbone and dataset where the runs differ in these."""
     varied = [key for key in ("backbone", "dataset") if len({other[key] for other in runs}) > 1]
     name = widths.label(run["model"], run.get("control", "none"))
     alike = [
@@ -119,12 +122,12 @@ def run_label(run: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
 
 
 def shown(label: str) -> str:
-    """Return a label as the figure has room for it."""
+    """Shorten a label to the room in the figure."""
     return shortened(printable(label), LONGEST)
 
 
 def faults(rows: Sequence[dict[str, Any]], label: str) -> str:
-    """Say of which map on a model could not be measured."""
+    """Say from which map on a model could not be measured; "" where all were."""
     failed = [row for row in rows if row["model"] == label and row["status"] not in ("ok", "not measured")]
     if not failed:
         return ""
@@ -133,7 +136,7 @@ def faults(rows: Sequence[dict[str, Any]], label: str) -> str:
 
 
 def draw(outcomes: Sequence[Outcome], runs: Sequence[dict[str, Any]], title: str) -> "Figure":
-    """Draw two panels, with finished runs four, and one legend, in the order in which the lines end."""
+    """Draw two panels, four with finished runs, and a legend in the order in which the lines end."""
     rows = [outcome.row() for outcome in outcomes]
     labels = list(dict.fromkeys([*(row["model"] for row in rows), *(run_label(run, runs) for run in runs)]))
     look = looks(labels)

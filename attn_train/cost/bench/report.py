@@ -31,7 +31,7 @@ def processor() -> str:
 
 
 def machine(device: Device) -> dict[str, Any]:
-    """Describe where the figures come from; call it before measuring, for the load is that of others."""
+    """Describe the machine; call it before measuring, so that the load is that of other programs."""
     facts: dict[str, Any] = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processor": processor(),
@@ -48,8 +48,11 @@ def machine(device: Device) -> dict[str, Any]:
 
 
 def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, Any]], about: dict[str, Any]) -> None:
-    """Write bench.csv, a row a cell, and bench.json, which also has every timing, all options of each mechanism and
-    what the figures are of."""
+    """Write bench.csv, a row for each cell, and bench.json, which also has every timing and all options.
+
+    Args:
+        about: the command, its settings, the machine and the device.
+    """
     rows = [outcome.row() for outcome in outcomes]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
@@ -64,7 +67,7 @@ def save(folder: Path, outcomes: Sequence[Outcome], exponents: list[dict[str, An
 
 
 def short(value: float | None, unit: float) -> str:
-    """Return `value` in units of `unit` with three digits that count, never in powers of ten."""
+    """Return `value` in units of `unit` with about three significant digits, without an exponent."""
     if value is None:
         return "-"
     scaled = value / unit
@@ -74,7 +77,7 @@ def short(value: float | None, unit: float) -> str:
 
 
 def spread(row: dict[str, Any], name: str) -> str:
-    """Return a median and, in brackets, the quartiles about it, in milliseconds."""
+    """Return a median and, in brackets, the quartiles, in milliseconds."""
     low, middle, high = (short(row[key], 1e-3) for key in (f"{name}_q1", name, f"{name}_q3"))
     return "-" if row[name] is None else f"{middle} ({low}-{high})"
 
@@ -99,7 +102,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def exponent_table(rows: list[dict[str, Any]]) -> str:
-    """Return the table of exponents with their intervals, a line an arm."""
+    """Return the table of exponents with their intervals, a line for each arm."""
     titles = {"forward_seconds": "forward time", "training_seconds": "training time"}
     titles |= {"forward_bytes": "forward memory", "training_bytes": "training memory"}
     lines = [["model", *titles.values(), "maps"]]

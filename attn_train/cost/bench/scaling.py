@@ -10,12 +10,12 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Exponent:
-    """`value` is the mean slope over the rounds, `low` to `high` its confidence interval (none from one round)."""
+    """The exponent of a quantity against the number of tokens."""
 
-    value: float
-    low: float | None
+    value: float  # mean over the rounds
+    low: float | None  # end of its 95 % confidence interval; None of a single round
     high: float | None
-    tokens: list[int]  # of the maps that it is taken over
+    tokens: list[int]  # of the maps that it is fitted to
     rounds: int
 
 
@@ -34,14 +34,18 @@ def interval(slopes: Sequence[float], level: float = 0.95) -> tuple[float, float
 
 
 def exponent(rounds_of: dict[int, list[float]], points: int) -> Exponent | None:
-    """Return the exponent over the `points` largest maps of `rounds_of`, which has for each number of tokens a value
-    from each round; None where fewer maps have values, or a value is not above 0."""
+    """Return the exponent at the largest maps; None where too few maps have values, or a value is not above 0.
+
+    Args:
+        rounds_of: by the number of tokens, the values of all rounds.
+        points: the number of maps to fit.
+    """
     tokens = sorted(rounds_of)[-points:]
     if len(tokens) < 2 or len(tokens) < points:
         return None
     rounds = list(zip(*(rounds_of[n] for n in tokens), strict=False))
-    if not rounds or min(min(one) for one in rounds) <= 0:
+    if not rounds or min(map(min, rounds)) <= 0:
         return None
-    slopes = [slope(tokens, one) for one in rounds]
+    slopes = [slope(tokens, values) for values in rounds]
     low, high = interval(slopes) or (None, None)
     return Exponent(statistics.mean(slopes), low, high, tokens, len(slopes))

@@ -1,4 +1,4 @@
-"""What a bench takes over from finished runs: their mechanisms, the maps these stand on, the batch and the device."""
+"""Read from finished runs what a bench measures: their mechanisms, the maps these work on, the batch, the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,10 +24,10 @@ DEVICE = tuple(field.name for field in fields(DeviceConfig) if field.name != "cu
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run, as far as its attention goes."""
+    """What a bench needs of a finished run."""
 
     folder: str
-    model: dict[str, Any]  # the section, with its name
+    model: dict[str, Any]  # the section of its settings, with the name
     places: list[tuple[int, int]]  # (side, channels) of the maps with attention, each once
     batch: int  # images at once
     device: dict[str, Any]
@@ -47,20 +47,22 @@ def read(folder: str) -> Trained:
 
 
 def maps(folder: str, values: dict[str, Any]) -> Sequence[Sequence[int]]:
-    """Return the maps (channels, height, width) on which a run has attention: as its result says, or where that is of
-    another version by making its network anew."""
-    said: Sequence[Sequence[int]] | None = (result.read(Path(folder)) or {}).get("attention_places")
-    if said is not None:
-        return said
+    """Return the maps (channels, height, width) on which a run has attention.
+
+    They stand in its result; for a result of another version, which lacks them, its network is made again.
+    """
+    recorded: Sequence[Sequence[int]] | None = (result.read(Path(folder)) or {}).get("attention_places")
+    if recorded is not None:
+        return recorded
     with torch.device("meta"):
-        # Where attention stands does not depend on the images' channels nor on the classes.
+        # The maps do not depend on the images' channels nor on the number of classes.
         network = build.make_network(values["model"], values["backbone"], values["dataset"]["image_size"], 3, 10)
     return network.attention_places
 
 
-def take_over(config: BenchConfig, runs: Sequence[Trained]) -> BenchConfig:
-    """Return the settings with the batch and the device of the runs where they say none; raise ConfigError where the
-    runs do not agree on a batch, or this machine has not their device."""
+def with_defaults_of(runs: Sequence[Trained], config: BenchConfig) -> BenchConfig:
+    """Return the settings, with the batch and the device of the runs where they set none; raise ConfigError where the
+    runs differ in their batch, or this machine lacks their device."""
     if not runs:
         return config
     batches = {run.batch: run.folder for run in runs}
@@ -72,7 +74,7 @@ def take_over(config: BenchConfig, runs: Sequence[Trained]) -> BenchConfig:
 
 
 def device_of(asked: DeviceConfig, runs: Sequence[Trained]) -> DeviceConfig:
-    """Return the settings of the device, those left on auto as the runs had them where they agree."""
+    """Return the settings of the device; one left on auto is that of the runs, where these agree."""
     kinds = {run.device.get("kind") for run in runs}
     if asked.kind == "auto" and len(kinds) == 1 and not kinds <= set(devices.available()):
         raise ConfigError(
@@ -87,16 +89,19 @@ def device_of(asked: DeviceConfig, runs: Sequence[Trained]) -> DeviceConfig:
 
 
 def arm_of(run: Trained, conf: Path) -> Arm:
-    """Return a run's mechanism as an arm, named by the options in which it differs from the usual."""
+    """Return a run's mechanism as an arm, labelled with the options that are not the usual ones."""
     name = str(run.model.get("name"))
     usual = settings.usual_options(name, conf)
-    given = {key: value for key, value in run.model.items() if key not in usual or value != usual[key]}
-    return cells.make_arms([{**given, "name": name}], conf)[0]
+    options = {key: value for key, value in run.model.items() if key not in usual or value != usual[key]}
+    return cells.make_arms([{**options, "name": name}], conf)[0]
 
 
 def make_cells(config: BenchConfig, runs: Sequence[Trained], conf: Path) -> list[Cell]:
-    """Return the cells to measure: what the settings leave open, models or maps, is that of the runs, each mechanism on
-    its own maps."""
+    """Return the cells to measure.
+
+    Models or maps that the settings leave open are those of the runs; where both are open, each mechanism is measured
+    on its own maps.
+    """
     attending = [run for run in runs if run.places]
     open_models = config.models is None
     open_maps = not config.scaling and config.sizes is None and config.channels is None
@@ -105,8 +110,8 @@ def make_cells(config: BenchConfig, runs: Sequence[Trained], conf: Path) -> list
             "runs: none of them has attention; say what to measure, like models=[gated] sizes=[32,8] channels=[64,256]"
         )
     if runs and open_models and open_maps:
-        found = [Cell(arm_of(run, conf), side, channels) for run in attending for side, channels in run.places]
-        return list({(cell.arm.label, cell.side, cell.channels): cell for cell in found}.values())
+        every = [Cell(arm_of(run, conf), side, channels) for run in attending for side, channels in run.places]
+        return list({(cell.arm.label, cell.side, cell.channels): cell for cell in every}.values())
     arms = cells.make_arms(config.models, conf)
     if runs and open_models:
         arms = list({arm.label: arm for arm in (arm_of(run, conf) for run in attending)}.values())

@@ -8,10 +8,10 @@ import hashlib
 import io
 import tarfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 
@@ -26,45 +26,34 @@ MOST_MEMBERS = 100
 Arrays = tuple["np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", list[int]]  # (n, bytes of an image), labels
 
 
-class Form(Protocol):
+@dataclass(frozen=True)
+class Form(ABC):
     """One of the forms in which the data set is published."""
 
-    @property
-    def archive(self) -> str: ...  # file name of the archive
-    @property
-    def md5(self) -> str: ...  # of the archive
-    @property
-    def folder(self) -> str: ...  # that the archive unpacks to
-    @property
-    def train(self) -> tuple[str, ...]: ...
-    @property
-    def test(self) -> tuple[str, ...]: ...
-    @property
-    def meta(self) -> str: ...  # the file with the class names
+    archive: str  # its file name
+    md5: str  # of the archive
+    folder: str  # that the archive unpacks to
+    train: tuple[str, ...]  # names of files
+    test: tuple[str, ...]
+    meta: str  # the file with the class names
 
+    @abstractmethod
     def largest_file(self, count: int, pixels: int) -> int:
-        """Return the most bytes that a file of `count` images can honestly have."""
-        ...
+        """Return the most bytes that a file of `count` images, each of so many values, can have."""
 
+    @abstractmethod
     def decode(self, content: bytes, count: int, pixels: int, where: str) -> Arrays:
-        """Return images uint8 (count, pixels) and labels; raises DataError naming `where`."""
-        ...
+        """Return images uint8 (count, pixels) and labels; raise DataError naming the file, `where`."""
 
+    @abstractmethod
     def class_names(self, content: bytes, where: str) -> list[str]:
         """Return the class names in the order of the labels."""
-        ...
 
 
 @dataclass(frozen=True)
-class PythonForm:
+class PythonForm(Form):
     """Pickled batches: a dict with an array of pixels and a list of labels."""
 
-    archive: str
-    md5: str
-    folder: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    meta: str
     label_key: str
     names_key: str
 
@@ -76,8 +65,8 @@ class PythonForm:
         batch = read_pickle(content, where)
         images, labels = batch.get("data"), batch.get(self.label_key)
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (count, pixels):
-            found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise DataError(f"{where}: expected images uint8 ({count}, {pixels}), found {found}; {AGAIN}")
+            actual = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+            raise DataError(f"{where}: expected images uint8 ({count}, {pixels}), found {actual}; {AGAIN}")
         if isinstance(labels, np.ndarray):
             labels = labels.tolist()
         if not isinstance(labels, list) or len(labels) != count or not all(type(label) is int for label in labels):
@@ -89,15 +78,9 @@ class PythonForm:
 
 
 @dataclass(frozen=True)
-class BinaryForm:
+class BinaryForm(Form):
     """Records of fixed length: label bytes, of which the last one counts, then the pixels."""
 
-    archive: str
-    md5: str
-    folder: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    meta: str
     label_bytes: int
 
     def largest_file(self, count: int, pixels: int) -> int:
@@ -115,7 +98,7 @@ class BinaryForm:
 
 
 def file_digest(path: Path, algorithm: str) -> str:
-    """Return the hex digest of a file; raises DataError where it cannot be read."""
+    """Return the hex digest of a file; raise DataError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, algorithm).hexdigest()
@@ -124,10 +107,10 @@ def file_digest(path: Path, algorithm: str) -> str:
 
 
 def read_archive(path: Path, sizes: dict[str, int]) -> dict[str, bytes]:
-    """Return the contents of the members named in `sizes`, none larger than stated there.
+    """Return the contents of the members named in `sizes`, which states the most bytes of each.
 
-    Whatever else the archive holds is looked at first, and the whole of it refused with a DataError if there
-    is a link, a device, a way out of its folder, or a member that is too large.
+    Raises DataError before any is read where any member of the archive is a link, a device or too large, or leads out
+    of its folder.
     """
     limit = sum(sizes.values()) + EXTRA_BYTES
     try:
@@ -137,33 +120,33 @@ def read_archive(path: Path, sizes: dict[str, int]) -> dict[str, bytes]:
         raise DataError(f"{path}: not a whole gzip archive ({error}); {AGAIN}") from error
     if len(content) > limit:
         raise DataError(f"{path}: unpacks to more than {limit} bytes, far too large; {AGAIN}")
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             members = {_checked_name(member, path, sizes): member for member in _members(tar, path)}
             for name in members.keys() & sizes.keys():
                 file = tar.extractfile(members[name])
-                found[name] = file.read() if file else b""
+                contents[name] = file.read() if file else b""
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a whole tar archive ({error}); {AGAIN}") from error
-    return found
+    return contents
 
 
 def read_folder(folder: Path, sizes: dict[str, int]) -> dict[str, bytes]:
-    """Return the contents of the files named in `sizes`; raises DataError where one is too large."""
-    found = {}
+    """Return the contents of the files named in `sizes`, those that exist; raise DataError where one is too large."""
+    contents = {}
     for name, limit in sizes.items():
         path = folder / PurePosixPath(name).name
         try:
             if not path.is_file():
                 continue
             with path.open("rb") as file:
-                found[name] = file.read(limit + 1)
+                contents[name] = file.read(limit + 1)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
-        if len(found[name]) > limit:
+        if len(contents[name]) > limit:
             raise DataError(f"{path}: more than {limit} bytes, far too large; {AGAIN}")
-    return found
+    return contents
 
 
 def _members(tar: tarfile.TarFile, path: Path) -> Sequence[tarfile.TarInfo]:
@@ -179,13 +162,13 @@ def _members(tar: tarfile.TarFile, path: Path) -> Sequence[tarfile.TarInfo]:
 
 def _checked_name(member: tarfile.TarInfo, path: Path, sizes: dict[str, int]) -> str:
     name = PurePosixPath(member.name)
-    what = f"{path}: member '{member.name}'"
+    label = f"{path}: member '{member.name}'"
     if name.is_absolute() or ".." in name.parts:
-        raise DataError(f"{what} points outside of the archive; {AGAIN}")
+        raise DataError(f"{label} points outside of the archive; {AGAIN}")
     if member.isdir():
         return f"{name}/"
     if not member.isreg() or member.issparse():
-        raise DataError(f"{what} is a link, a device or another special file; {AGAIN}")
+        raise DataError(f"{label} is a link, a device or another special file; {AGAIN}")
     if member.size > sizes.get(str(name), LARGEST_OTHER):
-        raise DataError(f"{what} has {member.size} bytes, far too large; {AGAIN}")
+        raise DataError(f"{label} has {member.size} bytes, far too large; {AGAIN}")
     return str(name)

@@ -1,7 +1,7 @@
 """The packed cache: a loaded data set in one file, so that the next start takes under a second.
 
-Its key covers the names, sizes and times of the sources, so changed pictures are never served stale. It is an
-ordinary convenience: where nothing can be written or read, the run goes on without it.
+Its key covers the names, sizes and times of the source files, so that a changed picture is never missed. Where it
+cannot be written or read, the run goes on without it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 CACHE_FOLDER = ".attn-train"  # under the root
 VERSION = 2
-READABLE = (1, 2)  # 1: without the files' names, and without a validation split
+READABLE = (1, 2)  # version 1 has neither the files' names nor a validation split
 LEFTOVER_SECONDS = 3600.0  # a temporary file older than this belongs to a process that was killed
 
 Check = Callable[[Dataset], None]  # raises DataError for a data set that is not what it should be
@@ -34,7 +34,7 @@ Stamp = str  # a source file: its relative name, a zero byte, then what changes 
 def stamp(name: str, status: os.stat_result) -> Stamp:
     """Describe a source file by its name, size and times.
 
-    The status time stands beside the modification time, which `touch -r` and copying tools set back.
+    The modification time alone is not enough: `touch -r` and copying tools set it back, but not the status time.
     """
     return f"{name}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
@@ -53,7 +53,7 @@ class Cache:
     image_size: int
 
     def load(self, stamps: Iterable[Stamp], check: Check) -> Dataset | None:
-        """Return the data set packed from these very sources, or None; one that fails `check` is damaged."""
+        """Return the data set packed from the stamped files, or None; one that fails `check` is damaged."""
         file_name = self._file_name(stamps)
         for folder in self._folders():
             path = folder / file_name
@@ -70,11 +70,11 @@ class Cache:
         return None
 
     def save(self, dataset: Dataset, stamps: Iterable[Stamp]) -> Path | None:
-        """Write the data set to the first folder that takes it and return the file; never fails."""
+        """Write the data set to the first folder that can be written and return the file, else None; never raise."""
         file_name = self._file_name(stamps)
         for folder in self._folders():
             try:
-                # The root itself is the user's to make; only our own folders are made on the way.
+                # Make no root that does not exist: that is left to the user.
                 folder.mkdir(parents=folder.parent != self.root, exist_ok=True)
                 _write(folder / file_name, dataset)
             except OSError as error:
@@ -82,11 +82,7 @@ class Cache:
                 continue
             self._remove_stale(folder, file_name)
             return folder / file_name
-        log.warning(
-            "%s is not cached: neither %s nor the cache folder of the user can be written",
-            self.name,
-            self.root,
-        )
+        log.warning("%s is not cached: neither %s nor the user's cache folder can be written", self.name, self.root)
         return None
 
     @property
@@ -116,7 +112,7 @@ class Cache:
         except PermissionError as error:
             log.info("packed cache %s is not used: %s", path, error)
             return None
-        # A damaged file can raise nearly any kind of error; building it again answers all of them.
+        # A damaged file can raise nearly any kind of error; packing the data again cures all of them.
         except Exception as error:
             log.warning("packed cache %s is damaged (%s): set aside and built again", path, error)
             _set_aside(path)

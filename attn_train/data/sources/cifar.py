@@ -3,10 +3,9 @@
 import logging
 import urllib.parse
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
-from attn_train.data.dataset import Dataset, Split, canonical_order, check_arguments, checked_dataset
+from attn_train.data.dataset import Dataset, ImageDataset, Split, canonical_order, checked_dataset
 from attn_train.data.sources.cache import Cache
 from attn_train.data.sources.cifar_source import PARTS, Source, find_source, mirror_archive
 from attn_train.data.sources.cifar_spec import CIFAR10, CIFAR100, CifarSpec
@@ -18,38 +17,21 @@ from attn_train.errors import ConfigError, DataError
 log = logging.getLogger(__name__)
 
 
-class Cifar:
-    """One of the two data sets, or the small one of a test by its own `spec`."""
+class Cifar(ImageDataset):
+    """A data set of the family that its `spec` describes."""
 
-    official: ClassVar[CifarSpec]
-    parts: tuple[str, ...] = PARTS
+    spec: ClassVar[CifarSpec]
+    parts = PARTS
 
-    def __init__(
-        self,
-        *,
-        root: Path,
-        download: bool,
-        url: str | None,
-        digest: str | None,
-        image_size: int,
-        time_limit: float,
-        spec: CifarSpec | None = None,
-    ) -> None:
-        check_arguments(root, image_size)
-        if not time_limit > 0:
-            raise ConfigError(f"dataset.time_limit={time_limit}: expected seconds above 0; try 3600")
-        self.spec = spec or self.official
-        self.classes: tuple[str, ...] = self.spec.classes
-        self.channels = self.spec.channels
-        self.image_size = image_size
-        self.root = root
-        self.download = download
-        self.digest = digest
-        self.time_limit = time_limit
-        self.address, self.file_name, self.expected_digest = _address(self.spec, url, digest)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.time_limit > 0:
+            raise ConfigError(f"dataset.time_limit={self.time_limit}: expected seconds above 0; try 3600")
+        self.classes, self.channels = self.spec.classes, self.spec.channels
+        self.address, self.file_name, self.expected_digest = _address(self.spec, self.url, self.digest)
 
     def load(self) -> Dataset:
-        """Load the images, uint8 (n, 3, image_size, image_size); raises DataError if missing or damaged."""
+        """Load the images, uint8 (n, 3, image_size, image_size); raise DataError if missing or damaged."""
         dataset = self._load_native()
         if self.spec.published is not None and dataset.digest != self.spec.published:
             log.warning(
@@ -101,7 +83,7 @@ class Cifar:
         return source
 
     def _check(self, dataset: Dataset) -> None:
-        """Hold counts, shape and classes against the spec; raises DataError."""
+        """Raise DataError where counts, shape or classes are not those of the spec."""
         spec = self.spec
         side = spec.image_size
         for part, split, count in (
@@ -120,13 +102,13 @@ class Cifar:
 class Cifar10(Cifar):
     """60,000 colour images of 32x32 pixels in 10 classes."""
 
-    official = CIFAR10
+    spec = CIFAR10
 
 
 class Cifar100(Cifar):
     """60,000 colour images of 32x32 pixels in 100 (fine) classes."""
 
-    official = CIFAR100
+    spec = CIFAR100
 
 
 def _address(spec: CifarSpec, url: str | None, digest: str | None) -> tuple[str, str, str]:

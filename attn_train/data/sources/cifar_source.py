@@ -35,7 +35,7 @@ class Source(Protocol):
         ...
 
     def read(self) -> tuple[Split, Split]:
-        """Return train and test, in any order; raises DataError where they are not what the spec says."""
+        """Return train and test, each in any order; raise DataError where they are not what the spec says."""
         ...
 
 
@@ -56,7 +56,7 @@ def find_source(spec: CifarSpec, root: Path, digest: str | None) -> Source | Non
             return FolderSource(spec, folder, form)
     if (tree := root / spec.name).is_dir():
         return TreeSource(spec, tree)
-    # The root may be the tree itself; one class name tells it from other pictures sorted into train and test.
+    # The root may be the tree itself; a class name sets it apart from other pictures sorted into train and test.
     if any((root / "train" / name).is_dir() for name in spec.classes):
         return TreeSource(spec, root)
     return None
@@ -90,17 +90,17 @@ class ArchiveSource:
             raise DataError(
                 f"{self.path}: its digest is not known, and no archive is read unchecked; give dataset.digest=SHA256"
             )
-        found = [file_digest(self.path, algorithm_of(digest)) for digest in self.digests]
-        if not any(digest.lower() == actual for digest, actual in zip(self.digests, found, strict=True)):
+        actual = [file_digest(self.path, algorithm_of(digest)) for digest in self.digests]
+        if not any(digest.lower() == other for digest, other in zip(self.digests, actual, strict=True)):
             raise DataError(
-                f"{self.path}: digest {found[0]}, expected {self.digests[0]}; the file is damaged or not the "
+                f"{self.path}: digest {actual[0]}, expected {self.digests[0]}; the file is damaged or not the "
                 "official one: remove it and fetch it again"
             )
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """An official archive that somebody has unpacked."""
+    """An official archive, unpacked."""
 
     spec: CifarSpec
     folder: Path
@@ -194,16 +194,16 @@ def _check_labels(labels: list[int], classes: int, where: str) -> None:
             raise DataError(f"{where}: label {label} at index {index}; expected 0 to {classes - 1}; {AGAIN}")
 
 
-def _check_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:
-    if list(found) != list(expected):
-        wrong = next((a for a, b in zip(found, expected, strict=False) if a != b), f"{len(found)} names")
+def _check_names(names: Sequence[str], expected: Sequence[str], where: str) -> None:
+    if list(names) != list(expected):
+        wrong = next((a for a, b in zip(names, expected, strict=False) if a != b), f"{len(names)} names")
         raise DataError(
             f"{where}: found '{wrong}'; expected the {len(expected)} classes {expected[0]} to {expected[-1]}; {AGAIN}"
         )
 
 
-def _check_folders(found: Sequence[str], expected: Sequence[str], folder: Path) -> None:
-    missing, strange = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+def _check_folders(names: Sequence[str], expected: Sequence[str], folder: Path) -> None:
+    missing, strange = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
     if missing or strange:
         raise DataError(
             f"{folder}: class folders missing: {', '.join(missing) or 'none'}; unexpected: "

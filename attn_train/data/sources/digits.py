@@ -3,12 +3,10 @@
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from attn_train.data.dataset import Dataset, Split, canonical_order, check_arguments, checked_dataset, split_off_test
+from attn_train.data.dataset import Dataset, ImageDataset, Split, canonical_order, checked_dataset, split_off_test
 from attn_train.data.sources.picture import resize_images
 from attn_train.errors import DataError
 
@@ -18,28 +16,15 @@ DARKEST = 16  # scikit-learn's values go from 0 to 16
 TEST_FRACTION = 0.2
 
 
-class Digits:
+class Digits(ImageDataset):
     """Ten classes, one channel, 8x8 pixels brought to `image_size`; a fifth of each class is for the test."""
 
-    classes: tuple[str, ...] = tuple("0123456789")
-    channels: int = 1
-    parts: tuple[str, ...] = ("train", "test")
-
-    def __init__(
-        self,
-        *,
-        root: Path,
-        download: bool,
-        url: str | None,
-        digest: str | None,
-        image_size: int,
-        time_limit: float,
-    ) -> None:
-        check_arguments(root, image_size)
-        self.image_size = image_size
+    classes = tuple("0123456789")
+    channels = 1
+    parts = ("train", "test")
 
     def load(self) -> Dataset:
-        """Load the scans, uint8 (n, 1, image_size, image_size); raises DataError if scikit-learn's differ."""
+        """Load the scans, uint8 (n, 1, image_size, image_size); raise DataError if scikit-learn's differ."""
         # Imported here because it takes a second, which the other data sets need not pay.
         from sklearn.datasets import load_digits
 

@@ -29,10 +29,10 @@ class Division:
 
 
 def divide(root: Path) -> Division:
-    """Find out how `root` is divided for training; raises DataError where its parts or classes are incomplete.
+    """Return how `root` is divided for training; raise DataError where its parts or classes are incomplete.
 
-    A folder is a part, train say, by its name, and only where no picture lies directly in it: else it is a class of
-    that name, as CIFAR-100 has one.
+    A folder with the name of a part, like train, is that part only where no picture lies directly in it: else it is a
+    class of that name, as CIFAR-100 has one.
     """
     if not root.is_dir():
         raise DataError(
@@ -64,13 +64,13 @@ def divide(root: Path) -> Division:
 
 
 def part_of(name: str) -> str | None:
-    """Return the part that a folder's name stands for, whatever its case and whatever usual words stand beside it."""
+    """Return the part that a folder's name stands for, in any case and with any of the words BESIDE it."""
     words = [word for word in re.split(r"[ _.-]+", name.lower()) if word and word not in BESIDE]
     return PART_OF.get(re.sub(r"(?<=.)set$", "", words[0])) if len(words) == 1 else None
 
 
 def find_parts(root: Path, names: list[str]) -> dict[str, str]:
-    """Return which of the folders `names` in `root` is which part: those in which no picture lies directly.
+    """Return the folder of each part, among the folders `names` in `root` in which no picture lies directly.
 
     Raises DataError where two folders stand for one part.
     """
@@ -94,7 +94,7 @@ def _check_not_parts(root: Path, names: list[str]) -> None:
 
 
 def _check_complete(root: Path, parts: dict[str, str], names: list[str]) -> None:
-    """Raise DataError where only one side of a division is there."""
+    """Raise DataError where there is only train, or no train."""
     if "train" in parts and len(parts) > 1:
         return
     missing = "test" if "train" in parts else "train"
@@ -113,9 +113,9 @@ def _check_complete(root: Path, parts: dict[str, str], names: list[str]) -> None
 
 
 def _alike(root: Path, names: list[str]) -> tuple[str, ...]:
-    """Return a note where each class has the same sub-folders and nothing else: they may be the classes."""
+    """Return a note where each class has the same sub-folders and nothing else: these may be the classes meant."""
     inside = [class_folders(root / name)[0] for name in names]
-    if len(names) < 2 or len(inside[0]) < 2 or any(one != inside[0] for one in inside):
+    if len(names) < 2 or len(inside[0]) < 2 or any(folders != inside[0] for folders in inside):
         return ()
     if any(contents(root / name).pictures for name in names):
         return ()

@@ -27,7 +27,7 @@ ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hex digits
 
 
 def algorithm_of(digest: str) -> str:
-    """Return md5 or sha256, told by the length of the hex digest; raises ConfigError for anything else."""
+    """Return md5 or sha256, by the length of the hex digest; raise ConfigError for any other length."""
     algorithm = ALGORITHMS.get(len(digest))
     if algorithm is None or not re.fullmatch("[0-9a-fA-F]+", digest):
         raise ConfigError(f"dataset.digest={digest}: expected 32 (MD5) or 64 (SHA-256) hex digits; copy it whole")
@@ -35,7 +35,7 @@ def algorithm_of(digest: str) -> str:
 
 
 def check_url(url: str) -> None:
-    """Refuse an address that is neither https nor loopback; raises ConfigError."""
+    """Raise ConfigError for an address that is neither https nor loopback."""
     if not _is_safe(url):
         raise ConfigError(f"dataset.url={url}: expected https://... (http only to this computer itself)")
 
@@ -59,10 +59,10 @@ def download(url: str, target: Path, digest: str, time_limit: float) -> None:
     try:
         with file:
             _receive(url, file, time_limit)
-        found = file_digest(part, algorithm_of(digest))
-        if found != digest.lower():
+        actual = file_digest(part, algorithm_of(digest))
+        if actual != digest.lower():
             raise DataError(
-                f"{url}: digest {found}, expected {digest}; {target} was not written; try again or another dataset.url"
+                f"{url}: digest {actual}, expected {digest}; {target} was not written; try again or another dataset.url"
             )
         os.replace(part, target)
     except (OSError, http.client.HTTPException) as error:
@@ -73,7 +73,7 @@ def download(url: str, target: Path, digest: str, time_limit: float) -> None:
 
 def _receive(url: str, file: IO[bytes], time_limit: float) -> None:
     deadline = time.monotonic() + time_limit
-    # http means this computer itself, which no proxy of the environment can reach.
+    # http is allowed for this computer alone, which no proxy of the environment can reach.
     proxies = urllib.request.ProxyHandler({} if url.startswith("http:") else None)
     opener = urllib.request.build_opener(_SafeRedirects(), proxies)
     request = urllib.request.Request(url, headers={"User-Agent": "attn-train", "Accept-Encoding": "identity"})
@@ -137,7 +137,7 @@ def _explained(error: Exception, url: str, target: Path) -> DataError | Resource
 
 
 def _remove_leftovers(target: Path) -> None:
-    # A process that was killed could not clean up; one that is alive has written a moment ago.
+    # Of a process that was killed; a live one has written within the last SILENCE_SECONDS.
     oldest = time.time() - 2 * SILENCE_SECONDS
     for part in target.parent.glob(f"{target.name}.*.part"):
         if part.stat().st_mtime < oldest:

@@ -9,8 +9,8 @@ import torch
 
 from attn_train.data.dataset import (
     Dataset,
+    ImageDataset,
     Split,
-    check_arguments,
     checked_dataset,
     content_digest,
     order_by,
@@ -28,42 +28,31 @@ TEST_FRACTION = 0.2
 
 
 def read_image(path: Path, image_size: int, channels: int) -> torch.Tensor:
-    """Read one image file as uint8 (channels, image_size, image_size).
+    """Read one image file as uint8 (channels, image_size, image_size); raise DataError where it is unreadable.
 
-    It is turned upright by its EXIF tag, laid on white where transparent, its shorter side brought to
-    `image_size` and its centre kept. `channels` is 3, or 1 for grey. Raises DataError for an unreadable file.
+    The image is turned upright by its EXIF tag and laid on white where it is transparent; its shorter side is brought
+    to `image_size`, and its centre kept. `channels` is 3, or 1 for grey.
     """
     return _decode(path, image_size, channels)[1]
 
 
-class ImageFolder:
-    """Pictures under `root/{train,val,test}/<class>/`, val being optional, or `root/<class>/`, where a fifth of each
-    class is for the test.
+class ImageFolder(ImageDataset):
+    """Pictures under `root/{train,val,test}/<class>/`, val being optional, or under `root/<class>/`.
 
-    Which pictures are in that fifth depends on the pictures alone, not on their names or `image_size`.
+    In the second form a fifth of each class is for the test. Which pictures that are depends on the pictures alone, not
+    on their names or `image_size`.
     """
 
-    channels: int = 3
+    channels = 3
 
-    def __init__(
-        self,
-        *,
-        root: Path,
-        download: bool,
-        url: str | None,
-        digest: str | None,
-        image_size: int,
-        time_limit: float,
-    ) -> None:
-        check_arguments(root, image_size)
-        self.root = root
-        self.image_size = image_size
-        self.division = divide(root)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.division = divide(self.root)
         self.classes = self.division.classes
         self.parts = tuple(self.division.parts) or ("train", "test")
 
     def load(self) -> Dataset:
-        """Load the pictures, uint8 (n, 3, image_size, image_size); raises DataError naming the damaged ones."""
+        """Load the pictures, uint8 (n, 3, image_size, image_size); raise DataError naming the damaged ones."""
         folders = self.division.parts or {"": ""}
         listings = {part: list_images(self.root, name, self.classes) for part, name in folders.items()}
         passed_over = sum((listing.passed_over for listing in listings.values()), self.division.passed_over)
@@ -96,13 +85,13 @@ class ImageFolder:
 
 
 def undivided_digest(pictures: Split, classes: Sequence[str]) -> str:
-    """Return the digest that the data set of these pictures has, a fifth of each class being set aside."""
+    """Return the digest of the data set of these pictures, where a fifth of each class is for the test."""
     return content_digest(classes, split_off_test(pictures, TEST_FRACTION))
 
 
 def read_splits(listings: Sequence[Listing], image_size: int, channels: int) -> list[Split]:
-    """Read the pictures of each listing, in an order that follows from them alone; raises DataError naming the
-    damaged ones of all."""
+    """Read the pictures of each listing, in an order that depends on their pixels alone; raise DataError naming all
+    damaged ones."""
     paths = [path for listing in listings for path in listing.paths]
     decoded = decode_images(paths, lambda path: _decode(path, image_size, channels), "image_folder")
     splits = []

@@ -29,14 +29,19 @@ class Labelled:
 def load_labelled(root: Path, part: str, classes: Sequence[str], image_size: int, channels: int) -> Labelled:
     """Load the labelled pictures in `root/<class>/`, or those of its `part` (train, val, test) where it is divided.
 
-    Labels are the places of the folders' names among `classes`. Raises ConfigError for a part that is not there and
-    DataError for a class that is not among them, for no pictures at all and for damaged ones.
+    Labels are the places of the folders' names among `classes`. Raises ConfigError for a part that does not exist, and
+    DataError for a class that is not among `classes`, for no pictures at all and for damaged ones.
+
+    Args:
+        classes: those that the network was trained on.
+        image_size: pixels a side.
+        channels: 3, or 1 for grey.
     """
     check_arguments(root, image_size)
     names, passed_over = class_folders(root)
     parts = {
-        found: name
-        for found, name in find_parts(root, names).items()
+        kind: name
+        for kind, name in find_parts(root, names).items()
         # A class may have the name of a part, and sub-folders.
         if name not in classes or set(class_folders(root / name)[0]) & set(classes)
     }
@@ -75,8 +80,8 @@ def describe(labelled: Labelled, tested: Split, classes: Sequence[str], limit: i
 
 
 def _list_known(root: Path, below: str, names: Sequence[str], classes: Sequence[str]) -> Listing:
-    """List the pictures in the class folders `names` of `root/below`; raises DataError for an unknown class."""
-    # One system writes é as a letter, another as e and an accent.
+    """List the pictures in the class folders `names` of `root/below`; raise DataError for an unknown class."""
+    # Some systems write é as one letter, others as e and an accent.
     numbers = {unicodedata.normalize("NFC", name): number for number, name in enumerate(classes)}
     if len(numbers) < len(classes):
         numbers = {name: number for number, name in enumerate(classes)}

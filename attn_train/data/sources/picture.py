@@ -22,7 +22,7 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def decode_file(path: Path) -> Image.Image:
-    """Decode an image file as it is, by its content, not its name; raises DataError naming the file."""
+    """Decode an image file by its content, whatever its name; raise DataError naming the file."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); restore it or remove it")
@@ -42,7 +42,7 @@ def decode_file(path: Path) -> Image.Image:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Decode a file to an upright RGB image, transparency on white; raises DataError naming the file."""
+    """Decode a file to an upright RGB image, transparency on white; raise DataError naming the file."""
     image = decode_file(path)
     try:
         return _to_rgb(ImageOps.exif_transpose(image), path)
@@ -75,7 +75,7 @@ def fit_square(picture: Image.Image, size: int) -> Image.Image:
         return picture
     short = min(width, height)
     left, top = (width - short) / 2, (height - short) / 2
-    # Cutting and resizing in one step keeps memory small for a long, thin picture.
+    # Cropping and resizing in one step keeps memory small for a long, thin picture.
     return picture.resize((size, size), RESAMPLE, box=(left, top, left + short, top + short))
 
 

@@ -1,11 +1,10 @@
 """Made-up images for tests: a coarse pattern for each class under noise, the same bytes on every machine."""
 
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
-from attn_train.data.dataset import Dataset, Split, canonical_order, check_arguments, checked_dataset
+from attn_train.data.dataset import Dataset, ImageDataset, Split, canonical_order, checked_dataset
 
 TRAIN_COUNT = 512
 TEST_COUNT = 256
@@ -13,25 +12,12 @@ PATTERN = 4  # cells a side
 NOISE = 96  # grey levels from end to end
 
 
-class Synthetic:
+class Synthetic(ImageDataset):
     """Ten classes, three channels, 512 training and 256 test images, learnt in a few steps."""
 
-    classes: tuple[str, ...] = tuple(f"pattern_{number}" for number in range(10))
-    channels: int = 3
-    parts: tuple[str, ...] = ("train", "test")
-
-    def __init__(
-        self,
-        *,
-        root: Path,
-        download: bool,
-        url: str | None,
-        digest: str | None,
-        image_size: int,
-        time_limit: float,
-    ) -> None:
-        check_arguments(root, image_size)
-        self.image_size = image_size
+    classes = tuple(f"pattern_{number}" for number in range(10))
+    channels = 3
+    parts = ("train", "test")
 
     def load(self) -> Dataset:
         """Make the images, uint8 (n, 3, image_size, image_size)."""
@@ -40,7 +26,7 @@ class Synthetic:
 
 @lru_cache(maxsize=1)
 def make(image_size: int) -> Dataset:
-    """Make the images of one size."""
+    """Make the images of one size; the last are kept."""
     generator = torch.Generator().manual_seed(0)
     cells = (torch.arange(image_size) * PATTERN).div(image_size, rounding_mode="floor")
     shape = (len(Synthetic.classes), Synthetic.channels, PATTERN, PATTERN)

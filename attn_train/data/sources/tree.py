@@ -37,12 +37,12 @@ class Listing:
 
     @property
     def paths(self) -> list[Path]:
-        """The files; made when asked for, since making 60,000 takes longer than loading the packed cache."""
+        """The files, made on demand: to make 60,000 paths takes longer than to load the packed cache."""
         return [self.base / name for name in self.names]
 
 
 def list_images(base: Path, part: str, classes: Sequence[str]) -> Listing:
-    """List the pictures in and below `base/part/<class>/`; raises DataError naming an empty or unreadable folder."""
+    """List the pictures in and below `base/part/<class>/`; raise DataError naming an empty or unreadable folder."""
     listing = Listing(base, [], [], Counter())
     empty = []
     for label, name in enumerate(classes):
@@ -93,7 +93,7 @@ def decode_images(paths: Sequence[Path], decode: Callable[[Path], T], title: str
                 results += decoded
                 bar.update(len(chunk))
     finally:
-        # After anything unexpected the others need not be read.
+        # After an unexpected error the files still waiting need not be read.
         pool.shutdown(cancel_futures=True)
     if damaged:
         raise _all_damaged(damaged, len(paths))

@@ -1,4 +1,4 @@
-"""Read the pickled CIFAR batches without the power that a pickle has: only NumPy arrays are rebuilt."""
+"""Read the pickled CIFAR batches without running what a pickle may name: only NumPy arrays are rebuilt."""
 
 import _codecs
 import io
@@ -43,7 +43,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_pickle(content: bytes, where: str) -> dict[str, Any]:
-    """Return the dict in a pickled batch, keys as text; raises DataError naming `where` for anything else."""
+    """Return the dict in a pickled batch, keys as text; raise DataError naming the file, `where`, for anything else."""
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     # A damaged pickle can raise nearly anything; none of it can have run code.

@@ -47,7 +47,7 @@ def picture_formats() -> tuple[str, ...]:
         name
         for name, (factory, _) in Image.OPEN.items()
         if name not in NO_PICTURES
-        # A stub only hands the file on to a decoder that somebody else registers.
+        # A stub only passes the file to a decoder that another package registers.
         and not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
     )
 
@@ -69,7 +69,7 @@ class Contents:
 
 
 def contents(folder: Path) -> Contents:
-    """Sort out what lies in `folder`; raises DataError where it cannot be listed."""
+    """Sort what lies in `folder` by kind; raise DataError where it cannot be listed."""
     listed = Contents()
     try:
         with os.scandir(folder) as entries:
@@ -119,12 +119,13 @@ def find_pictures(base: Path, below: str = "") -> tuple[list[Stamp], Counter[str
 
 
 def class_folders(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Return the sorted names of the class folders in `folder`, and the number of its other entries by kind; raises
+    """Return the sorted names of the class folders in `folder`, and the number of its other entries by kind; raise
     DataError where it cannot be listed."""
     listed = contents(folder)
     read = {_identity(folder), *_above(folder)}
-    kept = [entry for entry in listed.folders if not (entry.is_symlink() and _identity(Path(entry.path)) in read)]
-    names = sorted(entry.name for entry in kept)
+    names = sorted(
+        entry.name for entry in listed.folders if not (entry.is_symlink() and _identity(Path(entry.path)) in read)
+    )
     beside = {READ_BEFORE: len(listed.folders) - len(names), OUTSIDE: len(listed.pictures)}
     return names, listed.passed_over + Counter(beside)
 
@@ -154,7 +155,7 @@ def _passed_over(entry: os.DirEntry[str], is_folder: bool) -> str | None:
     _, point, ending = entry.name.lower().rpartition(".")
     suffix = point + ending if point else ""
     if suffix in picture_suffixes():
-        # A link to nothing stays: reading it will name it with the other damaged pictures. A pipe would be waited for.
+        # A broken link stays: reading names it with the other damaged pictures. To read a pipe would wait for ever.
         return None if _is_file(entry) or _is_broken(entry) else SPECIAL_FILE
     if _is_broken(entry):
         return BROKEN_LINK
