@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import signal
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Forked
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -126,15 +126,9 @@ def script(name: str) -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
-def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    """Start attn-train with `words` in a process of its own, in `folder`."""
-    return subprocess.Popen(
-        [script("attn-train"), *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(folder: Path, *words: str, prelude: str = "", command: str = "train") -> Forked:
+    """Start attn-train with `words` in a process of its own, in `folder`, after the program `prelude`."""
+    return Forked(f"{prelude}\nfrom attn_train import cli\ncli.{command}()\n", *words, folder=folder)
 
 
 Command = Callable[..., Outcome]

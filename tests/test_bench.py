@@ -12,14 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib.colors
 import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Command, run_here
+from conftest import Command, run_here, start
+from forked import Forked
 from matplotlib.text import Annotation
 from scipy import stats
 from torch import Tensor
@@ -43,6 +44,17 @@ from attn_train.writing import drawing
 TINY = ("device=cpu", "device.precision=float32", "device.threads=1", "repetitions=2", "sample_seconds=0", "output=out")
 
 CPU = Device("cpu", "float32", channels_last=False, compile=False, cuda_graphs=False, threads=1)
+
+
+def fork(order: dict[str, Any], errors: IO[bytes]) -> Forked:
+    """Start a cell's process without importing torch anew."""
+    program = "from attn_train.cost.bench import measure; measure.main()"
+    return Forked(program, folder=Path.cwd(), stdin=json.dumps(order), errors=errors)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "start", fork)
 
 
 @pytest.fixture
@@ -185,6 +197,7 @@ def test_peak_is_what_was_taken_and_not_what_was_taken_before() -> None:
     assert peak.bytes() == pytest.approx(64e6, abs=2e6)
 
 
+@pytest.mark.usefixtures("forked")
 def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
     """Parameters and multiply-adds of self-attention by hand; the memory of a gate by the maps that it must keep."""
     ended = bench("models=[self_attention,gated]", "sizes=[32,6]", "channels=[64,10]", "batch=16", "rounds=2", *TINY)
@@ -240,6 +253,7 @@ def check_files_agree(out: str, folder: Path) -> None:
     assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("forked")
 def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
     """Exponents in the JSON are those of the medians of its rounds, by numpy."""
     ended = bench("scaling=true", "models=[gated]", "sizes=[4,8,16]", "channels=4", "points=2", "rounds=2", *TINY)
@@ -467,6 +481,7 @@ def test_runs_that_give_nothing_to_measure(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept by Linux")
+@pytest.mark.usefixtures("forked")
 def test_a_cell_past_its_memory_is_reported_and_the_rest_measured(bench: Command, tmp_path: Path) -> None:
     """At 32x32 a map has 67 MB: without attention three fit into 250 MB, what a gate needs does not."""
     words = ("models=[none,gated]", "sizes=[32,4]", "channels=256", "batch=64", "rounds=2", "memory_limit=250000000")
@@ -508,6 +523,7 @@ def test_a_killed_process_is_a_cell(bench: Command, tmp_path: Path, monkeypatch:
     assert "killed: by SIGKILL" in ended.out
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_cell_past_its_time_is_too_slow(bench: Command, tmp_path: Path) -> None:
     """A hundred seconds of timings were asked for."""
     ended = bench(
@@ -555,14 +571,7 @@ def test_how_a_process_can_end(child: Callable[[str], dict[str, Any] | None]) ->
 
 def test_ctrl_c_leaves_what_was_measured(tmp_path: Path) -> None:
     words = ["models=[none,gated]", "sizes=[4,8]", "channels=4", "batch=2", "rounds=50", *TINY]
-    bench = subprocess.Popen(
-        [sys.executable, "-c", "from attn_train.cli import bench; bench()", *words],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert bench.stdout is not None
+    bench = start(tmp_path, *words, command="bench")
     assert bench.stdout.readline().startswith("round 1/50, cell 1/4: ")
     time.sleep(0.5)  # into the next cell
     bench.send_signal(signal.SIGINT)

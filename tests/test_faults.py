@@ -21,6 +21,7 @@ import pytest
 import torch
 import yaml
 from conftest import LONG, TINY, Command, run_here, start
+from forked import Forked
 from PIL import Image
 from test_resume import STEPS, assert_same_run
 
@@ -79,25 +80,17 @@ def one_line(err: str, *named: str, command: str = "attn-train") -> None:
         assert part in err
 
 
-def program(folder: Path, prelude: str, *words: str, **options: Any) -> "subprocess.Popen[str]":
+def program(folder: Path, prelude: str, *words: str) -> Forked:
     """Start attn-train in a process of its own, after `prelude`, which lays the fault."""
-    text = f"import os, signal, sys, time\n{prelude}\nfrom attn_train import cli\ncli.train()\n"
-    return subprocess.Popen(
-        [sys.executable, "-c", text, *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    return start(folder, *words, prelude=f"import os, signal, sys, time\n{prelude}")
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+def ended(process: Forked) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    return process.wait(), out, err
 
 
-def wait_for(process: "subprocess.Popen[str]", metrics: Path, rows: int) -> None:
+def wait_for(process: Forked, metrics: Path, rows: int) -> None:
     """Wait until a run has logged so many steps."""
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.read_text().count('"train"') >= rows):
@@ -618,11 +611,13 @@ def test_row_26_nothing_is_written_elsewhere(tmp_path: Path) -> None:
         env = {key: value for key, value in os.environ.items() if key not in ("MPLCONFIGDIR", "XDG_CACHE_HOME")}
         env |= {"HOME": str(home), "TMPDIR": str(temporary)}
         before = sorted(os.listdir("/"))
-        process = program(Path("/"), "", *TINY, f"hydra.run.dir={run}", env=env)
-        code, _, err = ended(process)
+        ended = subprocess.run(
+            [sys.executable, "-c", "from attn_train import cli; cli.train()", *TINY, f"hydra.run.dir={run}"],
+            cwd="/", env=env, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)
-    assert code == 0, err
+    assert ended.returncode == 0, ended.stderr
     assert sorted(os.listdir("/")) == before
     # Matplotlib's list of fonts, and the compiler's kernels.
     assert {path.name.partition("_")[0] for path in temporary.iterdir()} <= {"attn-train", "torchinductor"}

@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LONG, TINY, Command, run_here, start
+from forked import Forked
 
 STEPS = 40
 RUNNING = {"images_per_second"}  # what the clock says differs between any two runs
@@ -72,7 +72,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def stop_at(folder: Path, step: int, number: signal.Signals) -> "tuple[subprocess.Popen[str], str, str]":
+def stop_at(folder: Path, step: int, number: signal.Signals) -> tuple[Forked, str, str]:
     """Start the long run in `folder`, send it a signal once metrics.jsonl has reached `step`, wait for its end."""
     process = start(folder, *LONG, "hydra.run.dir=run")
     metrics = folder / "run" / "metrics.jsonl"

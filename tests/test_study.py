@@ -2,6 +2,7 @@
 processes that are really killed, and once with attn-train itself."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
 import yaml
-from conftest import LONG, Command, Outcome, run_here
+from conftest import LONG, Command, Outcome, run_here, start
+from forked import Forked
 from scipy import stats
 from test_compare import write_run
 
@@ -436,7 +438,7 @@ import json, pathlib, sys, time
 folder = pathlib.Path(FOLDER)
 words = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 folder.mkdir(parents=True, exist_ok=True)
-time.sleep(0.3)
+time.sleep(0.1)
 correct = 9000 + 37 * int(words["seed"]) % 50 + 40 * (words["model"] == "gated") * (int(words["seed"]) % 3)
 (folder / "result.json").write_text(json.dumps({"correct": correct, "total": 10000, "train_seconds": 0.1}))
 """
@@ -448,23 +450,10 @@ def run_fake(words, folder, stopped):
     process.PROGRAM = f"FOLDER={{str(folder)!r}}" + {FAKE!r}
     return run(words, folder, stopped)
 process.run = run_fake
-from attn_train.cli import study
-study()
 """
 
 
-def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    """Start a study in a process of its own, whose runs are processes that sleep a little."""
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_rows(sweep: Path, count: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_rows(sweep: Path, count: int, process: Forked) -> None:
     deadline = time.monotonic() + 120
     while not (sweep / "runs.jsonl").exists() or (sweep / "runs.jsonl").read_text().count("\n") < count:
         assert process.poll() is None, process.communicate()
@@ -479,7 +468,7 @@ def test_a_killed_study_goes_on(tmp_path: Path) -> None:
     for count, (number, code) in enumerate(
         [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], start=1
     ):
-        stopped = start(tmp_path, *WORDS)
+        stopped = start(tmp_path, *WORDS, prelude=DRIVER, command="study")
         wait_for_rows(sweep, 3 * count, stopped)
         stopped.send_signal(number)
         out, err = stopped.communicate(timeout=60)
@@ -489,13 +478,13 @@ def test_a_killed_study_goes_on(tmp_path: Path) -> None:
             assert err == "attn-study: stopped; the same command again goes on in outputs/mine\n"
             assert "no verdict comes before 5 seeds" in out
     time.sleep(0.5)  # the run that the kill left alone ends by itself
-    last = start(tmp_path, *WORDS)
+    last = start(tmp_path, *WORDS, prelude=DRIVER, command="study")
     out, err = last.communicate(timeout=120)
     assert last.returncode == 0, err
     rows = [json.loads(line) for line in (sweep / "runs.jsonl").read_text().splitlines()]
     finished = [(one["arm"], one["seed"]) for one in rows if not one["exit_code"]]
     assert len(finished) == len(set(finished))
-    other = start(tmp_path, *WORDS[:-1], "sweep=other")
+    other = start(tmp_path, *WORDS[:-1], "sweep=other", prelude=DRIVER, command="study")
     told, err = other.communicate(timeout=120)
     assert other.returncode == 0, err
     assert state(sweep)["arms"] == state(tmp_path / "outputs" / "other")["arms"]
@@ -568,15 +557,12 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
+def test_with_attn_train_itself(study: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A study that is stopped within a run: that run goes on at its step; every run is one of attn-train."""
     recipe = ",".join([*LONG, "dataset.val_size=0", "train.epochs=3"])
     words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=0.01")
-    program = "from attn_train.cli import study; study()"
     sweep = tmp_path / "outputs" / "mine"
-    stopped = subprocess.Popen(
-        [sys.executable, "-c", program, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    stopped = start(tmp_path, *words, command="study")
     deadline = time.monotonic() + 200
     while not any(path.read_text().count('"train"') >= 3 for path in sweep.glob("se_*_seed0_*/metrics.jsonl")):
         assert stopped.poll() is None, stopped.communicate()
@@ -586,7 +572,13 @@ def test_with_attn_train_itself(study: Command, tmp_path: Path) -> None:
     _, err = stopped.communicate(timeout=120)
     assert stopped.returncode == 143, err
     (log,) = sweep.glob("se_*_seed0_*/attn-train.log")
-    ended = study(*words)
+    with open(os.devnull, "wb") as nowhere:
+
+        def fork(given: Sequence[str], errors: IO[bytes]) -> Forked:
+            return Forked(process.PROGRAM, *given, folder=tmp_path, out=nowhere, errors=errors)
+
+        monkeypatch.setattr(process, "start", fork)
+        ended = study(*words)
     assert ended.code == 0, ended.err
     assert re.search(r"going on at step \d+", log.read_text())
     found = {

@@ -230,12 +230,12 @@ def run_job(*arguments):
     print("alive:", sum(isinstance(one, DictConfig) for one in gc.get_objects()))
     return done
 sweep.run_job = run_job
-cli.train()
 """
     words = ["-m", *TINY, "sweep=many", "seed=range(4)"]
-    ended = subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    alive = [int(line.split()[1]) for line in ended.stdout.splitlines() if line.startswith("alive:")]
+    process = start(tmp_path, *words, prelude=program)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    alive = [int(line.split()[1]) for line in out.splitlines() if line.startswith("alive:")]
     assert len(alive) == 4
     assert alive[1:] == sorted(alive[1:], reverse=True)  # fewer: what was composed to be checked is let go
 
