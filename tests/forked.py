@@ -81,9 +81,12 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Wait for the end, then return what was printed, which a pipe must hold: 64 KiB."""
-        self.wait(timeout)
+        """Wait for the end, then return what was printed, which a pipe must hold: 64 KiB. Whoever is late is killed."""
         with self.stdout, self.stderr:
+            try:
+                self.wait(timeout)
+            finally:
+                self.kill()
             return self.stdout.read(), self.stderr.read()
 
 

@@ -32,6 +32,8 @@ YAML_FILES = {path.stem: path for path in sorted((CONF / "model").glob("*.yaml")
 # `pairs`: what it does to an image depends on the other image of a pair.
 CLAIMS = {"permutation", "shift", "channels", "starts_as_identity", "linear_memory", "pairs"}
 
+ARTICLES = ("gated", "self_attention")
+
 Case = tuple[str, dict[str, Any]]
 
 
@@ -125,23 +127,25 @@ def test_no_formula_is_left_over() -> None:
 
 
 @each_proven
-@pytest.mark.parametrize("size", [(4, 5), (1, 1), (7, 3)], ids=str)
-def test_the_output_is_the_formulas(case: Case, size: tuple[int, int]) -> None:
-    module, x = make(case, 8, size), noise(2, 8, *size)
-    weights = {name: value.numpy() for name, value in module.state_dict().items()}
+def test_the_output_is_the_formulas(case: Case) -> None:
     formula = formula_of(case[0])
     assert formula is not None
-    expected = formula.formula(weights, x.numpy(), case[1])
-    np.testing.assert_allclose(module(x).detach().numpy(), expected, rtol=1e-9, atol=1e-11)
+    for size in ((4, 5), (1, 1), (7, 3)):
+        module, x = make(case, 8, size), noise(2, 8, *size)
+        weights = {name: value.numpy() for name, value in module.state_dict().items()}
+        expected = formula.formula(weights, x.numpy(), case[1])
+        np.testing.assert_allclose(
+            module(x).detach().numpy(), expected, rtol=1e-9, atol=1e-11, err_msg=f"map of {size}"
+        )
 
 
 @each_proven
-@pytest.mark.parametrize("channels", [8, 24])
-def test_parameters_follow_the_closed_form(case: Case, channels: int) -> None:
+def test_parameters_follow_the_closed_form(case: Case) -> None:
     formula = formula_of(case[0])
     assert formula is not None
-    count = sum(value.numel() for value in make(case, channels).parameters())
-    assert count == formula.parameters(channels, (4, 5), case[1])
+    for channels in (8, 24):
+        count = sum(value.numel() for value in make(case, channels).parameters())
+        assert count == formula.parameters(channels, (4, 5), case[1]), channels
 
 
 @each_case
@@ -168,25 +172,26 @@ def test_every_parameter_is_trained(case: Case) -> None:
 
 
 @each_case
-@pytest.mark.parametrize("size", [(5, 7), (1, 1), (8, 8), (1, 6)], ids=str)
-def test_shape_and_dtype_are_kept_and_the_input_untouched(case: Case, size: tuple[int, int]) -> None:
-    module = make(case, 8, size)
-    for dtype in (torch.float64, torch.float32):
-        x = noise(2, 8, *size).to(dtype)
-        before = x.clone()
-        out = module.to(dtype)(x)
-        assert out.shape == x.shape
-        assert out.dtype == dtype
-        assert torch.equal(x, before)
+def test_shape_and_dtype_are_kept_and_the_input_untouched(case: Case) -> None:
+    for size in ((5, 7), (1, 1), (8, 8), (1, 6)):
+        module = make(case, 8, size)
+        for dtype in (torch.float64, torch.float32):
+            x = noise(2, 8, *size).to(dtype)
+            before = x.clone()
+            out = module.to(dtype)(x)
+            assert out.shape == x.shape
+            assert out.dtype == dtype
+            assert torch.equal(x, before)
 
 
 @each_case
-@pytest.mark.parametrize("size", [(5, 5), (3, 4), (9, 9)], ids=str)
-def test_a_map_of_another_size_than_it_was_made_for_is_taken(case: Case, size: tuple[int, int]) -> None:
-    module, x = make(case, 8, (8, 8)), noise(2, 8, *size)
-    out = module(x)
-    assert out.shape == x.shape
-    assert out.isfinite().all()
+def test_a_map_of_another_size_than_it_was_made_for_is_taken(case: Case) -> None:
+    module = make(case, 8, (8, 8))
+    for size in ((5, 5), (3, 4), (9, 9)):
+        x = noise(2, 8, *size)
+        out = module(x)
+        assert out.shape == x.shape
+        assert out.isfinite().all(), size
 
 
 @each_case
@@ -220,12 +225,18 @@ def test_the_memory_format_is_kept_and_does_not_change_the_values(case: Case) ->
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
+# TRACED goes through all that torch.compile does but writing code, which takes up to half a minute a mechanism. IN_CODE
+# are the article's two; every gate's code is run by the test of its memory below.
+TRACED = [pytest.param(case, "aot_eager_decomp_partition", id=title(case)) for case in DEFAULTS]
+IN_CODE = [pytest.param(case, "inductor", id=f"code-{title(case)}") for case in DEFAULTS if case[0] in ARTICLES]
+
+
 @pytest.mark.slow
-@each_default
-def test_compiled_it_gives_the_same_values_and_gradients(case: Case) -> None:
+@pytest.mark.parametrize(("case", "backend"), TRACED + IN_CODE)
+def test_compiled_it_gives_the_same_values_and_gradients(case: Case, backend: str) -> None:
     module = make(case, 8, (6, 6)).float()
     torch.compiler.reset()
-    compiled = torch.compile(module, fullgraph=True, dynamic=False)
+    compiled = torch.compile(module, fullgraph=True, dynamic=False, backend=backend)
     found = []
     for call in (module, compiled):
         x = noise(2, 8, 6, 6).float().requires_grad_()
@@ -315,7 +326,7 @@ def test_the_attention_map_covers_the_image(case: Case) -> None:
     module, x = make(case, 8, (5, 7)), noise(2, 8, 5, 7)
     found = module.attention_map(x)
     # Whether there is a map is the mechanism's choice; that the article's two have one is not.
-    assert (found is not None) or case[0] not in ("gated", "self_attention") or case[1].get("per") == "channel"
+    assert (found is not None) or case[0] not in ARTICLES or case[1].get("per") == "channel"
     if found is None:
         return
     assert found.shape == (2, 5, 7)
