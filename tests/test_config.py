@@ -1,5 +1,6 @@
 """Every YAML on disk composes into a configuration that passes every check; ranges, identity, the written form."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -318,6 +319,16 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: 
             r"unknown setting 'train.epocs' \(did you mean train.epochs.*\); train has epochs, max_steps",
         ),
         (["model=sse"], r"unknown model 'sse'; choose from .*gated, .*none, .*self_attention"),
+        # The names beside a wrong one are those of what was chosen, not of the default.
+        (["model=se", "model.heads=2"], r"unknown setting 'model.heads'; model has name, reduction$"),
+        (
+            ["model=none", "model.bias=true"],
+            r"unknown setting 'model.bias'; the chosen model has no settings of its own$",
+        ),
+        (
+            ["+experiment=article", "optimizer.nesterof=true"],
+            r"unknown setting 'optimizer.nesterof'.* name, lr, betas, ",
+        ),
     ],
 )
 def test_what_composition_refuses(overrides: list[str], message: str) -> None:
@@ -354,6 +365,19 @@ def test_what_the_check_refuses_before_any_work(overrides: list[str], message: s
     config = composed(*overrides)
     with pytest.raises(ConfigError, match=f"^{message}"):
         build.check(config)
+
+
+def test_a_value_without_its_line_in_the_schema_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As whoever adds a setting may leave it: the list of settings, for a hint, cannot be had then."""
+    shutil.copytree(compose.CONF, tmp_path / "conf")
+    file = tmp_path / "conf" / "config.yaml"
+    file.write_text(file.read_text().replace("\ntrain:\n", "\ntrain:\n  patience: 3\n"))
+    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    for words in ([], ["train.epocs=2"]):
+        with pytest.raises(
+            ConfigError, match=r"^train.patience has a value in conf/ and no line in settings/schema.py$"
+        ):
+            composed(*words)
 
 
 def test_a_name_that_no_table_has_is_refused() -> None:

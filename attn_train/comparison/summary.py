@@ -120,8 +120,8 @@ def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summ
     arms, repeated = sorting.sort(runs, left_out)
     if len(arms) < 2:
         raise ConfigError(
-            f"all {len(runs)} runs are of one arm, {arms[0].label}; a comparison needs another, like model=none"
-            f"{passed_over(left_out)}"
+            f"all runs found are of one arm, {arms[0].label}; a comparison needs another, like "
+            f"model={'gated' if arms[0].is_plain else 'none'}{passed_over(left_out)}"
         )
     baseline = sorting.choose_baseline(arms, config.baseline)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]

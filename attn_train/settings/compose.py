@@ -4,7 +4,7 @@ lines."""
 import secrets
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -222,7 +222,10 @@ def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
         if options.config_name in OTHER_GROUPS:
             groups = OTHER_GROUPS[options.config_name]
             raise ConfigError(explain(error, groups, partial(settings, options.config_name), sweeps=False)) from error
-        raise ConfigError(explain(error, GROUPS, settings)) from error
+        choices = [one for one in overrides if one.lstrip("+").partition("=")[0] in GROUPS]
+        raise ConfigError(
+            explain(error, GROUPS, partial(settings, choices=choices, folder=options.config_dir))
+        ) from error
 
 
 def check_form(overrides: list[str]) -> None:
@@ -246,9 +249,15 @@ def check_form(overrides: list[str]) -> None:
             )
 
 
-def settings(name: str = "config") -> list[str]:
-    """List every setting of the default configuration `name` by its dotted name."""
-    return list(flatten(plain(compose([], parse(["--config-name", name])))))
+def settings(name: str = "config", choices: Sequence[str] = (), folder: str | None = None) -> list[str]:
+    """List every setting of the default configuration `name` by its dotted name, with those of the groups' `choices`,
+    from `folder` too; of the default alone where these are no good; none where its own file and the schema disagree."""
+    options = parse(["--config-name", name])
+    for chosen, options.config_dir in ((list(choices), folder), ([], None)):
+        # Not by `compose`: its errors are explained with this list.
+        with suppress(Exception), loaded(options) as hydra:
+            return list(flatten(plain(hydra.compose_config(name, chosen, RunMode.RUN, from_shell=False))))
+    return []
 
 
 Settings = TypeVar("Settings")

@@ -102,7 +102,12 @@ def explain_reference(reason: str) -> str | None:
 
 
 def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
-    """Say that there is no setting `name`, with the nearest ones and the names beside it."""
+    """Say that there is no setting `name`, with the nearest ones and the names beside it.
+
+    `known` is empty where the program's own files do not fit its schema.
+    """
+    if not known:
+        return f"{name} has a value in conf/ and no line in settings/schema.py"
     first = name.partition(".")[0]
     sections = {name.partition(".")[0] for name in known}
     if first in groups and first not in sections:
@@ -123,7 +128,10 @@ def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     if section in groups and beside == ["name"]:
         return f"unknown setting '{name}'; the chosen {section} has no settings of its own"
     named = [name for name in known if name.rpartition(".")[2] == last]
-    near = named or difflib.get_close_matches(name, [*known, *groups], n=1, cutoff=0.6)
+    near = named or difflib.get_close_matches(name, [*known, *groups, *sections], n=1, cutoff=0.6)
+    if beside and not named:  # the section is right, and its name makes no two settings alike
+        settable = [key for key in beside if (section, key) not in [(group, "name") for group in groups]]
+        near = [f"{section}.{key}" for key in difflib.get_close_matches(last, settable, n=1)]
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     place = section if beside else "the top level"
     if not beside:
