@@ -27,9 +27,9 @@ from attn_train.optim.average import WeightAverage
 from attn_train.optim.optimizers import OPTIMIZERS, make_optimizer
 from attn_train.optim.schedule import SCHEDULES, WARMUP, lr_factor
 from attn_train.settings import options, widths
-from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bench import BenchSettings
 from attn_train.settings.resolution import fit_resolution
-from attn_train.settings.schema import Config, DatasetConfig, Decided, DecidedDevice, DecidedTrain
+from attn_train.settings.schema import DatasetSettings, Decided, DecidedDevice, DecidedTrain, Settings
 from attn_train.training.loop import Schedule
 from attn_train.training.step import TrainingStep
 from attn_train.training.trainer import Trainer
@@ -47,7 +47,7 @@ def choose(section: str, table: dict[str, Any], values: dict[str, Any]) -> tuple
     return table[name], {key: value for key, value in values.items() if key != "name"}
 
 
-def make_source(config: DatasetConfig) -> ImageDataset:
+def make_source(config: DatasetSettings) -> ImageDataset:
     """Make the data set's description, without reading an image."""
     kind, _ = choose("dataset", DATASETS, {"name": config.name})
     source: ImageDataset = kind(
@@ -70,7 +70,7 @@ def make_source(config: DatasetConfig) -> ImageDataset:
     return source
 
 
-def has_validation(config: DatasetConfig) -> bool:
+def has_validation(config: DatasetSettings) -> bool:
     """Say whether a run has validation images: some held out, or those that its data bring."""
     return bool(config.val_size) or "val" in make_source(config).parts
 
@@ -88,7 +88,7 @@ def forget_data() -> None:
     _load.cache_clear()
 
 
-def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
+def load_splits(config: DatasetSettings) -> tuple[dict[str, Split], Dataset]:
     """Load the splits train, test and, where the data bring one or `val_size` > 0, val, as configured, and the whole
     data set; warn of what cannot be right in pictures of a person's own.
 
@@ -107,7 +107,7 @@ def load_splits(config: DatasetConfig) -> tuple[dict[str, Split], Dataset]:
     return splits, dataset
 
 
-def make_normalization(config: DatasetConfig, channels: int) -> Normalization:
+def make_normalization(config: DatasetSettings, channels: int) -> Normalization:
     return per_channel_normalization(config.mean, config.deviation, channels)
 
 
@@ -117,7 +117,7 @@ def per_channel_normalization(mean: list[float], deviation: list[float], channel
     return Normalization(*tensors)
 
 
-def make_batches(config: Config, split: Split, normalization: Normalization, classes: int) -> TrainBatches:
+def make_batches(config: Settings, split: Split, normalization: Normalization, classes: int) -> TrainBatches:
     """Make the training batches of a run on the images of `split`."""
     augmentation = options.convert("dataset.augment", asdict(config.dataset.augment), Augmentation)
     batches = TrainBatches(
@@ -147,7 +147,7 @@ def make_batches(config: Config, split: Split, normalization: Normalization, cla
     return batches
 
 
-def plain_network(config: Config) -> Config:
+def plain_network(config: Settings) -> Settings:
     """Return the configuration whose network a run trains: of a control, whose width is decided, the plain one."""
     if config.control == "none":
         return config
@@ -157,7 +157,7 @@ def plain_network(config: Config) -> Config:
     return replace(config, model={"name": "none"}, backbone=section, control="none", control_width=None)
 
 
-def make_model(config: Config, channels: int, classes: int) -> Backbone:
+def make_model(config: Settings, channels: int, classes: int) -> Backbone:
     """Make the network with its attention, or the plain one of a control, for images of so many channels, its weights
     drawn from torch's global generator."""
     config = plain_network(config)
@@ -192,14 +192,14 @@ def make_network(
     return network
 
 
-def architecture(config: Config, dataset: Dataset) -> str:
+def architecture(config: Settings, dataset: Dataset) -> str:
     """Name what decides the function that a run's network computes, but for its parameters."""
     config = plain_network(config)
     channels, classes = dataset.train.images.shape[1], len(dataset.classes)
     return json.dumps([config.model, config.backbone, config.dataset.image_size, channels, classes])
 
 
-def resolution(config: Config) -> list[float]:
+def resolution(config: Settings) -> list[float]:
     """Return the share of the images' side that each epoch trains at; raise ConfigError for one that the backbone
     cannot take."""
     backbone, _ = choose("backbone", BACKBONES, config.backbone)
@@ -214,12 +214,12 @@ def resolution(config: Config) -> list[float]:
     return fit_resolution(shares, config.train.epochs)
 
 
-def sides(config: Config) -> tuple[int, ...]:
+def sides(config: Settings) -> tuple[int, ...]:
     """Return the side of the training images in each epoch, in pixels."""
     return tuple(max(1, round(share * config.dataset.image_size)) for share in resolution(config))
 
 
-def check_resolution(config: Config, model: Backbone, channels: int) -> None:
+def check_resolution(config: Settings, model: Backbone, channels: int) -> None:
     """Raise ConfigError where the network, given on the meta device, cannot take the smallest training images."""
     side = min(sides(config))
     if side == config.dataset.image_size:
@@ -235,7 +235,7 @@ def check_resolution(config: Config, model: Backbone, channels: int) -> None:
         ) from error
 
 
-def make_optimizer_for(config: Config, model: Backbone) -> torch.optim.Optimizer:
+def make_optimizer_for(config: Settings, model: Backbone) -> torch.optim.Optimizer:
     kind, values = choose("optimizer", OPTIMIZERS, config.optimizer)
     values = options.bind("optimizer", kind, values)
     try:
@@ -244,7 +244,7 @@ def make_optimizer_for(config: Config, model: Backbone) -> torch.optim.Optimizer
         raise ConfigError(f"optimizer={config.optimizer['name']}: {error}") from error
 
 
-def make_trainer(config: Config, model: Backbone, device: devices.Device, images: int) -> Trainer:
+def make_trainer(config: Settings, model: Backbone, device: devices.Device, images: int) -> Trainer:
     """Make what trains `model`, which is on its device, on so many images."""
     train = config.train
     average = WeightAverage(model, train.ema_decay) if train.ema_decay else None
@@ -253,7 +253,7 @@ def make_trainer(config: Config, model: Backbone, device: devices.Device, images
     return Trainer(model, optimizer, device, average=average, image_losses=image_losses)
 
 
-def make_step(config: Config, trainer: Trainer, dataset: Dataset) -> Step:
+def make_step(config: Settings, trainer: Trainer, dataset: Dataset) -> Step:
     """Return the training step, compiled and recorded as the trainer's device says."""
     model, optimizer, device, train = trainer.model, trainer.optimizer, trainer.device, config.train
     forward = compiled.compile_model(model, architecture(config, dataset)) if device.compile else model
@@ -270,7 +270,7 @@ def make_step(config: Config, trainer: Trainer, dataset: Dataset) -> Step:
     return RecordedStep(step, model, optimizer) if device.cuda_graphs else step
 
 
-def make_schedule(config: Config, total_steps: int) -> Schedule:
+def make_schedule(config: Settings, total_steps: int) -> Schedule:
     """Make the schedule of a run of so many optimizer steps."""
     name, warmup, values = schedule_options(config)
     train = config.train
@@ -283,7 +283,7 @@ def make_schedule(config: Config, total_steps: int) -> Schedule:
     )
 
 
-def schedule_options(config: Config) -> tuple[str, float, dict[str, Any]]:
+def schedule_options(config: Settings) -> tuple[str, float, dict[str, Any]]:
     """Return the schedule's name, its warm-up (a share of the run) and its other settings, checked."""
     function, values = choose("schedule", SCHEDULES, config.schedule)
     warmup = options.convert("schedule.warmup", values.pop("warmup", 0.0), Annotated[float, WARMUP])
@@ -302,7 +302,7 @@ class Training:
     step: Step
 
 
-def make_training(config: Config) -> Training:
+def make_training(config: Settings) -> Training:
     """Make all that a run of `config`, the width of its control solved, needs before its first step."""
     source = make_source(config.dataset)
     channels, classes = source.channels, len(source.classes)
@@ -327,14 +327,14 @@ def make_training(config: Config) -> Training:
     return Training(decide(config, device), dataset, splits, batches, trainer, step)
 
 
-def decide(config: Config, device: devices.Device) -> Decided:
+def decide(config: Settings, device: devices.Device) -> Decided:
     """Return what a run of `config`, the width of its control solved, does on `device`."""
     train = DecidedTrain(**vars(config.train) | {"resolution": resolution(config)})
     section = DecidedDevice(**asdict(device) | {"cuda_graphs": config.device.cuda_graphs})
     return Decided(**vars(config) | {"train": train, "device": section})
 
 
-def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.Device:
+def decide_device(config: Settings | BenchSettings, steps_a_shape: int) -> devices.Device:
     """Decide the device settings left on auto for a run of so many optimizer steps at each resolution."""
     section = config.device
 
@@ -353,7 +353,7 @@ def decide_device(config: Config | BenchConfig, steps_a_shape: int) -> devices.D
     return compiled.checked(device, by_itself=section.compile == "auto")
 
 
-def check(config: Config) -> None:
+def check(config: Settings) -> None:
     """Raise for anything wrong that can be seen before data is downloaded or decoded and anything is written."""
     source = make_source(config.dataset)
     schedule_options(config)

@@ -37,7 +37,7 @@ from attn_train.errors import ConfigError
 from attn_train.machine import memory
 from attn_train.machine.device import Device
 from attn_train.settings import bench as settings, compose, identity
-from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bench import BenchSettings
 from attn_train.writing import drawing
 
 # A bench of the least work; in float32, whose bytes can be foretold.
@@ -377,7 +377,7 @@ def test_runs_give_mechanisms_maps_batch_and_device(
         assert device["channels_last"] is False
 
 
-def settled(folder: Path, names: list[str], *words: str) -> tuple[BenchConfig, set[tuple[str, int, int]]]:
+def settled(folder: Path, names: list[str], *words: str) -> tuple[BenchSettings, set[tuple[str, int, int]]]:
     """The settings with what runs give, and the cells."""
     compose.register()
     taken = [trained.read(str(folder / name)) for name in names]

@@ -21,7 +21,7 @@ from attn_train.optim.optimizers import OPTIMIZERS
 from attn_train.optim.schedule import SCHEDULES
 from attn_train.settings import compose, identity, saved, written
 from attn_train.settings.roles import flatten
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 
 # These are of other commands, whose tests compose them.
 OTHERS = {f"{name}.yaml" for name in compose.OTHER_GROUPS}
@@ -48,7 +48,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     assert not (tmp_path / "outputs").exists()
 
 
-def composed(*overrides: str) -> Config:
+def composed(*overrides: str) -> Settings:
     return compose.to_config(compose.compose(list(overrides), compose.parse([])))
 
 
@@ -97,7 +97,7 @@ def test_every_file_composes_and_passes_all_checks(file: str, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def on_backbones() -> list[Config]:
+def on_backbones() -> list[Settings]:
     return [
         composed(f"backbone={name}", *(["train.resolution=[0.5,1]"] if backbone.any_size else []))
         for name, backbone in BACKBONES.items()
@@ -105,7 +105,7 @@ def on_backbones() -> list[Config]:
 
 
 @pytest.mark.parametrize("model", sorted(ATTENTION))
-def test_every_mechanism_goes_with_every_backbone(model: str, on_backbones: list[Config]) -> None:
+def test_every_mechanism_goes_with_every_backbone(model: str, on_backbones: list[Settings]) -> None:
     section = composed(f"model={model}").model
     for config in on_backbones:
         build.check(replace(config, model=section))

@@ -24,7 +24,7 @@ from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Split
 from attn_train.settings import compose
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 from attn_train.settings.widths import matched, nearest, resolve, rounded
 
 # Wide enough for a match; for a run of seconds.
@@ -41,11 +41,11 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     matching._solved.clear()
 
 
-def composed(*overrides: str) -> Config:
+def composed(*overrides: str) -> Settings:
     return compose.to_config(compose.compose(list(overrides), compose.parse([])))
 
 
-def network(config: Config, widths: list[int] | None) -> nn.Module:
+def network(config: Settings, widths: list[int] | None) -> nn.Module:
     """The backbone of `config` by its class: with its mechanism, or plain with these widths."""
     options = {key: value for key, value in config.backbone.items() if key not in ("name", "placement")}
     mechanism, model_options = "none", {}
@@ -167,7 +167,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     solved: list[str] = []
     solve = matching.search_widths
 
-    def spy(config: Config) -> matching.Match:
+    def spy(config: Settings) -> matching.Match:
         solved.append(config.control)
         return solve(config)
 
@@ -203,7 +203,7 @@ def test_what_was_decided_holds_on_resume(train: Command, tmp_path: Path, monkey
     decided = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["control_width"]
     matching._solved.clear()
 
-    def refuse(config: Config) -> matching.Match:
+    def refuse(config: Settings) -> matching.Match:
         raise AssertionError("solved again")
 
     monkeypatch.setattr(matching, "search_widths", refuse)

@@ -14,7 +14,7 @@ from test_data_folder import fill
 
 from attn_train import build
 from attn_train.settings import compose
-from attn_train.settings.schema import DatasetConfig
+from attn_train.settings.schema import DatasetSettings
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,13 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @cache
-def composed(*words: str) -> DatasetConfig:
+def composed(*words: str) -> DatasetSettings:
     compose.register()
     given = ["dataset=image_folder", "dataset.image_size=16", *words]
     return compose.to_config(compose.compose(given, compose.parse([]))).dataset
 
 
-def settings(root: Path, *words: str) -> DatasetConfig:
+def settings(root: Path, *words: str) -> DatasetSettings:
     return replace(composed(*words), root=str(root))
 
 

@@ -10,7 +10,7 @@ import pytest
 from attn_train.settings import compose, identity
 from attn_train.settings.bounds import extras
 from attn_train.settings.roles import RECIPE, Role, flatten
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 
 
 def fields(schema: type, prefix: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -29,7 +29,7 @@ def settings() -> dict[str, Any]:
     return compose.plain(compose.compose(["model=gated", "control=macs", "control_width=2"], compose.parse([])))
 
 
-@pytest.mark.parametrize(("name", "beside"), list(fields(Config)))
+@pytest.mark.parametrize(("name", "beside"), list(fields(Settings)))
 def test_every_field_has_one_role(name: str, beside: tuple[Any, ...]) -> None:
     assert sum(isinstance(one, Role) for one in beside) == 1
 

@@ -16,7 +16,7 @@ from attn_train.runs import checkpoint
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import compose, saved
 from attn_train.settings.roles import flatten
-from attn_train.settings.schema import DeviceConfig
+from attn_train.settings.schema import DeviceSettings
 
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
 PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}
@@ -170,12 +170,12 @@ def test_what_is_given_when_a_run_goes_on_has_its_effect(train: Command, run: Pa
 
 
 def test_what_the_command_leaves_open_stays_as_the_run_decided_it() -> None:
-    decided = DeviceConfig("cuda", "bfloat16", True, False, False, 7)
-    assert saved.continued_device(decided, DeviceConfig("auto", "auto", "auto", "auto", "auto", None)) == decided
-    given = DeviceConfig("auto", "float32", False, True, "auto", 2)
-    expected = DeviceConfig("cuda", "float32", False, True, False, 2)
+    decided = DeviceSettings("cuda", "bfloat16", True, False, False, 7)
+    assert saved.continued_device(decided, DeviceSettings("auto", "auto", "auto", "auto", "auto", None)) == decided
+    given = DeviceSettings("auto", "float32", False, True, "auto", 2)
+    expected = DeviceSettings("cuda", "float32", False, True, False, 2)
     assert saved.continued_device(decided, given) == expected
-    elsewhere = DeviceConfig("cpu", "auto", "auto", "auto", "auto", None)
+    elsewhere = DeviceSettings("cpu", "auto", "auto", "auto", "auto", None)
     assert saved.continued_device(decided, elsewhere) == elsewhere
 
 

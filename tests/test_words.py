@@ -9,11 +9,11 @@ import yaml
 from conftest import Outcome, run_here
 
 from attn_train.settings import compose, words
-from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bench import BenchSettings
 from attn_train.settings.bounds import Bound, extras
-from attn_train.settings.compare import CompareConfig
-from attn_train.settings.schema import Config
-from attn_train.settings.study import StudyConfig
+from attn_train.settings.compare import CompareSettings
+from attn_train.settings.schema import Settings
+from attn_train.settings.study import StudySettings
 
 
 def one_line(ended: Outcome, command: str = "attn-train") -> str:
@@ -121,7 +121,7 @@ def test_every_text_of_the_schemas_is_known() -> None:
                 found.append(prefix + name)
         return found
 
-    named = {*texts(Config), *texts(BenchConfig), *texts(CompareConfig), *texts(StudyConfig)}
+    named = {*texts(Settings), *texts(BenchSettings), *texts(CompareSettings), *texts(StudySettings)}
     assert named - {"dataset.name"} <= set(words.FORMS)
     assert {"train.resolution", "model", "dataset.name", "split"}.isdisjoint(words.FORMS)
 

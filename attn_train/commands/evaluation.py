@@ -26,7 +26,7 @@ from attn_train.machine import device as devices, surroundings
 from attn_train.machine.device import Device
 from attn_train.runs import checkpoint, pictures, result
 from attn_train.settings import compose, saved, words
-from attn_train.settings.schema import Config, DatasetConfig
+from attn_train.settings.schema import DatasetSettings, Settings
 from attn_train.training.inference import Evaluation, evaluate, infer
 from attn_train.training.trainer import load_weights
 from attn_train.writing import drawing
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 class Trained:
     """A run's model as a checkpoint has it, with all that it takes to use it."""
 
-    def __init__(self, folder: Path, name: str, config: Config) -> None:
+    def __init__(self, folder: Path, name: str, config: Settings) -> None:
         names = ("last", "previous") if name == "last" else ("best",)
         state = checkpoint.load(folder / "checkpoints", names)
         if state is None:
@@ -124,7 +124,7 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     return outcome
 
 
-def is_other_folder(was: DatasetConfig, now: DatasetConfig) -> bool:
+def is_other_folder(was: DatasetSettings, now: DatasetSettings) -> bool:
     """Say whether `now` is a folder of labelled pictures, and not the one that the run was trained on."""
     if now.name != "image_folder":
         return False

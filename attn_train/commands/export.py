@@ -20,7 +20,7 @@ from attn_train import build
 from attn_train.data.batches import Normalization
 from attn_train.errors import CheckpointError, ConfigError
 from attn_train.settings import identity
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 from attn_train.training.trainer import load_weights
 from attn_train.writing.durable import write_durably
 
@@ -55,7 +55,7 @@ def check_target(path: Path) -> None:
         raise ConfigError(f"export={path} cannot be written: {error.strerror}; name another file") from error
 
 
-def write(path: Path, model: nn.Module, config: Config, channels: int, classes: tuple[str, ...], step: int) -> None:
+def write(path: Path, model: nn.Module, config: Settings, channels: int, classes: tuple[str, ...], step: int) -> None:
     """Write the weights of `model` and what they belong to; raises ResourceError where that cannot be done."""
     network = build.plain_network(config)
     facts: dict[str, Any] = {

@@ -14,7 +14,7 @@ from attn_train import errors
 from attn_train.machine import surroundings
 from attn_train.runs.lock import locked
 from attn_train.settings import compose, multirun, saved
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 
 
 def settings_of(composed: DictConfig, overrides: list[str]) -> DictConfig:
@@ -110,7 +110,7 @@ def plan_sweep(options: Namespace, asked: DictConfig) -> Plan:
     return Plan(options, asked, Path(folder), created, words if jobs else [], composed if jobs else {})
 
 
-def check(configs: list[Config]) -> None:
+def check(configs: list[Settings]) -> None:
     """Raise for the first of the configurations that cannot be built."""
     from attn_train import build
     from attn_train.cost import matching
@@ -130,7 +130,7 @@ def name_jobs(planned: Plan) -> dict[str, list[str]]:
     }
 
 
-def to_train(folder: Path, config: Config) -> list[Config]:
+def to_train(folder: Path, config: Settings) -> list[Settings]:
     """Return the configuration of a single run in `folder`, or nothing where it is finished and trains no longer: what
     is left to do needs no device. Raises ConfigError where a finished run would not heed it."""
     from attn_train import build
@@ -146,7 +146,7 @@ def to_train(folder: Path, config: Config) -> list[Config]:
 
 def check_complete(composed: DictConfig, options: Namespace) -> None:
     """Raise ConfigError for a configuration of one's own, chosen by --config-name, that is not built upon `config`."""
-    lacking = [field.name for field in fields(Config) if field.name not in composed]
+    lacking = [field.name for field in fields(Settings) if field.name not in composed]
     if lacking and options.config_name:
         raise errors.ConfigError(
             f"--config-name={options.config_name} lacks {', '.join(lacking)}; begin it with "

@@ -22,7 +22,7 @@ from attn_train.runs.journal import FolderJournal
 from attn_train.runs.lock import locked
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity, written
-from attn_train.settings.schema import Config, Decided
+from attn_train.settings.schema import Decided, Settings
 from attn_train.training.inference import Evaluator
 from attn_train.training.journal import Score
 from attn_train.training.loop import fit
@@ -32,7 +32,7 @@ from attn_train.writing.quoting import pasted, setting
 log = logging.getLogger(__name__)
 
 
-def train(settings: Config, folder: Path) -> dict[str, Any]:
+def train(settings: Settings, folder: Path) -> dict[str, Any]:
     """Train as `settings` say in `folder`, or go on there, or return at once what finished there; return the result."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -40,7 +40,7 @@ def train(settings: Config, folder: Path) -> dict[str, Any]:
 
 
 def train_alone(
-    settings: Config, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
+    settings: Settings, folder: Path, references: dict[str, str] | None = None, snapshot: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """Do what `train` says, in a folder that this process holds.
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from attn_train.comparison import curves, expectation, page, records, report, tables
 from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compare as settings, compose
-from attn_train.settings.compare import CompareConfig
+from attn_train.settings.compare import CompareSettings
 from attn_train.writing.best_effort import best_effort
 from attn_train.writing.durable import write_utf8
 from attn_train.writing.quoting import pasted
 
 
-def output_folder(config: CompareConfig) -> Path:
+def output_folder(config: CompareSettings) -> Path:
     if config.output is not None:
         return Path(config.output)
     return Path(compose.STAMP.folder("compare"))

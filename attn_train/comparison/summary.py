@@ -23,7 +23,7 @@ from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
 from attn_train.runs.listed import read_listed
 from attn_train.settings import compose, identity
-from attn_train.settings.compare import CompareConfig
+from attn_train.settings.compare import CompareSettings
 from attn_train.writing.quoting import pasted
 
 COSTS = ("parameters", "macs", "seconds", "bytes")
@@ -103,7 +103,7 @@ def passed_over(left_out: Sequence[LeftOut]) -> str:
     return f"; left out: {left_out[0].folder}: {left_out[0].reason}{more}"
 
 
-def summarize(config: CompareConfig, paths: Sequence[str], command: str) -> Summary:
+def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
     runs, left_out = read_runs(paths)
     if not runs:
@@ -171,7 +171,7 @@ def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
     return [run for runs, _ in lists for run in runs], [run for _, left_out in lists for run in left_out]
 
 
-def resampled(config: CompareConfig, measure: Measure) -> bool | None:
+def resampled(config: CompareSettings, measure: Measure) -> bool | None:
     """Return whether to resample test images (see analysis.compare); raise ConfigError where that is asked for, but the
     arms are compared by something else."""
     if config.images == "auto":

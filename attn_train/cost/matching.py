@@ -14,7 +14,7 @@ from attn_train.cost.steptime import StepTimes, Timing
 from attn_train.errors import ConfigError
 from attn_train.settings import identity, widths as search
 from attn_train.settings.roles import NAME, OWN_SEED, SEED, flatten
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 from attn_train.writing.quoting import pasted
 
 # The largest relative difference in cost of a control.
@@ -68,7 +68,7 @@ class Match:
 _solved: dict[str, Match] = {}
 
 
-def solve(config: Config) -> Match:
+def solve(config: Settings) -> Match:
     """Find the widths of the control that `config` asks for, whatever its `control_width`; only once in a process.
 
     Parameters and multiply-adds are counted, for one image at full resolution. The time of a training step is measured
@@ -91,7 +91,7 @@ def solve(config: Config) -> Match:
     return _solved[key]
 
 
-def search_widths(config: Config) -> Match:
+def search_widths(config: Settings) -> Match:
     """Find the control that `config` asks for; raise ConfigError where no widths can match."""
     backbone, values = build.choose("backbone", BACKBONES, config.backbone)
     base: list[int] = backbone.stage_widths(values)
@@ -111,7 +111,7 @@ def search_widths(config: Config) -> Match:
     return Match(config.control, str(config.model["name"]), widths, base, target, cost(widths))
 
 
-def measure(config: Config, arm: Config, base: list[int], macs: Callable[[list[int]], int], start: int) -> Match:
+def measure(config: Settings, arm: Settings, base: list[int], macs: Callable[[list[int]], int], start: int) -> Match:
     """Find the control by the time of training steps.
 
     Args:
@@ -138,7 +138,7 @@ def measure(config: Config, arm: Config, base: list[int], macs: Callable[[list[i
     return Match(config.control, str(config.model["name"]), widths, base, best.seconds, cost, best.uncertainty)
 
 
-def count(config: Config, unit: str) -> int:
+def count(config: Settings, unit: str) -> int:
     """Count the parameters or the multiply-adds of the network that `config` trains."""
     source = build.make_source(config.dataset)
     shape = (source.channels, config.dataset.image_size, config.dataset.image_size)
@@ -159,7 +159,7 @@ def check_tolerance(match: Match, advice: str) -> None:
         raise ConfigError(f"{match}, more than {100 * TOLERANCE:g} % apart; {advice}")
 
 
-def check_control(config: Config) -> None:
+def check_control(config: Settings) -> None:
     """Raise ConfigError for a control that cannot be matched, as far as that is known without the data.
 
     A `control_width` of the user's is checked too, where its cost can be counted.
@@ -186,7 +186,7 @@ def check_control(config: Config) -> None:
     )
 
 
-def decide_control(config: Config) -> Config:
+def decide_control(config: Settings) -> Settings:
     """Return the configuration with the width of its control; unchanged where it has one, or asks for no control."""
     if config.control == "none" or config.control_width is not None:
         return config

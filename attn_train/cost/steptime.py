@@ -15,7 +15,7 @@ from attn_train.data.prune import Order
 from attn_train.machine import device as devices
 from attn_train.machine.device import Device
 from attn_train.machine.speed import Speed
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 from attn_train.training.journal import Journal
 from attn_train.training.loop import Schedule, fit
 from attn_train.training.trainer import Progress
@@ -59,7 +59,7 @@ class SameBatch:
 class Steps:
     """The training steps of a network, as a run takes them."""
 
-    def __init__(self, config: Config, dataset: Dataset, device: Device) -> None:
+    def __init__(self, config: Settings, dataset: Dataset, device: Device) -> None:
         channels, classes = dataset.train.images.shape[1], len(dataset.classes)
         model = build.make_model(config, channels, classes)
         model = model.to(device.place, memory_format=device.memory_format)  # type: ignore[call-overload]
@@ -98,7 +98,7 @@ class StepTimes:
     A step's time is the mean over the run, whose epochs may differ in resolution.
     """
 
-    def __init__(self, arm: Config) -> None:
+    def __init__(self, arm: Settings) -> None:
         splits, self.dataset = build.load_splits(arm.dataset)
         channels, classes = self.dataset.train.images.shape[1], len(self.dataset.classes)
         normalization = build.make_normalization(arm.dataset, channels)
@@ -114,7 +114,7 @@ class StepTimes:
         with torch.random.fork_rng(devices=[]):
             self.arm = Steps(arm, self.dataset, self.device)
 
-    def beside(self, other: Config) -> Timing:
+    def beside(self, other: Settings) -> Timing:
         """Time steps of the network of `other` and of the arm's in turn."""
         with torch.random.fork_rng(devices=[]):
             control = Steps(other, self.dataset, self.device)

@@ -9,30 +9,30 @@ import yaml
 from attn_train.errors import ConfigError
 from attn_train.settings.bounds import PATH, PATHS, at_least, between, check_values, from_to_below
 from attn_train.settings.options import convert
-from attn_train.settings.schema import COUNT, DeviceConfig
+from attn_train.settings.schema import COUNT, DeviceSettings
 
 
 @dataclass
-class ModeConfig:
+class ModeSettings:
     sizes: list[int]
     channels: list[int]
     batch: int
 
 
 @dataclass
-class ModesConfig:
-    cost: ModeConfig
-    scaling: ModeConfig
+class ModesSettings:
+    cost: ModeSettings
+    scaling: ModeSettings
 
 
 @dataclass
-class BenchConfig:
+class BenchSettings:
     models: Any  # null, or a list of names and sections
     sizes: Any  # null, an integer or a list of integers
     channels: Any  # the same
     batch: Annotated[int | None, COUNT]
     scaling: bool
-    modes: ModesConfig
+    modes: ModesSettings
     points: Annotated[int, at_least(2)]
     rounds: Annotated[int, COUNT]
     repetitions: Annotated[int, COUNT]
@@ -42,7 +42,7 @@ class BenchConfig:
     seed: Annotated[int, at_least(0)]
     runs: Annotated[list[str], PATHS]
     output: Annotated[str | None, PATH]
-    device: DeviceConfig
+    device: DeviceSettings
 
 
 def usual_options(name: str, conf: Path) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def numbers(key: str, value: Any, otherwise: list[int]) -> list[int]:
     return numbers
 
 
-def places(config: BenchConfig) -> list[tuple[int, int]]:
+def places(config: BenchSettings) -> list[tuple[int, int]]:
     """Return each side of a feature map with its channels; raise ConfigError where they cannot be paired."""
     mode = config.modes.scaling if config.scaling else config.modes.cost
     sizes = numbers("sizes", config.sizes, mode.sizes)
@@ -88,12 +88,12 @@ def places(config: BenchConfig) -> list[tuple[int, int]]:
     return pairs
 
 
-def batch(config: BenchConfig) -> int:
+def batch(config: BenchSettings) -> int:
     mode = config.modes.scaling if config.scaling else config.modes.cost
     return mode.batch if config.batch is None else config.batch
 
 
-def check_ranges(config: BenchConfig) -> None:
+def check_ranges(config: BenchSettings) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     check_values(config)
     places(config)

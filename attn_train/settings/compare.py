@@ -30,7 +30,7 @@ EXPECTATION = Bound(
 
 
 @dataclass
-class CompareConfig:
+class CompareSettings:
     metric: Annotated[str, TEXT]
     margin: Annotated[float | None, MARGIN]
     baseline: Annotated[str | None, TEXT]
@@ -46,7 +46,7 @@ class CompareConfig:
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the paths among the words of a command line, and its settings as overrides; raise ConfigError for a word
     that is neither."""
-    names = [field.name for field in fields(CompareConfig)]
+    names = [field.name for field in fields(CompareSettings)]
     paths: list[str] = []
     settings: dict[str, str] = {}
     for word in arguments:

@@ -26,14 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attn_train.errors import ConfigError
 from attn_train.settings import guard, identity, words
-from attn_train.settings.bench import BenchConfig, check_ranges as check_bench
+from attn_train.settings.bench import BenchSettings, check_ranges as check_bench
 from attn_train.settings.bounds import check_values
-from attn_train.settings.compare import CompareConfig
+from attn_train.settings.compare import CompareSettings
 from attn_train.settings.explain import explain
 from attn_train.settings.ranges import check_ranges
 from attn_train.settings.roles import flatten
-from attn_train.settings.schema import Config
-from attn_train.settings.study import StudyConfig
+from attn_train.settings.schema import Settings
+from attn_train.settings.study import StudySettings
 from attn_train.settings.widths import label
 from attn_train.writing.quoting import pasted
 
@@ -88,10 +88,10 @@ def register(command: Sequence[str] = ()) -> None:
     """Make the schema and the resolvers of conf/config.yaml known to Hydra, at the beginning of each command."""
     STAMP.renew(command)
     Plugins.instance().register(FurtherFolder)
-    ConfigStore.instance().store(name="schema", node=Config)
-    ConfigStore.instance().store(name="bench_schema", node=BenchConfig)
-    ConfigStore.instance().store(name="compare_schema", node=CompareConfig)
-    ConfigStore.instance().store(name="study_schema", node=StudyConfig)
+    ConfigStore.instance().store(name="schema", node=Settings)
+    ConfigStore.instance().store(name="bench_schema", node=BenchSettings)
+    ConfigStore.instance().store(name="compare_schema", node=CompareSettings)
+    ConfigStore.instance().store(name="study_schema", node=StudySettings)
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeper)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
@@ -118,13 +118,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(masked, resolve=True)  # type: ignore[return-value]
 
 
-def to_config(config: DictConfig) -> Config:
+def to_config(config: DictConfig) -> Settings:
     """Return a composed configuration as plain typed sections, its ranges checked."""
     try:
-        checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain(config)))
+        checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), plain(config)))
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error, GROUPS, settings)) from error
-    assert isinstance(checked, Config)
+    assert isinstance(checked, Settings)
     check_ranges(checked)
     return checked
 
@@ -260,10 +260,10 @@ def settings(name: str = "config", choices: Sequence[str] = (), folder: str | No
     return []
 
 
-Settings = TypeVar("Settings")
+Kind = TypeVar("Kind")
 
 
-def to_settings(composed: DictConfig, kind: type[Settings], check: Callable[[Settings], None]) -> Settings:
+def to_settings(composed: DictConfig, kind: type[Kind], check: Callable[[Kind], None]) -> Kind:
     """Return a composed configuration as an object of the schema `kind`, its ranges checked."""
     settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
     assert isinstance(settings, kind)
@@ -271,22 +271,22 @@ def to_settings(composed: DictConfig, kind: type[Settings], check: Callable[[Set
     return settings
 
 
-def bench(overrides: list[str]) -> BenchConfig:
+def bench(overrides: list[str]) -> BenchSettings:
     """Return the settings of attn-bench."""
     composed = compose(words.readable(overrides), parse(["--config-name", "bench"]))
-    return to_settings(composed, BenchConfig, check_bench)
+    return to_settings(composed, BenchSettings, check_bench)
 
 
-def compare(overrides: list[str]) -> CompareConfig:
+def compare(overrides: list[str]) -> CompareSettings:
     """Return the settings of attn-compare."""
     composed = compose(words.readable(overrides), parse(["--config-name", "compare"]))
-    return to_settings(composed, CompareConfig, check_values)
+    return to_settings(composed, CompareSettings, check_values)
 
 
-def study(overrides: list[str]) -> StudyConfig:
+def study(overrides: list[str]) -> StudySettings:
     """Return the settings of attn-study."""
     composed = compose(words.readable(overrides), parse(["--config-name", "study"]))
-    config = to_settings(composed, StudyConfig, check_values)
+    config = to_settings(composed, StudySettings, check_values)
     # Unresolved: a reference to the environment among a run's words is for that run to look up.
     given = OmegaConf.to_container(OmegaConf.masked_copy(composed, ["arms", "recipe"]), resolve=False)
     assert isinstance(given, dict)

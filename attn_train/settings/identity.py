@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from attn_train.settings.roles import PRECISION, Role, flatten, role_of
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 
 SEEDS = ("init", "order", "augment")
 # What the arm of a run of before a setting existed is.
@@ -18,7 +18,7 @@ BEFORE = {"control": "none", "control_width": None}
 
 def role(key: str) -> Role:
     """Return the role of a run's setting, by its dotted name."""
-    return role_of(Config, key)
+    return role_of(Settings, key)
 
 
 def identity(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from attn_train.errors import ConfigError
 from attn_train.settings.bounds import check_values
-from attn_train.settings.schema import Config
+from attn_train.settings.schema import Settings
 from attn_train.settings.widths import check as check_control
 
 
-def check_ranges(config: Config) -> None:
+def check_ranges(config: Settings) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
     for section in ("model", "backbone", "optimizer", "schedule"):
         if not isinstance(getattr(config, section).get("name"), str):

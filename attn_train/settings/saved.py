@@ -21,7 +21,7 @@ from attn_train.settings import compose, guard, identity
 from attn_train.settings.explain import explain
 from attn_train.settings.resolution import lengthen
 from attn_train.settings.roles import NAME, PLACE, Role, flatten
-from attn_train.settings.schema import Config, DeviceConfig
+from attn_train.settings.schema import DeviceSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read(folder: Path) -> DictConfig:
         )
     try:
         saved = OmegaConf.load(path)
-        config = OmegaConf.merge(OmegaConf.structured(Config), ADDED, saved)
+        config = OmegaConf.merge(OmegaConf.structured(Settings), ADDED, saved)
         assert isinstance(config, DictConfig)
         # Unresolved: where the environment says no longer where the data lies, the command line may.
         lacking = sorted(key for key, value in raw(config).items() if value == "???")
@@ -175,7 +175,7 @@ def resumed(folder: Path, words: list[str], composed: DictConfig) -> DictConfig:
     return config
 
 
-def evaluated(folder: Path, words: list[str]) -> Config:
+def evaluated(folder: Path, words: list[str]) -> Settings:
     """Return the configuration with which the run in `folder` is tested again.
 
     Other data is seen as the model has learnt to see, unless its size or figures are named themselves. Raises
@@ -195,7 +195,7 @@ def parsed(words: list[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(words)
 
 
-def continued(folder: Path, config: Config, resolution: list[float]) -> Config:
+def continued(folder: Path, config: Settings, resolution: list[float]) -> Settings:
     """Return the configuration for a run in `folder`: `config`, with what a run that began there decided for itself.
 
     `resolution` is the one that `config` means, epoch by epoch. Raises ConfigError where `folder` holds a run of
@@ -217,15 +217,15 @@ def continued(folder: Path, config: Config, resolution: list[float]) -> Config:
     return replace(config, train=train, device=continued_device(saved.device, config.device))
 
 
-def continued_device(before: DeviceConfig, given: DeviceConfig) -> DeviceConfig:
+def continued_device(before: DeviceSettings, given: DeviceSettings) -> DeviceSettings:
     """Return `given`, with what it leaves open as the run decided it; on another kind of device nothing is decided."""
     if given.kind not in ("auto", before.kind):
         return given
     pairs = zip(astuple(before), astuple(given), strict=True)
-    return DeviceConfig(*(was if now in ("auto", None) else now for was, now in pairs))
+    return DeviceSettings(*(was if now in ("auto", None) else now for was, now in pairs))
 
 
-def refuse_idle(folder: Path, config: Config, epochs: int) -> bool:
+def refuse_idle(folder: Path, config: Settings, epochs: int) -> bool:
     """Say whether `config` gives other places to the data of the run in `folder`, which is finished after `epochs` and
     trains no longer; raise ConfigError for anything else that `config` has otherwise, and that would have no effect."""
     before, now = raw(read(folder)), flatten(asdict(config))

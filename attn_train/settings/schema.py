@@ -1,7 +1,7 @@
 """The settings of a run: beside each its type, the values that it may have and its role. Every value stands in
 conf/*.yaml.
 
-`Config` is what was asked, which may say `auto`; `Decided` is what a run does, with nothing left open.
+`Settings` is what was asked, which may say `auto`; `Decided` is what a run does, with nothing left open.
 
 The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class
 or function that the name stands for, and are checked against its signature (see options).
@@ -49,7 +49,7 @@ SIZE = Bound(
 
 
 @dataclass
-class AugmentConfig:
+class AugmentSettings:
     flip: Annotated[str, one_of("none", "random", "alternating"), RECIPE]
     crop: Annotated[int, at_least(0), RECIPE]
     cutout: Annotated[int, at_least(0), RECIPE]
@@ -61,7 +61,7 @@ class AugmentConfig:
 
 
 @dataclass
-class DatasetConfig:
+class DatasetSettings:
     name: Annotated[str, DATA]
     root: Annotated[str, PATH, PLACE]
     download: Annotated[bool, PLACE]
@@ -74,7 +74,7 @@ class DatasetConfig:
     val_size: Annotated[Any, SIZE, DATA]  # a number of images, or a share of them
     mean: Annotated[list[float], each(within(0, 1, f", as the pixels are{DIVIDED}")), SEEN]
     deviation: Annotated[list[float], each(number(lambda value: 0 < value <= 1, f"above 0, at most 1{DIVIDED}")), SEEN]
-    augment: AugmentConfig
+    augment: AugmentSettings
     epochs: Annotated[int, DEFAULT]
     batch_size: Annotated[int, DEFAULT]
     views: Annotated[int, DEFAULT]
@@ -86,7 +86,7 @@ class DatasetConfig:
 
 
 @dataclass
-class DeviceConfig:
+class DeviceSettings:
     kind: Annotated[str, one_of("auto", "cpu", "cuda", "mps"), MACHINE]
     precision: Annotated[str, one_of("auto", "float32", "bfloat16"), PRECISION]
     channels_last: Annotated[Any, one_of("auto", True, False), MACHINE]
@@ -96,7 +96,7 @@ class DeviceConfig:
 
 
 @dataclass
-class TrainConfig:
+class TrainSettings:
     epochs: Annotated[int, EPOCHS, LENGTH]
     max_steps: Annotated[int | None, COUNT, RECIPE]
     batch_size: Annotated[int, COUNT, RECIPE]
@@ -115,32 +115,32 @@ class TrainConfig:
 
 
 @dataclass
-class EvalConfig:
+class EvalSettings:
     views: Annotated[int, one_of(1, 2, 6), DATA]
     batch_size: Annotated[int, COUNT, DATA]
 
 
 @dataclass
-class SeedsConfig:
+class SeedsSettings:
     init: Annotated[int | None, SEEDS, OWN_SEED]
     order: Annotated[int | None, SEEDS, OWN_SEED]
     augment: Annotated[int | None, SEEDS, OWN_SEED]
 
 
 @dataclass
-class Config:
+class Settings:
     model: Annotated[dict[str, Any], MECHANISM]
     backbone: Annotated[dict[str, Any], RECIPE, Within("placement", PLACEMENT)]
-    dataset: DatasetConfig
-    device: DeviceConfig
+    dataset: DatasetSettings
+    device: DeviceSettings
     optimizer: Annotated[dict[str, Any], RECIPE]
     schedule: Annotated[dict[str, Any], RECIPE]
-    train: TrainConfig
-    eval: EvalConfig
+    train: TrainSettings
+    eval: EvalSettings
     control: Annotated[str, one_of(*CONTROLS), MECHANISM]
     control_width: Annotated[Any, MECHANISM]  # null: to be solved; a factor; a list of integers
     seed: Annotated[int, SEEDS, SEED]
-    seeds: SeedsConfig
+    seeds: SeedsSettings
     sweep: Annotated[str | None, TEXT, NAME]
     resume: Annotated[str | None, PATH, NAME]
 
@@ -155,12 +155,12 @@ class Config:
 
 
 @dataclass
-class DecidedTrain(TrainConfig):
+class DecidedTrain(TrainSettings):
     resolution: list[float]  # one for each epoch
 
 
 @dataclass
-class DecidedDevice(DeviceConfig):
+class DecidedDevice(DeviceSettings):
     channels_last: bool
     compile: bool
     cuda_graphs: Literal["auto", False]  # a permission: what is recorded, only the device can say
@@ -168,7 +168,7 @@ class DecidedDevice(DeviceConfig):
 
 
 @dataclass
-class Decided(Config):
+class Decided(Settings):
     """What a run does; build.decide makes it of what was asked."""
 
     train: DecidedTrain

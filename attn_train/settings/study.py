@@ -19,18 +19,18 @@ NAME = Bound(
 
 
 @dataclass
-class BudgetConfig:
+class BudgetSettings:
     minutes: Annotated[float | None, above(0, ", or null for no limit")]
     runs: Annotated[int | None, at_least(1, ", or null for no limit")]
 
 
 @dataclass
-class StudyConfig:
+class StudySettings:
     arms: Any  # a list of names and sections
     recipe: Annotated[Any, TEXTS]  # a list of words of attn-train
     baseline: Annotated[str, TEXT]
     margin: Annotated[float, MARGIN]
     max_seeds: Annotated[int, within(FIRST_LOOK, MOST_SEEDS, f" (no verdict comes before {FIRST_LOOK})")]
     first_seed: Annotated[int, from_to_below(0, 2**62)]
-    budget: BudgetConfig
+    budget: BudgetSettings
     sweep: Annotated[str | None, NAME, TEXT]

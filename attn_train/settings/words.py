@@ -16,11 +16,11 @@ from yaml import YAMLError, safe_load
 
 from attn_train import __version__
 from attn_train.errors import ConfigError
-from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bench import BenchSettings
 from attn_train.settings.bounds import PATH, Form, extras
-from attn_train.settings.compare import CompareConfig
-from attn_train.settings.schema import Config
-from attn_train.settings.study import StudyConfig
+from attn_train.settings.compare import CompareSettings
+from attn_train.settings.schema import Settings
+from attn_train.settings.study import StudySettings
 from attn_train.writing.quoting import QUOTES, quoted, split
 
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -39,7 +39,7 @@ def forms(schema: type, prefix: str = "") -> dict[str, Form]:
 
 # The settings of all commands that take texts.
 FORMS = dict.fromkeys(FOLDERS, PATH)
-for _schema in (Config, BenchConfig, CompareConfig, StudyConfig):
+for _schema in (Settings, BenchSettings, CompareSettings, StudySettings):
     FORMS |= forms(_schema)
 
 

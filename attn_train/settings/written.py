@@ -8,7 +8,7 @@ import yaml
 
 from attn_train.settings.identity import role
 from attn_train.settings.roles import PLACE
-from attn_train.settings.schema import Config, Decided
+from attn_train.settings.schema import Decided, Settings
 from attn_train.writing.durable import write_durably
 
 
@@ -21,7 +21,7 @@ def write(folder: Path, decided: Decided, references: dict[str, str] | None = No
     _write(folder, _referring(asdict(decided), references or {}))
 
 
-def write_places(folder: Path, config: Config, references: dict[str, str]) -> None:
+def write_places(folder: Path, config: Settings, references: dict[str, str]) -> None:
     """Write where the data of the run in `folder` lies into its config.yaml, and nothing else; see write."""
     path = folder / "config.yaml"
     if not path.exists():

@@ -10,7 +10,7 @@ from pathlib import Path
 from attn_train.errors import ConfigError, Interrupted
 from attn_train.machine.interrupt import stop_on_signals
 from attn_train.runs.lock import locked
-from attn_train.settings.study import FIRST_LOOK, StudyConfig
+from attn_train.settings.study import FIRST_LOOK, StudySettings
 from attn_train.study import page, report
 from attn_train.study.plan import RULE, make_plan
 from attn_train.study.rounds import Study
@@ -19,7 +19,7 @@ from attn_train.writing.durable import write_utf8
 from attn_train.writing.text import printable
 
 
-def main(config: StudyConfig, claim: Callable[[Path], object]) -> None:
+def main(config: StudySettings, claim: Callable[[Path], object]) -> None:
     """Run the study that `config` describes, its ranges checked; `claim` makes its folder or raises.
 
     Stopped by a signal it raises Interrupted; the same settings again go on. Where runs failed it exits, at the end,

@@ -15,7 +15,7 @@ from attn_train.errors import ConfigError
 from attn_train.settings import compose, words
 from attn_train.settings.identity import identity
 from attn_train.settings.roles import flatten
-from attn_train.settings.study import FIRST_LOOK, StudyConfig
+from attn_train.settings.study import FIRST_LOOK, StudySettings
 from attn_train.study.arms import Arm, check_recipe, make_arms
 
 RULE = "study.json"
@@ -25,7 +25,7 @@ RULE = "study.json"
 class Plan:
     """A checked study: nothing has run yet, nothing is written."""
 
-    config: StudyConfig
+    config: StudySettings
     arms: list[Arm]  # the baseline first
     recipe: list[str]
     sweep: str
@@ -72,7 +72,7 @@ class Plan:
         return compose.job_name(_root_=one)
 
 
-def make_plan(config: StudyConfig) -> Plan:
+def make_plan(config: StudySettings) -> Plan:
     """Check a study as far as that goes before anything runs; raise ConfigError for the first thing wrong."""
     arms = make_arms(config.arms, config.baseline)
     recipe = words.readable(check_recipe(config.recipe))

@@ -14,7 +14,7 @@ from attn_train.machine import memory
 from attn_train.machine.device import Device
 from attn_train.machine.interrupt import stop_on_signals
 from attn_train.settings import bench as settings, compose
-from attn_train.settings.bench import BenchConfig
+from attn_train.settings.bench import BenchSettings
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
 
@@ -24,7 +24,7 @@ FREE_SHARE = 0.8  # of the free memory, that a cell may take where memory_limit 
 class Bench:
     """A bench with everything decided and checked; nothing is measured yet."""
 
-    def __init__(self, config: BenchConfig) -> None:
+    def __init__(self, config: BenchSettings) -> None:
         self.runs = picture.read_runs(config.runs)
         taken = [trained.read(folder) for folder in config.runs]
         self.config = config = trained.with_defaults_of(taken, config)
@@ -99,13 +99,13 @@ def cell_key(cell: Cell) -> tuple[str, int, int]:
     return cell.arm.label, cell.side, cell.channels
 
 
-def output_folder(config: BenchConfig) -> Path:
+def output_folder(config: BenchSettings) -> Path:
     if config.output is not None:
         return Path(config.output)
     return Path(compose.STAMP.folder("bench"))
 
 
-def main(config: BenchConfig, claim: Callable[[Path], object]) -> None:
+def main(config: BenchSettings, claim: Callable[[Path], object]) -> None:
     """Measure what `config` asks for; `claim` makes the output folder or raises.
 
     A signal ends it: what was measured so far is written, and Interrupted raised.

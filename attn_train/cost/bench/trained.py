@@ -16,10 +16,10 @@ from attn_train.machine import device as devices
 from attn_train.runs import result
 from attn_train.runs.finished import read_config
 from attn_train.settings import bench as settings
-from attn_train.settings.bench import BenchConfig
-from attn_train.settings.schema import DeviceConfig
+from attn_train.settings.bench import BenchSettings
+from attn_train.settings.schema import DeviceSettings
 
-DEVICE = tuple(field.name for field in fields(DeviceConfig) if field.name != "cuda_graphs")
+DEVICE = tuple(field.name for field in fields(DeviceSettings) if field.name != "cuda_graphs")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def maps(folder: str, values: dict[str, Any]) -> Sequence[Sequence[int]]:
     return network.attention_places
 
 
-def with_defaults_of(runs: Sequence[Trained], config: BenchConfig) -> BenchConfig:
+def with_defaults_of(runs: Sequence[Trained], config: BenchSettings) -> BenchSettings:
     """Return the settings, with the batch and the device of the runs where they set none; raise ConfigError where the
     runs differ in their batch, or this machine lacks their device."""
     if not runs:
@@ -73,7 +73,7 @@ def with_defaults_of(runs: Sequence[Trained], config: BenchConfig) -> BenchConfi
     return replace(config, batch=batch, device=device_of(config.device, runs))
 
 
-def device_of(asked: DeviceConfig, runs: Sequence[Trained]) -> DeviceConfig:
+def device_of(asked: DeviceSettings, runs: Sequence[Trained]) -> DeviceSettings:
     """Return the settings of the device; one left on auto is that of the runs, where these agree."""
     kinds = {run.device.get("kind") for run in runs}
     if asked.kind == "auto" and len(kinds) == 1 and not kinds <= set(devices.available()):
@@ -96,7 +96,7 @@ def arm_of(run: Trained, conf: Path) -> Arm:
     return cells.make_arms([{**options, "name": name}], conf)[0]
 
 
-def make_cells(config: BenchConfig, runs: Sequence[Trained], conf: Path) -> list[Cell]:
+def make_cells(config: BenchSettings, runs: Sequence[Trained], conf: Path) -> list[Cell]:
     """Return the cells to measure.
 
     Models or maps that the settings leave open are those of the runs; where both are open, each mechanism is measured
