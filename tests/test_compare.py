@@ -68,12 +68,17 @@ def write_run(folder: Path, model: str, seed: int, correct: int, **changes: Any)
     return folder
 
 
+def write_sweep(folder: Path) -> Path:
+    """Write the runs of ACCURACIES; return their folder."""
+    for model, counts in ACCURACIES.items():
+        for seed, correct in enumerate(counts):
+            write_run(folder / f"{model}_{seed}", model, seed, correct)
+    return folder
+
+
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    for model, found in ACCURACIES.items():
-        for seed, correct in enumerate(found):
-            write_run(tmp_path / "sweep" / f"{model}_{seed}", model, seed, correct)
-    return tmp_path / "sweep"
+    return write_sweep(tmp_path / "sweep")
 
 
 def compare(folder: Path, *words: str) -> Outcome:

@@ -14,23 +14,33 @@ from attn_train.runs import failure
 from attn_train.runs.failure import Failure
 from attn_train.settings import identity
 
-CONFIG = {"model": {"name": "gated"}, "backbone": {"name": "fast"}, "control": "none", "control_width": None}
+CONFIG = {
+    "model": {"name": "gated"},
+    "backbone": {"name": "fast"},
+    "control": "none",
+    "control_width": None,
+    "device": {"precision": "bfloat16"},
+    "seed": 0,
+}
+GATED = identity.summary(CONFIG, "bfloat16")
 BETTER = [9371, 9380, 9362, 9399, 9377, 9385, 9369, 9390]
 PLAIN = [9310, 9325, 9301, 9333, 9318, 9329, 9305, 9321]
 
 
 def write_arms(folder: Path, ours: list[int], theirs: list[int], **changes: Any) -> None:
     """Write runs of gated and none that differ by what is right; `changes` are of gated's results."""
-    gated = {"arm": identity.arm(CONFIG), "arm_digest": identity.arm_digest(CONFIG)}
+    recipe = {"recipe_digest": GATED["recipe_digest"]}
+    gated = {"arm": GATED["arm"], "arm_digest": GATED["arm_digest"], **recipe}
     for seed, correct in enumerate(ours):
         write_run(folder / f"gated_{seed}", "gated", seed, correct, test_loss=0.2 + seed / 100, **(gated | changes))
     for seed, correct in enumerate(theirs):
-        write_run(folder / f"none_{seed}", "none", seed, correct, test_loss=0.3 + seed / 100)
+        write_run(folder / f"none_{seed}", "none", seed, correct, test_loss=0.3 + seed / 100, **recipe)
 
 
-def write_failure(folder: Path, exit_code: int = 4) -> None:
+def write_failure(folder: Path, exit_code: int = 4, **changes: Any) -> None:
+    """Write what a run leaves that failed; `changes` are of its configuration."""
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | changes))
     failure.write(folder, Failure("loss is not finite at step 12", exit_code, 0.0))
 
 
@@ -76,13 +86,22 @@ def test_an_arm_that_fails_may_hurt(tmp_path: Path) -> None:
     assert answer(tmp_path)[0]["verdict"] == "hurts"
 
 
-@pytest.mark.parametrize("exit_code", [2, 3, 5, 130, 143])
+@pytest.mark.parametrize("exit_code", [2, 3, 5, 6, 130, 143])
 def test_what_a_run_was_given_is_no_failure_of_its_own(tmp_path: Path, exit_code: int) -> None:
     write_arms(tmp_path / "sweep", BETTER[:5], PLAIN)
     write_failure(tmp_path / "sweep" / "gated_5", exit_code)
     found, out = answer(tmp_path)
     assert found["verdict"] == "helps"
     assert "LEFT OUT: 1 of 14 runs" in out
+
+
+def test_a_failure_of_another_recipe_does_not_count(tmp_path: Path) -> None:
+    write_arms(tmp_path / "sweep", BETTER[:5], PLAIN)
+    for seed in (5, 6, 7):
+        write_failure(tmp_path / "sweep" / f"gated_{seed}", optimizer={"name": "sgd", "lr": 1e9})
+    found, out = answer(tmp_path)
+    assert found["verdict"] == "helps"
+    assert "LEFT OUT: 3 of 16 runs" in out
 
 
 def test_one_failure_of_very_many_leaves_the_verdict(tmp_path: Path) -> None:
@@ -108,7 +127,8 @@ def test_an_arm_that_is_one_with_its_machine_is_confounded(tmp_path: Path, chang
 
 def test_a_run_in_common_is_no_confounding(tmp_path: Path) -> None:
     write_arms(tmp_path / "sweep", BETTER, PLAIN, device="cuda")
-    write_run(tmp_path / "sweep" / "none_8", "none", 8, 9300, device="cuda", test_loss=0.5)
+    recipe = GATED["recipe_digest"]
+    write_run(tmp_path / "sweep" / "none_8", "none", 8, 9300, device="cuda", test_loss=0.5, recipe_digest=recipe)
     assert answer(tmp_path)[0]["verdict"] == "helps"
 
 

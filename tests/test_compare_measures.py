@@ -45,6 +45,11 @@ def test_a_loss_is_compared_by_its_ratio(tmp_path: Path, sweep: Path) -> None:
     wins = stats.mannwhitneyu(LOSSES["none"], LOSSES["gated"]).statistic / 25
     assert comparison["chance"] == pytest.approx(wins)
     assert comparison["margin"] == 1
+    # In per cent too; the true difference that five such pairs find at 5 %.
+    std = (logs["gated"] - logs["none"]).std(ddof=1)
+    error = np.log1p(comparison["detectable"] / 100) / std * np.sqrt(5)
+    edge = stats.t.ppf(0.975, 4)
+    assert stats.nct.sf(edge, 4, error) + stats.nct.cdf(-edge, 4, error) == pytest.approx(0.8, abs=1e-3)
     assert "test loss" in out
     assert "0.2446 ± " in out
 

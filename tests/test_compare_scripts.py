@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from test_compare import ACCURACIES, compare, record, write_run
+from test_compare import compare, record, write_sweep
 
 LISTED = {"none": [93.1, 93.3, 93.0, 93.2, 93.4], "gated": [93.6, 93.9, 93.4, 93.7, 94.0]}
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    for model, counts in ACCURACIES.items():
-        for seed, correct in enumerate(counts):
-            write_run(tmp_path / "sweep" / f"{model}_{seed}", model, seed, correct)
-    return tmp_path / "sweep"
+    return write_sweep(tmp_path / "sweep")
 
 
 def write_list(path: Path, extra: str = "") -> None:

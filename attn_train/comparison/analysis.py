@@ -144,7 +144,7 @@ def compare(
             seeds=seeds,
             difference=towards(one, measure),
             corrected=verdict,
-            detectable=statistics.detectable(one.deviation, one.n, alpha),
+            detectable=measure.shown(statistics.detectable(one.deviation, one.n, alpha)),
             needed=statistics.needed(one, measure.scaled_margin(margin), len(shared)) if undecided else None,
             measure=measure,
             margin=margin,

@@ -48,7 +48,8 @@ class Arm:
 def sort(runs: Sequence[Run], failures: Sequence[LeftOut] = ()) -> tuple[list[Arm], list[LeftOut]]:
     """Return the arms, the plain one first, and the runs that repeat another's arm and seed.
 
-    `failures` are what else was found; those that say which arm they are of are counted.
+    `failures` are what else was found: of these, runs that failed are counted for the arm and the recipe that they are
+    of.
 
     Of such runs the first by name of folder is used, whatever their accuracies: names begin with date and time.
     """
@@ -61,7 +62,8 @@ def sort(runs: Sequence[Run], failures: Sequence[LeftOut] = ()) -> tuple[list[Ar
     arms = list(by_digest.values())
     for arm in arms:
         arm.runs = dict(sorted(arm.runs.items()))
-        arm.failed = sum(one.arm_digest == arm.first.arm_digest for one in failures)
+        kinds = {(run.arm_digest, run.recipe_digest) for run in arm.runs.values()}
+        arm.failed = sum(failure.failed in kinds for failure in failures)
     name(arms)
     return sorted(arms, key=lambda arm: (not arm.is_plain, arm.label)), left_out
 

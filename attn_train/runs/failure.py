@@ -13,8 +13,8 @@ from attn_train.writing.durable import write_utf8
 
 NAME = "failure.json"
 # The exit codes of what a run does to itself, and not what it was given or where: an error nobody expected, a loss that
-# is not finite, too much memory.
-OWN = (1, 4, 6)
+# is not finite.
+OWN = (1, 4)
 
 log = logging.getLogger(__name__)
 

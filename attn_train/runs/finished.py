@@ -51,11 +51,14 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run folder that was not used, and why; of a run that failed by itself with the arm that it counts for."""
+    """A run folder that was not used, and why.
+
+    A run that failed by itself has the digests of its arm and of its recipe: it counts among the runs of these.
+    """
 
     folder: Path
     reason: str
-    arm_digest: str | None = None
+    failed: tuple[str, str] | None = None
 
 
 def find(paths: Sequence[str]) -> list[Path]:
@@ -119,13 +122,13 @@ def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
             runs.append(read(folder))
         except (ValueError, TypeError, KeyError, OSError, yaml.YAMLError, RecursionError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            left_out.append(LeftOut(folder, reason, failed_arm(folder)))
+            left_out.append(LeftOut(folder, reason, failed_as(folder)))
     return runs, left_out
 
 
-def failed_arm(folder: Path) -> str | None:
-    """Return the digest of the arm of a run that failed by itself: it left no result, but why, or one whose accuracy or
-    loss is no number. None for any other, like one that was stopped or lacks its data."""
+def failed_as(folder: Path) -> tuple[str, str] | None:
+    """Return the digests of arm and recipe of a run that failed by itself: it left no result, but why, or one whose
+    accuracy or loss is no number. None for any other, like one that was stopped or lacks its data."""
     try:
         result = load_result(folder)
         values = [result.get(key) for key in ("test_accuracy", "test_loss")]
@@ -136,7 +139,10 @@ def failed_arm(folder: Path) -> str | None:
     if not failed:
         return None
     try:
-        return str(result.get("arm_digest") or identity.arm_digest(read_config(folder)))
+        if not {"arm_digest", "recipe_digest"} <= result.keys():
+            config = read_config(folder)
+            result = identity.summary(config, config["device"]["precision"])
+        return str(result["arm_digest"]), str(result["recipe_digest"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
         return None
 

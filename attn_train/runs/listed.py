@@ -48,7 +48,7 @@ def read_row(path: Path, line: int, row: Mapping[str, str | None]) -> Run | Left
         raise ConfigError(f"{place}: seed={row['seed']} is no whole number, 0 or more")
     accuracy = number(place, "accuracy", row)
     if accuracy is None or math.isnan(accuracy):
-        return LeftOut(place, "failed, as the file says", short_digest(arm))
+        return LeftOut(place, "failed, as the file says", (short_digest(arm), RECIPE))
     if not 0 <= accuracy <= 100:
         raise ConfigError(f"{place}: accuracy={row['accuracy']} is no share in per cent, between 0 and 100")
     total = number(place, "total", row)

@@ -222,7 +222,7 @@ def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
         if options.config_name in OTHER_GROUPS:
             groups = OTHER_GROUPS[options.config_name]
             raise ConfigError(explain(error, groups, partial(settings, options.config_name), sweeps=False)) from error
-        choices = [one for one in overrides if one.lstrip("+").partition("=")[0] in GROUPS]
+        choices = tuple(word for word in overrides if word.lstrip("+").partition("=")[0] in GROUPS)
         raise ConfigError(
             explain(error, GROUPS, partial(settings, choices=choices, folder=options.config_dir))
         ) from error
@@ -252,11 +252,12 @@ def check_form(overrides: list[str]) -> None:
 def settings(name: str = "config", choices: Sequence[str] = (), folder: str | None = None) -> list[str]:
     """List every setting of the default configuration `name` by its dotted name, with those of the groups' `choices`,
     from `folder` too; of the default alone where these are no good; none where its own file and the schema disagree."""
-    options = parse(["--config-name", name])
-    for chosen, options.config_dir in ((list(choices), folder), ([], None)):
+    for words_chosen, further in ((list(choices), folder), ([], None)):
+        options = parse(["--config-name", name])
+        options.config_dir = further
         # Not by `compose`: its errors are explained with this list.
         with suppress(Exception), loaded(options) as hydra:
-            return list(flatten(plain(hydra.compose_config(name, chosen, RunMode.RUN, from_shell=False))))
+            return list(flatten(plain(hydra.compose_config(name, words_chosen, RunMode.RUN, from_shell=False))))
     return []
 
 

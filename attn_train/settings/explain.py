@@ -109,7 +109,7 @@ def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     if not known:
         return f"{name} has a value in conf/ and no line in settings/schema.py"
     first = name.partition(".")[0]
-    sections = {name.partition(".")[0] for name in known}
+    sections = {key.partition(".")[0] for key in known}
     if first in groups and first not in sections:
         return (
             f"a file of +{first}=... sets nothing of the run's; it must begin with the line '# @package _global_', "
@@ -124,10 +124,10 @@ def unknown_setting(name: str, groups: Sequence[str], known: list[str]) -> str:
     if name.startswith("hydra."):
         return f"unknown setting '{name}'; --cfg hydra shows those of Hydra; a new one takes a plus: +{name}=..."
     section, _, last = name.rpartition(".")
-    beside = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == section] if section else []
+    beside = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section] if section else []
     if section in groups and beside == ["name"]:
         return f"unknown setting '{name}'; the chosen {section} has no settings of its own"
-    named = [name for name in known if name.rpartition(".")[2] == last]
+    named = [key for key in known if key.rpartition(".")[2] == last]
     near = named or difflib.get_close_matches(name, [*known, *groups, *sections], n=1, cutoff=0.6)
     if beside and not named:  # the section is right, and its name makes no two settings alike
         settable = [key for key in beside if (section, key) not in [(group, "name") for group in groups]]

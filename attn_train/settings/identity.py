@@ -39,11 +39,6 @@ def arm(values: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def arm_digest(values: dict[str, Any]) -> str:
-    """Return the digest of a configuration's arm."""
-    return short_digest(arm(values))
-
-
 def recipe(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return the settings of a configuration that all runs of a comparison share, flat, with the precision used."""
     return {
@@ -66,9 +61,10 @@ def short_digest(settings: dict[str, Any]) -> str:
 
 def summary(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return what a result says of the run's identity, so that runs can be grouped without their configuration."""
+    settings = arm(values)
     return {
-        "arm": arm(values),
-        "arm_digest": arm_digest(values),
+        "arm": settings,
+        "arm_digest": short_digest(settings),
         "recipe_digest": short_digest(recipe(values, precision)),
         "seeds": seeds(values),
     }
