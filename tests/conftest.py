@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attn_train import cli
+from attn_train.commands import outcome
 from attn_train.machine.interrupt import STOPPING
 from attn_train.settings import compose
 
@@ -157,6 +158,13 @@ def finished_run(folder: Path, *words: str) -> Path:
 def _schemas() -> None:
     """As each command does before anything else."""
     compose.register()
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the last pictures of a run in this process, a third of its time, but where a test is about them."""
+    if "pictures" not in request.keywords:
+        monkeypatch.setattr(outcome, "draw", lambda *_: None)
 
 
 # Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.

@@ -441,6 +441,7 @@ def tags_of(run: Path) -> set[str]:
     return set(events.Tags()["images"])
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_picture_that_fails_costs_a_warning(
     train: Command, tmp_path: Path, attention_run: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -463,6 +464,7 @@ def test_a_picture_that_fails_costs_a_warning(
     assert "Accuracy of the model" in ended.out
 
 
+@pytest.mark.pictures
 def test_without_matplotlib_a_run_has_its_result(
     train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,6 +481,7 @@ def test_without_matplotlib_a_run_has_its_result(
     assert "invalid start byte" in warning
 
 
+@pytest.mark.pictures
 def test_a_file_of_tensorboard_that_fails_costs_a_warning(
     train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,6 +495,7 @@ def test_a_file_of_tensorboard_that_fails_costs_a_warning(
     assert "TensorBoard's file cannot be written (TypeError: a list is no value)" in warning
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_while_it_draws_is_finished(
     train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int

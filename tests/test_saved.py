@@ -13,7 +13,6 @@ from conftest import TINY, Command, run_here
 from attn_train.errors import ConfigError
 from attn_train.machine.device import available
 from attn_train.runs import checkpoint
-from attn_train.runs.tracking import Tracker
 from attn_train.settings import compose, saved
 from attn_train.settings.roles import flatten
 from attn_train.settings.schema import DeviceConfig
@@ -21,12 +20,6 @@ from attn_train.settings.schema import DeviceConfig
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
 PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}
 DEVICE = {f"device.{name}" for name in ("kind", "precision", "channels_last", "compile", "cuda_graphs", "threads")}
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To draw them takes more than half of the time of a run."""
-    monkeypatch.setattr(Tracker, "figure", lambda *_: None)
 
 
 @pytest.fixture
