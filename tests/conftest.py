@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 import sysconfig
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -47,6 +49,8 @@ LONG = (
     "train.prune_from=2",
     "optimizer=adam",  # whose state has two tensors for each parameter, and a count
 )
+# The cases of a command's test that the quick round has.
+QUICK_CASES = 2
 
 
 def imported(script: Path) -> ModuleType:
@@ -109,11 +113,13 @@ def process_state(folder: Path) -> Iterator[None]:
         root.setLevel(level)
 
 
-def run_here(folder: Path, *words: str, command: str = "train") -> Outcome:
-    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`."""
+def run_here(folder: Path, *words: str, command: str = "train", pictures: bool = False) -> Outcome:
+    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`; with the pictures
+    that a run draws at its end, which take half of the smallest run, only where a test is about them."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with process_state(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    drawn = contextlib.nullcontext() if pictures else mock.patch.object(outcome, "draw")
+    with process_state(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), drawn:
         sys.argv[:] = [f"attn-{command}", *words]
         try:
             getattr(cli, command)()
@@ -149,22 +155,29 @@ def evaluate(tmp_path: Path) -> Command:
 
 def finished_run(folder: Path, *words: str) -> Path:
     """Train in `folder`/run and return that run folder."""
-    ended = run_here(folder, *TINY, *words, "hydra.run.dir=run")
+    ended = run_here(folder, *TINY, *words, "hydra.run.dir=run", pictures=True)
     assert ended.code == 0, ended.err
     return folder / "run"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the whole round all but the first cases of a test that gives a command one mistake after the other: each
+    composes a configuration, or two."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if {"train", "evaluate", "study", "bench"} & set(item.fixturenames):
+            name = f"{item.path}::{item.originalname}"
+            cases[name] += 1
+            if cases[name] > QUICK_CASES:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _schemas() -> None:
     """As each command does before anything else."""
     compose.register()
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the last pictures of a run in this process, a third of its time, but where a test is about them."""
-    if "pictures" not in request.keywords:
-        monkeypatch.setattr(outcome, "draw", lambda *_: None)
 
 
 # Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.

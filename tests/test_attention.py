@@ -309,6 +309,7 @@ def growth(case: Case, side: int, **arguments: Any) -> float:
     return found[1] / found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", those("linear_memory"), ids=title)
 def test_memory_is_linear_in_the_pixels_where_it_is_claimed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     # A bound on the keys that a line of 32 pixels has already passed: up to the bound memory may grow faster.

@@ -197,6 +197,7 @@ def test_peak_is_what_was_taken_and_not_what_was_taken_before() -> None:
     assert peak.bytes() == pytest.approx(64e6, abs=2e6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
     """Parameters and multiply-adds of self-attention by hand; the memory of a gate by the maps that it must keep."""
@@ -253,6 +254,7 @@ def check_files_agree(out: str, folder: Path) -> None:
     assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
     """Exponents in the JSON are those of the medians of its rounds, by numpy."""
@@ -359,6 +361,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     return one
 
 
+@pytest.mark.slow
 def test_runs_give_mechanisms_maps_batch_and_device(
     bench: Command, tmp_path: Path, runs: list[str], measured: Measured
 ) -> None:
@@ -480,6 +483,7 @@ def test_runs_that_give_nothing_to_measure(
 # Processes that do not end well
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept by Linux")
 @pytest.mark.usefixtures("forked")
 def test_a_cell_past_its_memory_is_reported_and_the_rest_measured(bench: Command, tmp_path: Path) -> None:
@@ -503,6 +507,7 @@ def test_a_cell_past_its_memory_is_reported_and_the_rest_measured(bench: Command
     assert "out of memory" in line
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_a_cell(bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
     start = process.start
@@ -523,6 +528,7 @@ def test_a_killed_process_is_a_cell(bench: Command, tmp_path: Path, monkeypatch:
     assert "killed: by SIGKILL" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_a_cell_past_its_time_is_too_slow(bench: Command, tmp_path: Path) -> None:
     """A hundred seconds of timings were asked for."""
@@ -569,6 +575,7 @@ def test_how_a_process_can_end(child: Callable[[str], dict[str, Any] | None]) ->
     assert cut == {"stage": "start", "status": "failed", "reason": "its process ended with exit code 3"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_was_measured(tmp_path: Path) -> None:
     words = ["models=[none,gated]", "sizes=[4,8]", "channels=4", "batch=2", "rounds=50", *TINY]
     bench = start(tmp_path, *words, command="bench")
@@ -657,6 +664,7 @@ def made(labels: list[str], sides: list[int]) -> list[Outcome]:
     return found
 
 
+@pytest.mark.slow
 def test_thirty_lines_can_be_told_apart_and_their_legend_fits(tmp_path: Path) -> None:
     labels = [f"mechanism_with_a_name_{number}" for number in range(30)]
     outcomes = made(labels, [8, 16, 32])

@@ -71,6 +71,7 @@ def test_configuration_resolved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -139,6 +140,7 @@ def test_wrong_command_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_run_and_evaluation_in_processes_of_their_own(tmp_path: Path) -> None:
     ended = run(tmp_path, *TINY)
     assert ended.returncode == 0, ended.stderr
@@ -151,6 +153,7 @@ def test_run_and_evaluation_in_processes_of_their_own(tmp_path: Path) -> None:
     assert f"{found['correct']} of {found['total']} right" in again.stdout
 
 
+@pytest.mark.slow
 def test_reader_who_leaves(tmp_path: Path) -> None:
     """As with `| head -1`: the run goes on to its end."""
     process = subprocess.Popen(
@@ -171,6 +174,7 @@ def test_reader_who_leaves(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "result.json").is_file()
 
 
+@pytest.mark.slow
 def test_closed_stdout(tmp_path: Path) -> None:
     ended = subprocess.run(
         ["sh", "-c", 'exec "$0" "$@" >&-', script("attn-train"), *TINY, "hydra.run.dir=run"],
@@ -217,6 +221,7 @@ def test_no_display_and_no_matplotlibrc_changes_a_picture(tmp_path: Path, attent
         assert found.encoded_image_string == expected.encoded_image_string
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "command"), [("eval", "attn-eval"), ("compare", "attn-compare"), ("train", "attn-train")]
 )

@@ -682,6 +682,7 @@ def picks(tmp_path: Path, sweep: Path) -> Path:
     return tmp_path / "picks"
 
 
+@pytest.mark.slow
 def test_runs_are_picked_by_links(tmp_path: Path, sweep: Path, picks: Path) -> None:
     found = folders_used(tmp_path, "picks")
     assert found == {
@@ -741,6 +742,7 @@ def test_a_link_to_nothing_is_named(tmp_path: Path, picks: Path, target: str) ->
         runs.find([str(picks), str(picks / "broken")])
 
 
+@pytest.mark.slow
 def test_a_link_to_nothing_is_said(tmp_path: Path, picks: Path) -> None:
     link(picks / "broken", "gone")
     link(tmp_path / "only" / "broken", "gone")

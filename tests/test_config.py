@@ -65,6 +65,7 @@ def test_every_group_has_a_file_for_each_name_and_no_more() -> None:
     assert {file.partition("/")[0] for file in FILES} - {"config.yaml", "experiment"} == set(GROUPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_composes_and_passes_all_checks(file: str, tmp_path: Path) -> None:
     overrides = choice(file)
@@ -102,6 +103,7 @@ def on_backbones() -> list[Config]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(ATTENTION))
 def test_every_mechanism_goes_with_every_backbone(model: str, on_backbones: list[Config]) -> None:
     section = composed(f"model={model}").model
@@ -138,6 +140,7 @@ def digest(*overrides: str) -> str:
     return identity.digest(asdict(composed(*overrides)))
 
 
+@pytest.mark.slow
 def test_the_digest_is_that_of_what_the_run_is_not_of_where_it_lies() -> None:
     plain = digest()
     assert len(plain) == 64
@@ -215,6 +218,7 @@ AT_LEAST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "least"), AT_LEAST.items())
 def test_a_number_below_its_least_is_refused(key: str, least: int) -> None:
     below = f"{key}={least - 1}"
@@ -243,6 +247,7 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: 
         composed(f"{key}={value}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -314,6 +319,7 @@ def test_what_composition_refuses(overrides: list[str], message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

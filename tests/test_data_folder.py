@@ -159,6 +159,7 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         read_image(tmp_path / "picture.png", SIDE, 3)
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_read_without_a_word(tmp_path: Path) -> None:
     Image.new("1", (10_000, 10_000)).save(tmp_path / "scan.png")
     program = (

@@ -64,6 +64,7 @@ def test_the_texts_say_what_it_takes(evaluate: Command, attention_run: Path, tmp
         assert content[start + begin : start + end] == value.contiguous().numpy().tobytes(), name
 
 
+@pytest.mark.slow
 def test_it_loads_without_pickle(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
     assert evaluate(f"run={attention_run}", "export=net.safetensors").code == 0
     program = (
@@ -126,6 +127,7 @@ def test_a_damaged_or_foreign_file_is_refused(evaluate: Command, plain_run: Path
         assert "\n" not in str(refused.value), name
 
 
+@pytest.mark.slow
 def test_a_control_is_exported_as_the_network_it_is(tmp_path: Path) -> None:
     words = [word for word in TINY if not word.startswith("backbone.widths")]
     done = run_here(

@@ -131,6 +131,7 @@ def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     assert "every verdict is in" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "cause"), [("", "File exists"), ("report.html", "Is a directory")])
 def test_a_report_that_fails_costs_a_warning(
     study: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str, cause: str
@@ -158,6 +159,7 @@ def test_a_report_that_fails_costs_a_warning(
     assert cause in said
 
 
+@pytest.mark.slow
 def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
     arms = "arms=[none,{model:{name:gated,per:pixel},backbone.placement.stages:[1,3]}]"
     ended = study(arms, "recipe=[+experiment=smoke,device=cpu]", "max_seeds=5", "first_seed=7", "sweep=mine")
@@ -170,6 +172,7 @@ def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
     assert "gated model.per=pixel backbone.placement.stages=[1,3]" in ended.out
 
 
+@pytest.mark.slow
 def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, trainer: Trainer) -> None:
     arms, recipe = (
         "arms=[none,gated]",
@@ -182,6 +185,7 @@ def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, tra
     assert given["dataset.digest"] == '"1_0"'
 
 
+@pytest.mark.slow
 def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
     ended = study(*WORDS)
@@ -196,6 +200,7 @@ def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
     assert "at most 16 runs, 10 of them done; at most 3 min to go\n" in ended.out
 
 
+@pytest.mark.slow
 def test_a_control_is_solved_once(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """The width that the first seed's run found is given to the others."""
     train = trainer.__call__
@@ -230,6 +235,7 @@ def complete(sweep: Path, **changes: Any) -> None:
         path.write_text(json.dumps(found | {"arm": {"model.name": model, "control": "none"}} | changes))
 
 
+@pytest.mark.slow
 def test_a_row_is_of_the_seeds_of_its_look(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """Three seeds that came after the look with the verdict count neither in the difference nor beside it."""
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
@@ -256,6 +262,7 @@ def test_a_row_is_of_the_seeds_of_its_look(study: Command, trainer: Trainer, tmp
     assert found["chance"] == pytest.approx(stats.mannwhitneyu(ours, theirs).statistic / 25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held_out", [True, False])
 def test_validation_accuracy_decides_where_there_is_one(
     study: Command, trainer: Trainer, tmp_path: Path, held_out: bool
@@ -294,6 +301,7 @@ def test_validation_accuracy_decides_where_there_is_one(
 # Going on
 
 
+@pytest.mark.slow
 def test_again_runs_nothing_and_what_is_missing_is_run(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     first = study(*WORDS)
     count = len(trainer.runs)
@@ -314,6 +322,7 @@ def test_again_runs_nothing_and_what_is_missing_is_run(study: Command, trainer: 
     assert row(fourth.out, "gated") == row(first.out, "gated")
 
 
+@pytest.mark.slow
 def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> None:
     assert study(*WORDS, "budget.runs=10").code == 0
     count = len(trainer.runs)
@@ -330,6 +339,7 @@ def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> No
     assert study(*WORDS, "budget.runs=12").code == 0
 
 
+@pytest.mark.slow
 def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     words = (*WORDS[:-1], "max_seeds=5")
     for extra in ([], ["budget.runs=30"], ["first_seed=5"]):
@@ -339,6 +349,7 @@ def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> 
     assert all(re.fullmatch(r"study_[0-9a-f]{8}", name) for name in names)
 
 
+@pytest.mark.slow
 def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "arms:\n  - none\n  - model: {name: gated, per: pixel}\n"
@@ -359,6 +370,7 @@ def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> N
 # Failures
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_nothing(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: (
         Ended(1.0, 4, f"nan at {seed}") if (model, seed) in (("gated", 1), ("gated", 3)) else None
@@ -378,6 +390,7 @@ def test_a_failed_run_ends_nothing(study: Command, trainer: Trainer) -> None:
     assert len(trainer.runs) == count
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_twice_in_a_row_is_dropped(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: (
         Ended(1.0, 6, f"out of memory at {seed}") if model == "se" and seed > 0 else None
@@ -396,6 +409,7 @@ def test_an_arm_that_fails_twice_in_a_row_is_dropped(study: Command, trainer: Tr
     assert [seed for model, seed in trainer.runs if model == "se"] == list(range(8))
 
 
+@pytest.mark.slow
 def test_without_its_baseline_a_study_ends(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: Ended(1.0, 3, "no data") if model == "none" else None
     ended = study(*WORDS)
@@ -407,6 +421,7 @@ def test_without_its_baseline_a_study_ends(study: Command, trainer: Trainer) -> 
 # Budget
 
 
+@pytest.mark.slow
 def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
     ended = study(*WORDS, "budget.runs=13")
@@ -418,6 +433,7 @@ def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> Non
     assert len(trainer.runs) == 14
 
 
+@pytest.mark.slow
 def test_budget_of_minutes(study: Command, trainer: Trainer) -> None:
     """A run takes half a minute: eleven rounds of a minute do not fit into three and a half."""
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
@@ -542,6 +558,7 @@ def test_a_run_that_a_killed_study_left_is_waited_for(
     assert out.count("waiting") == 1
 
 
+@pytest.mark.slow
 def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """A second one waits, and goes on from what is there."""
     sweep = tmp_path / "outputs" / "mine"
@@ -559,7 +576,7 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
 @pytest.mark.slow
 def test_with_attn_train_itself(study: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A study that is stopped within a run: that run goes on at its step; every run is one of attn-train."""
-    recipe = ",".join([*LONG, "dataset.val_size=0", "train.epochs=3"])
+    recipe = ",".join([*LONG, "dataset.val_size=0", "train.epochs=2"])
     words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=0.01")
     sweep = tmp_path / "outputs" / "mine"
     stopped = start(tmp_path, *words, command="study")
@@ -573,9 +590,11 @@ def test_with_attn_train_itself(study: Command, tmp_path: Path, monkeypatch: pyt
     assert stopped.returncode == 143, err
     (log,) = sweep.glob("se_*_seed0_*/attn-train.log")
     with open(os.devnull, "wb") as nowhere:
+        # Without the pictures of each run's end.
+        program = f"from attn_train.commands import outcome; outcome.draw = lambda *_: None; {process.PROGRAM}"
 
         def fork(given: Sequence[str], errors: IO[bytes]) -> Forked:
-            return Forked(process.PROGRAM, *given, folder=tmp_path, out=nowhere, errors=errors)
+            return Forked(program, *given, folder=tmp_path, out=nowhere, errors=errors)
 
         monkeypatch.setattr(process, "start", fork)
         ended = study(*words)
@@ -662,6 +681,7 @@ def test_settings_of_the_file_and_of_the_help() -> None:
             assert getattr(plain, key) == value
 
 
+@pytest.mark.slow
 def test_the_demonstration_is_a_study(study: Command, trainer: Trainer) -> None:
     """Without any word: the settings of conf/study.yaml fit attn-train as it is."""
     trainer.effects |= {"self_attention": 0.0}
@@ -670,6 +690,7 @@ def test_the_demonstration_is_a_study(study: Command, trainer: Trainer) -> None:
     assert {"dataset=digits", "train.epochs=3"} <= set(trainer.words[0])
 
 
+@pytest.mark.slow
 def test_references_to_the_environment_are_left_to_the_runs(
     study: Command, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
