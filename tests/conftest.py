@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import sysconfig
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +48,6 @@ LONG = (
     "train.prune_from=2",
     "optimizer=adam",  # whose state has two tensors for each parameter, and a count
 )
-# The cases of a command's test that the quick round has.
-QUICK_CASES = 2
 
 
 def imported(script: Path) -> ModuleType:
@@ -162,16 +159,16 @@ def finished_run(folder: Path, *words: str) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the whole round all but the first cases of a test that gives a command one mistake after the other: each
+    """Leave to the whole round all but the first case of a test that gives a command one mistake after the other: each
     composes a configuration, or two."""
-    cases: Counter[str] = Counter()
+    begun: set[str] = set()
     for item in items:
         assert isinstance(item, pytest.Function)
         if {"train", "evaluate", "study", "bench"} & set(item.fixturenames):
             name = f"{item.path}::{item.originalname}"
-            cases[name] += 1
-            if cases[name] > QUICK_CASES:
+            if name in begun:
                 item.add_marker(pytest.mark.slow)
+            begun.add(name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -148,6 +148,7 @@ def test_parameters_follow_the_closed_form(case: Case) -> None:
         assert count == formula.parameters(channels, (4, 5), case[1]), channels
 
 
+@pytest.mark.slow
 @each_case
 def test_gradients_are_those_of_finite_differences(case: Case) -> None:
     module = make(case, 4, (3, 2))
@@ -171,6 +172,7 @@ def test_every_parameter_is_trained(case: Case) -> None:
             assert value.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 @each_case
 def test_shape_and_dtype_are_kept_and_the_input_untouched(case: Case) -> None:
     for size in ((5, 7), (1, 1), (8, 8), (1, 6)):

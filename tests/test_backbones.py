@@ -405,10 +405,9 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     assert not missing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
-@pytest.mark.parametrize(
-    "network", ["fast", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "resnet20"))]
-)
+@pytest.mark.parametrize("network", ["article", "fast", "resnet20"])
 def test_every_mechanism_learns_in_every_backbone(network: str, mechanism: str) -> None:
     """With the mechanism in each stage eight images begin to be learned by heart, which moves each mechanism."""
     torch.manual_seed(0)

@@ -710,6 +710,7 @@ def test_accuracy_of_finished_runs(tmp_path: Path) -> None:
         assert shown["none (1)"] == pytest.approx((cost, 40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["gated x=$\\frac$", "gated x=$5-$10", "gated x=犬", "gated x=" + 200 * "y", "_x_"])
 def test_a_label_is_text(label: str) -> None:
     """A warning would be an error; a formula that is none would raise."""

@@ -194,6 +194,7 @@ def test_a_run_where_compiling_fails(fresh: Path, monkeypatch: pytest.MonkeyPatc
     assert "not compiling" not in again.out
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_compiled_is_said_in_a_line(fresh: Path) -> None:
     """As where only what the network needs is broken."""
     from torch._inductor import config

@@ -241,6 +241,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value", "listed"), [(key, *rest) for key, rest in CHOICES.items()])
 def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: str, listed: str) -> None:
     with pytest.raises(ConfigError, match=f"^{key}={value} is not a choice; choose from {listed}$"):

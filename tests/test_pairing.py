@@ -20,6 +20,7 @@ def pairing() -> ModuleType:
     return imported(SCRIPT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.6, -0.3])
 def test_narrowing_covers(pairing: ModuleType, correlation: float) -> None:
     """Arms that correlate: the difference narrows by the root of 1 - correlation, held by 95 % of the intervals."""

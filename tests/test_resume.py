@@ -143,6 +143,7 @@ def test_naming_the_folder_resumes(train: Command, tmp_path: Path, killed: Path,
     assert_same_run(run, reference)
 
 
+@pytest.mark.slow
 def test_no_sound_checkpoint(train: Command, tmp_path: Path, killed: Path) -> None:
     """With every checkpoint damaged nothing is trained in secret from the start."""
     run = shutil.copytree(killed, tmp_path / "run")
@@ -175,6 +176,7 @@ def test_stopped_run_goes_on(
     assert_same_run(tmp_path / "run", reference)
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(train: Command, reference: Path, tmp_path: Path) -> None:
     run = shutil.copytree(reference, tmp_path / "run")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.suffix != ".log"}

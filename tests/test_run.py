@@ -330,10 +330,12 @@ def test_seed_decides_everything(seeded: dict[str, np.ndarray]) -> None:
     assert not np.array_equal(seeded["first"], seeded["other"])
 
 
+@pytest.mark.slow
 def test_seeds_default_to_seed(seeded: dict[str, np.ndarray]) -> None:
     assert np.array_equal(seeded["other"], seeded["all others"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("purpose", ["init", "order", "augment"])
 def test_each_seed_decides_something(seeded: dict[str, np.ndarray], purpose: str) -> None:
     assert not np.array_equal(seeded["first"], seeded[purpose])

@@ -226,6 +226,7 @@ def test_stated_chances(effect: float, margin: float, arms: int, seeds: int) -> 
     assert stated.seeds == pytest.approx(taken.mean(), abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arms", "seeds"), [(1, 20), (3, 12), (1, 60)])
 def test_detectable_difference_is_found_in_80_percent(arms: int, seeds: int) -> None:
     words, *_ = ends(made(detectable(arms, seeds), seeds, 20_000), margin=0.0, arms=arms)
