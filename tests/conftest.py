@@ -2,6 +2,7 @@
 one of their own."""
 
 import contextlib
+import functools
 import importlib.util
 import io
 import logging
@@ -172,9 +173,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _schemas() -> None:
-    """As each command does before anything else."""
+def _schemas() -> Iterator[None]:
+    """As each command does before anything else; the settings that an error chooses from are composed once."""
     compose.register()
+    with mock.patch.object(compose, "settings", functools.cache(compose.settings)):
+        yield
 
 
 # Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.

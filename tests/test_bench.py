@@ -201,7 +201,7 @@ def test_peak_is_what_was_taken_and_not_what_was_taken_before() -> None:
 @pytest.mark.usefixtures("forked")
 def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
     """Parameters and multiply-adds of self-attention by hand; the memory of a gate by the maps that it must keep."""
-    ended = bench("models=[self_attention,gated]", "sizes=[32,6]", "channels=[64,10]", "batch=16", "rounds=2", *TINY)
+    ended = bench("models=[self_attention,gated]", "sizes=[32,6]", "channels=[64,10]", "batch=8", "rounds=2", *TINY)
     assert ended.code == 0, ended.err
     found = {(one["model"], one["size"]): one for one in read(tmp_path)["cells"]}
     assert len(found) == 4
@@ -213,7 +213,7 @@ def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
         assert one["macs"] == (3 * n * c * c + 2 * n * n * c if attending else 2 * n * c * c)
         assert len(one["by_round"]) == 2
         assert one["training_seconds_samples"] == 4
-    whole = 16 * 64 * 32 * 32 * 4
+    whole = 8 * 64 * 32 * 32 * 4
     gate = found["gated", 32]
     # In training both scores, their product and the gate wait for the way back, beside the result and its gradient.
     # At most every map there ever was, had none been let go: both scores, product, gate, result; the result's gradient;

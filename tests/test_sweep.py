@@ -229,7 +229,7 @@ def test_a_sweep_keeps_no_configuration_of_earlier_jobs(tmp_path: Path) -> None:
 import gc
 from omegaconf import DictConfig
 from attn_train import cli
-from attn_train.commands import sweep
+from attn_train.commands import outcome, sweep
 before = sweep.run_job
 def run_job(*arguments):
     done = before(*arguments)
@@ -237,6 +237,7 @@ def run_job(*arguments):
     print("alive:", sum(isinstance(one, DictConfig) for one in gc.get_objects()))
     return done
 sweep.run_job = run_job
+outcome.draw = lambda *_: None
 """
     words = ["-m", *TINY, "sweep=many", "seed=range(4)"]
     process = start(tmp_path, *words, prelude=program)
@@ -635,15 +636,12 @@ def test_jobs_killed_in_processes_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "plugins" / "hydra_plugins").mkdir(parents=True)
     (tmp_path / "plugins" / "hydra_plugins" / "forking.py").write_text(LAUNCHER)
     words = ("-m", *TINY, "seed=0,1,2", "sweep=mine", "hydra/launcher=forking")
-    program = "import torch; torch.set_num_threads(1); from attn_train.cli import train; train()"
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "plugins")},
-    )  # fmt: skip
-    assert ended.returncode == 1, ended.stderr
-    assert ended.stderr == ""
+    process = start(tmp_path, *words, prelude=f"import sys; sys.path.insert(0, {str(tmp_path / 'plugins')!r})")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, err
+    assert err == ""
     (first,) = results(tmp_path / "outputs" / "mine")
-    lines = last_lines(ended.stdout)
+    lines = last_lines(out)
     names = [job_name(f"seed={seed}") for seed in range(3)]
     assert first == names[0]
     assert "1 runs finished, 0 failed, 1 did not begin, 1 did not finish; in outputs/mine" in lines
