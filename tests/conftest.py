@@ -151,6 +151,12 @@ def evaluate(tmp_path: Path) -> Command:
     return lambda *words: run_here(tmp_path, *words, command="evaluate")
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> Command:
+    """attn-study in this process, in tmp_path."""
+    return lambda *words: run_here(tmp_path, *words, command="study")
+
+
 def finished_run(folder: Path, *words: str) -> Path:
     """Train in `folder`/run and return that run folder."""
     ended = run_here(folder, *TINY, *words, "hydra.run.dir=run", pictures=True)
