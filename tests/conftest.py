@@ -2,7 +2,6 @@
 one of their own."""
 
 import contextlib
-import functools
 import importlib.util
 import io
 import logging
@@ -179,11 +178,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _schemas() -> Iterator[None]:
-    """As each command does before anything else; the settings that an error chooses from are composed once."""
+def _schemas() -> None:
+    """As each command does before anything else."""
     compose.register()
-    with mock.patch.object(compose, "settings", functools.cache(compose.settings)):
-        yield
 
 
 # Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.
