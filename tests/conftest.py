@@ -37,10 +37,10 @@ TINY = (
     "device.threads=1",
     "backbone.widths=[8,8,8]",
 )
-# The same with 40 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
+# The same with 28 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
 LONG = (
     *TINY,
-    "train.epochs=6",
+    "train.epochs=4",
     "train.max_steps=null",
     "train.batch_size=16",
     "train.checkpoint_every=1",

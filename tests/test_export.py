@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY, Command, run_here
+from forked import Forked
 from safetensors import safe_open
 
 from attn_train import build
@@ -78,9 +77,10 @@ def test_it_loads_without_pickle(evaluate: Command, attention_run: Path, tmp_pat
         "found = export.load(Path('net.safetensors'))\n"
         "print(found.model(found.normalization(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))).shape)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "[2, 10]" in done.stdout
+    process = Forked(program, folder=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "[2, 10]" in out
 
 
 def test_no_file_is_overwritten_and_none_is_left_half(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:

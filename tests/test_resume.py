@@ -14,7 +14,7 @@ import torch
 from conftest import LONG, TINY, Command, run_here, start
 from forked import Forked
 
-STEPS = 40
+STEPS = 28
 RUNNING = {"images_per_second"}  # what the clock says differs between any two runs
 
 
