@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attn_train import cli
+from attn_train.commands import outcome
 from attn_train.machine.interrupt import STOPPING
 from attn_train.settings import compose
 
@@ -35,10 +37,10 @@ TINY = (
     "device.threads=1",
     "backbone.widths=[8,8,8]",
 )
-# The same with 40 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
+# The same with 28 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
 LONG = (
     *TINY,
-    "train.epochs=6",
+    "train.epochs=4",
     "train.max_steps=null",
     "train.batch_size=16",
     "train.checkpoint_every=1",
@@ -108,11 +110,13 @@ def process_state(folder: Path) -> Iterator[None]:
         root.setLevel(level)
 
 
-def run_here(folder: Path, *words: str, command: str = "train") -> Outcome:
-    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`."""
+def run_here(folder: Path, *words: str, command: str = "train", pictures: bool = False) -> Outcome:
+    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`; with the pictures
+    that a run draws at its end, which take half of the smallest run, only where a test is about them."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with process_state(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    drawn = contextlib.nullcontext() if pictures else mock.patch.object(outcome, "draw")
+    with process_state(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), drawn:
         sys.argv[:] = [f"attn-{command}", *words]
         try:
             getattr(cli, command)()
@@ -146,11 +150,31 @@ def evaluate(tmp_path: Path) -> Command:
     return lambda *words: run_here(tmp_path, *words, command="evaluate")
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> Command:
+    """attn-study in this process, in tmp_path."""
+    return lambda *words: run_here(tmp_path, *words, command="study")
+
+
 def finished_run(folder: Path, *words: str) -> Path:
     """Train in `folder`/run and return that run folder."""
-    ended = run_here(folder, *TINY, *words, "hydra.run.dir=run")
+    ended = run_here(folder, *TINY, *words, "hydra.run.dir=run", pictures=True)
     assert ended.code == 0, ended.err
     return folder / "run"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the whole round all but the first case of a test that gives a command one mistake after the other: each
+    composes a configuration, or two."""
+    begun: set[str] = set()
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if {"train", "evaluate", "study", "bench"} & set(item.fixturenames):
+            name = f"{item.path}::{item.originalname}"
+            if name in begun:
+                item.add_marker(pytest.mark.slow)
+            begun.add(name)
 
 
 @pytest.fixture(scope="session", autouse=True)

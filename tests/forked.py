@@ -18,6 +18,7 @@ from typing import IO
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
+        "attn_train.cli",
         "attn_train.commands.jobs",
         "attn_train.commands.evaluation",
         "attn_train.cost.bench.measure",

@@ -30,6 +30,7 @@ def page_faults(keep: bool) -> int:
     return int(ran.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(gnu_c_library() is None, reason="this system has another C library than the GNU one")
 def test_pages_are_taken_once() -> None:
     assert page_faults(keep=True) < 100

@@ -148,6 +148,7 @@ def test_parameters_follow_the_closed_form(case: Case) -> None:
         assert count == formula.parameters(channels, (4, 5), case[1]), channels
 
 
+@pytest.mark.slow
 @each_case
 def test_gradients_are_those_of_finite_differences(case: Case) -> None:
     module = make(case, 4, (3, 2))
@@ -171,6 +172,7 @@ def test_every_parameter_is_trained(case: Case) -> None:
             assert value.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 @each_case
 def test_shape_and_dtype_are_kept_and_the_input_untouched(case: Case) -> None:
     for size in ((5, 7), (1, 1), (8, 8), (1, 6)):
@@ -309,6 +311,7 @@ def growth(case: Case, side: int, **arguments: Any) -> float:
     return found[1] / found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", those("linear_memory"), ids=title)
 def test_memory_is_linear_in_the_pixels_where_it_is_claimed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     # A bound on the keys that a line of 32 pixels has already passed: up to the bound memory may grow faster.

@@ -1,5 +1,6 @@
 """Every backbone with every mechanism in every slot: shapes, sizes by closed formulas, placement, whitening."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -75,13 +76,17 @@ def scores(network: str, mechanism: str, stages: Any, position: str, channels: i
 
 
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
-@pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"resnet56"}))  # whose blocks are those of resnet20
+@pytest.mark.parametrize(
+    "network",  # one of each kind; of the others the test below
+    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "resnet20"))],
+)
 def test_any_position_gives_class_scores(network: str, mechanism: str) -> None:
     for position in NETWORKS[network][-1]:
         assert scores(network, mechanism, "all", position, 1, 33).shape == (2, 7)
     assert scores(network, mechanism, "all", "after_activation", 3, 8).shape == (2, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_any_stage_size_and_channels_give_class_scores(network: str) -> None:
     for stages, position in placements(network):
@@ -113,6 +118,7 @@ def test_maps_need_not_be_square(network: str) -> None:
         assert len(seen) == sum(blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_attention_stands_where_the_placement_says(network: str) -> None:
     _, _, blocks, positions = NETWORKS[network]
@@ -198,6 +204,7 @@ def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
         torch.testing.assert_close(stage(whole), expected)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("network", ["article", "fast", "fast3", "resnet20"])
 def test_behind_a_zero_gate_every_mechanism_starts_as_the_same_network(network: str) -> None:
@@ -333,6 +340,7 @@ def test_the_fast_networks_first_layer_whitens_the_images_it_was_given(channels:
     assert away < WHITENING_EPSILON / smallest + 1e-3
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("network", ["fast", "fast3"])
 def test_the_heads_input_begins_as_large_as_without_attention(network: str) -> None:
@@ -398,9 +406,15 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("mechanism", sorted(ATTENTION))
-@pytest.mark.parametrize("network", ["article", "fast", "resnet20"])
-def test_every_mechanism_learns_in_every_backbone(network: str, mechanism: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "mechanism"),
+    [
+        *(("fast", mechanism) for mechanism in sorted(ATTENTION)),
+        *itertools.product(("article", "resnet20"), ("none", "gated", "self_attention")),
+    ],
+)
+def test_every_mechanism_and_every_backbone_learns(network: str, mechanism: str) -> None:
     """With the mechanism in each stage eight images begin to be learned by heart, which moves each mechanism."""
     torch.manual_seed(0)
     model = make(network, mechanism, size=(16, 16))

@@ -156,6 +156,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "named"), COMMANDS, ids=lambda row: " ".join(row))
 def test_wrong_command(
     train: Command, plain_run: Path, tmp_path: Path, words: tuple[str, ...], named: tuple[str, ...]
@@ -353,6 +354,7 @@ def test_damaged_checkpoints(evaluate: Command, plain_run: Path, tmp_path: Path,
     check_line(ended.err, "attn-eval", (str(run / "checkpoints"), "damaged"))
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_model(evaluate: Command, plain_run: Path, attention_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(plain_run, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")

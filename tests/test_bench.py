@@ -1,4 +1,4 @@
-"""attn-bench: its statistics against numpy and scipy, its cells in processes that really run out of memory and time."""
+"""attn-bench: its cells in processes that really run out of memory and time, and what it says of them."""
 
 import csv
 import json
@@ -14,36 +14,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import matplotlib.colors
 import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import Command, run_here, start
 from forked import Forked
-from matplotlib.text import Annotation
 from scipy import stats
+from test_bench_picture import made
 from torch import Tensor
 
 from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention
-from attn_train.cost.bench import cells, measure, outcome, picture, process, report, trained
-from attn_train.cost.bench.cells import Arm, Cell
+from attn_train.cost.bench import cells, measure, outcome, process, report, trained
 from attn_train.cost.bench.help import HELP
-from attn_train.cost.bench.outcome import Outcome
-from attn_train.cost.bench.scaling import exponent, interval, slope
 from attn_train.errors import ConfigError
-from attn_train.machine import memory
-from attn_train.machine.device import Device
 from attn_train.settings import bench as settings, compose, identity
 from attn_train.settings.bench import BenchSettings
-from attn_train.writing import drawing
 
 # A bench of the least work; in float32, whose bytes can be foretold.
 TINY = ("device=cpu", "device.precision=float32", "device.threads=1", "repetitions=2", "sample_seconds=0", "output=out")
-
-CPU = Device("cpu", "float32", channels_last=False, compile=False, cuda_graphs=False, threads=1)
 
 
 def fork(order: dict[str, Any], errors: IO[bytes]) -> Forked:
@@ -65,62 +56,6 @@ def bench(tmp_path: Path) -> Command:
 
 def read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "out" / "bench.json").read_text())
-
-
-# Statistics
-
-
-def noisy(power: float, sizes: list[int], rounds: int, generator: np.random.Generator) -> dict[int, list[float]]:
-    return {n: list(3e-7 * n**power * np.exp(generator.normal(0, 0.05, rounds))) for n in sizes}
-
-
-def test_slope_and_interval_are_those_of_numpy_and_scipy() -> None:
-    generator = np.random.default_rng(1)
-    made = noisy(1.6, [64, 256, 1024], 5, generator)
-    found = exponent(made, points=3)
-    assert found is not None
-    slopes = [np.polyfit(np.log([64, 256, 1024]), np.log(one), 1)[0] for one in zip(*made.values(), strict=True)]
-    assert found.value == pytest.approx(np.mean(slopes), rel=1e-9)
-    expected = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
-    assert found.rounds == 5
-
-
-def test_interval_holds_the_true_exponent_in_95_of_100_benches() -> None:
-    generator = np.random.default_rng(2)
-    inside = 0
-    for _ in range(1000):
-        found = exponent(noisy(2.0, [256, 1024, 4096], 3, generator), points=3)
-        assert found is not None
-        assert found.low is not None
-        assert found.high is not None
-        inside += found.low <= 2.0 <= found.high
-    assert 930 <= inside <= 970  # three deviations of a binomial
-
-
-def test_exponent_is_of_the_largest_maps() -> None:
-    """A constant cost that tokens outgrow: at the end the square shows."""
-    made = {n: [1.0 if n <= 256 else (n / 256) ** 2] * 2 for n in (64, 4096, 256, 1024)}
-    found = exponent(made, points=3)
-    assert found is not None
-    assert found.value == pytest.approx(2)
-    assert found.tokens == [256, 1024, 4096]
-    assert (found.low, found.high) == pytest.approx((2, 2))
-    wide = exponent(made, points=4)
-    assert wide is not None
-    assert wide.value < 1.9
-
-
-def test_where_there_is_no_exponent_or_no_interval() -> None:
-    assert exponent({64: [1.0], 256: [2.0]}, points=3) is None
-    assert exponent({64: [0.0], 256: [2.0]}, points=2) is None  # no memory taken
-    assert exponent({64: [], 256: []}, points=2) is None
-    once = exponent({64: [1.0], 256: [2.0]}, points=2)
-    assert once is not None
-    assert once.value == pytest.approx(0.5)
-    assert once.low is None
-    assert interval([1.0]) is None
-    assert slope([4, 16], [3.0, 12.0]) == pytest.approx(1)
 
 
 def test_quartiles_are_those_of_numpy() -> None:
@@ -183,24 +118,11 @@ def test_refused_options_end_the_bench_but_a_refused_map_is_a_cell() -> None:
         measure.measure({**order, "device": {**device, "threads": torch.get_num_threads()}}, lambda **_: None)
 
 
-# Memory
-
-
-def test_peak_is_what_was_taken_and_not_what_was_taken_before() -> None:
-    if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("this system does not forget a peak")
-    earlier = torch.ones(50_000_000)  # 200 MB
-    del earlier
-    peak = memory.Peak(CPU)
-    taken = torch.ones(16_000_000)
-    del taken
-    assert peak.bytes() == pytest.approx(64e6, abs=2e6)
-
-
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
     """Parameters and multiply-adds of self-attention by hand; the memory of a gate by the maps that it must keep."""
-    ended = bench("models=[self_attention,gated]", "sizes=[32,6]", "channels=[64,10]", "batch=16", "rounds=2", *TINY)
+    ended = bench("models=[self_attention,gated]", "sizes=[32,6]", "channels=[64,10]", "batch=8", "rounds=2", *TINY)
     assert ended.code == 0, ended.err
     found = {(one["model"], one["size"]): one for one in read(tmp_path)["cells"]}
     assert len(found) == 4
@@ -212,7 +134,7 @@ def test_figures_of_a_real_cell(bench: Command, tmp_path: Path) -> None:
         assert one["macs"] == (3 * n * c * c + 2 * n * n * c if attending else 2 * n * c * c)
         assert len(one["by_round"]) == 2
         assert one["training_seconds_samples"] == 4
-    whole = 16 * 64 * 32 * 32 * 4
+    whole = 8 * 64 * 32 * 32 * 4
     gate = found["gated", 32]
     # In training both scores, their product and the gate wait for the way back, beside the result and its gradient.
     # At most every map there ever was, had none been let go: both scores, product, gate, result; the result's gradient;
@@ -253,6 +175,7 @@ def check_files_agree(out: str, folder: Path) -> None:
     assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
     """Exponents in the JSON are those of the medians of its rounds, by numpy."""
@@ -359,6 +282,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     return one
 
 
+@pytest.mark.slow
 def test_runs_give_mechanisms_maps_batch_and_device(
     bench: Command, tmp_path: Path, runs: list[str], measured: Measured
 ) -> None:
@@ -480,6 +404,7 @@ def test_runs_that_give_nothing_to_measure(
 # Processes that do not end well
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is kept by Linux")
 @pytest.mark.usefixtures("forked")
 def test_a_cell_past_its_memory_is_reported_and_the_rest_measured(bench: Command, tmp_path: Path) -> None:
@@ -503,6 +428,7 @@ def test_a_cell_past_its_memory_is_reported_and_the_rest_measured(bench: Command
     assert "out of memory" in line
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_a_cell(bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
     start = process.start
@@ -523,6 +449,7 @@ def test_a_killed_process_is_a_cell(bench: Command, tmp_path: Path, monkeypatch:
     assert "killed: by SIGKILL" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_a_cell_past_its_time_is_too_slow(bench: Command, tmp_path: Path) -> None:
     """A hundred seconds of timings were asked for."""
@@ -569,6 +496,7 @@ def test_how_a_process_can_end(child: Callable[[str], dict[str, Any] | None]) ->
     assert cut == {"stage": "start", "status": "failed", "reason": "its process ended with exit code 3"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_was_measured(tmp_path: Path) -> None:
     words = ["models=[none,gated]", "sizes=[4,8]", "channels=4", "batch=2", "rounds=50", *TINY]
     bench = start(tmp_path, *words, command="bench")
@@ -644,76 +572,7 @@ def test_settings_of_the_file_and_of_the_help() -> None:
             assert getattr(plain, key) == value
 
 
-# The picture
-
-
-def made(labels: list[str], sides: list[int]) -> list[Outcome]:
-    found = []
-    for number, label in enumerate(labels):
-        for side in sides:
-            one: dict[str, Any] = {"forward_seconds": [1e-3], "training_seconds": [1e-6 * side**2 * (number + 1)]}
-            one |= {"forward_bytes": [1], "training_bytes": 100 * side**2 + number, "status": "ok", "reason": ""}
-            found.append(Outcome(Cell(Arm(label, {}), side, 64), 1, [one]))
-    return found
-
-
-def test_thirty_lines_can_be_told_apart_and_their_legend_fits(tmp_path: Path) -> None:
-    labels = [f"mechanism_with_a_name_{number}" for number in range(30)]
-    outcomes = made(labels, [8, 16, 32])
-    outcomes[-1].rounds[0] |= {"status": "out of memory"}
-    figure = picture.draw(outcomes, [], "a title")
-    time_axis, memory_axis = figure.axes
-    assert len(time_axis.lines) == len(memory_axis.lines) == 30
-    assert len({(matplotlib.colors.to_hex(line.get_color()), line.get_linestyle()) for line in time_axis.lines}) == 30
-    assert np.asarray(time_axis.lines[2].get_ydata()) == pytest.approx([1e-3 * side**2 * 3 for side in (8, 16, 32)])
-    (legend,) = figure.legends
-    texts = [text.get_text() for text in legend.get_texts()]
-    # In the order in which the lines end, with what went wrong.
-    assert texts == ["mechanism_with_a_name_29 (out of memory at 32x32)", *reversed(labels[:29])]
-    figure.savefig(tmp_path / "bench.png")
-    box, page = legend.get_window_extent(), figure.bbox
-    assert page.x0 <= box.x0 < box.x1 <= page.x1
-    assert page.y0 <= box.y0 < box.y1 <= page.y1
-    assert box.x0 >= memory_axis.get_window_extent().x1
-
-
-@pytest.mark.parametrize("sides", [[8], [16, 20], [8, 16, 64]])
-def test_a_picture_has_numbers_to_read_it_by(sides: list[int]) -> None:
-    """A logarithmic axis within one power of ten has no tick of its own."""
-    for axis in picture.draw(made(["gated"], sides), [], "a title").axes:
-        low, high = axis.get_ylim()
-        assert len([tick for tick in axis.get_yticks() if low <= tick <= high]) >= 2
-
-
-def test_accuracy_of_finished_runs(tmp_path: Path) -> None:
-    """Two seeds of one model are one point, with their mean."""
-    common = {"backbone": "fast", "dataset": "digits", "epochs": 1, "macs": 10, "train_seconds": 2.0}
-    runs = []
-    for number, (model, accuracy) in enumerate((("gated", 0.5), ("gated", 0.7), ("none", 0.4))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "result.json").write_text(json.dumps({"model": model, "test_accuracy": accuracy, **common}))
-        runs.append(str(folder))
-    figure = picture.draw(made(["gated", "none"], [8, 16]), picture.read_runs(runs), "a title")
-    assert len(figure.axes) == 4
-    for axis, cost in ((figure.axes[2], 10), (figure.axes[3], 2.0)):
-        shown = {text.get_text(): text.xy for text in axis.texts if isinstance(text, Annotation)}
-        assert shown["gated (2)"] == pytest.approx((cost, 60))
-        assert shown["none (1)"] == pytest.approx((cost, 40))
-
-
-@pytest.mark.parametrize("label", ["gated x=$\\frac$", "gated x=$5-$10", "gated x=犬", "gated x=" + 200 * "y", "_x_"])
-def test_a_label_is_text(label: str) -> None:
-    """A warning would be an error; a formula that is none would raise."""
-    outcomes = made([label, "none"], [8, 16])
-    runs = [
-        {"model": label, "backbone": "a", "dataset": "\ud8ff\x1b", "test_accuracy": 0.5, "macs": 1, "train_seconds": 2}
-    ]
-    figure = picture.draw(outcomes, [*runs, {**runs[0], "dataset": "b"}], label)
-    assert drawing.render(figure).std() > 0
-    (legend,) = figure.legends
-    assert any(text.get_text().startswith(label[:50]) for text in legend.get_texts())
-    assert not any(text.get_parse_math() for text in legend.get_texts())
+# What is told
 
 
 def test_a_picture_that_fails_costs_a_warning(bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

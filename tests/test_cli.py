@@ -71,6 +71,7 @@ def test_configuration_resolved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -139,18 +140,17 @@ def test_wrong_command_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_run_and_evaluation_in_processes_of_their_own(tmp_path: Path) -> None:
-    ended = run(tmp_path, *TINY)
+@pytest.mark.slow
+def test_an_evaluation_in_a_process_of_its_own(attention_run: Path) -> None:
+    """A run in one stands among those whose reader leaves, here, and in test_surroundings."""
+    found = json.loads((attention_run / "result.json").read_text())
+    ended = run(attention_run.parent, f"run={attention_run.name}", command="attn-eval")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
-    (folder,) = (tmp_path / "outputs").glob("*/*")
-    found = json.loads((folder / "result.json").read_text())
-    again = run(tmp_path, f"run={folder.relative_to(tmp_path)}", command="attn-eval")
-    assert again.returncode == 0, again.stderr
-    assert again.stderr == ""
-    assert f"{found['correct']} of {found['total']} right" in again.stdout
+    assert f"{found['correct']} of {found['total']} right" in ended.stdout
 
 
+@pytest.mark.slow
 def test_reader_who_leaves(tmp_path: Path) -> None:
     """As with `| head -1`: the run goes on to its end."""
     process = subprocess.Popen(
@@ -171,6 +171,7 @@ def test_reader_who_leaves(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "result.json").is_file()
 
 
+@pytest.mark.slow
 def test_closed_stdout(tmp_path: Path) -> None:
     ended = subprocess.run(
         ["sh", "-c", 'exec "$0" "$@" >&-', script("attn-train"), *TINY, "hydra.run.dir=run"],
@@ -217,6 +218,7 @@ def test_no_display_and_no_matplotlibrc_changes_a_picture(tmp_path: Path, attent
         assert found.encoded_image_string == expected.encoded_image_string
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "command"), [("eval", "attn-eval"), ("compare", "attn-compare"), ("train", "attn-train")]
 )

@@ -55,6 +55,7 @@ def gradients(width: int, seed: int, images: Tensor, architecture: str | None) -
     return [value.grad for value in model.parameters() if value.grad is not None]
 
 
+@pytest.mark.slow
 def test_twelve_architectures_in_turn_with_two_seeds_compile_twelve_times(graphs: Graphs) -> None:
     """torch.compile runs uncompiled after 8 graphs of one code object, and only warns."""
     images = torch.randn(4, 1, 6, 6)
@@ -150,6 +151,7 @@ def check_it_goes_without(caplog: pytest.LogCaptureFixture) -> None:
     assert said[0].startswith("device.compile=auto: not compiling, which fails: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_compiler_that_does_not_work(fresh: Path, caplog: pytest.LogCaptureFixture, fault: str) -> None:
     from torch._inductor import config
@@ -158,6 +160,7 @@ def test_a_compiler_that_does_not_work(fresh: Path, caplog: pytest.LogCaptureFix
         check_it_goes_without(caplog)
 
 
+@pytest.mark.slow
 def test_a_disk_whose_files_may_not_run(
     fresh: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,6 +194,7 @@ def test_a_run_where_compiling_fails(fresh: Path, monkeypatch: pytest.MonkeyPatc
     assert "not compiling" not in again.out
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_compiled_is_said_in_a_line(fresh: Path) -> None:
     """As where only what the network needs is broken."""
     from torch._inductor import config

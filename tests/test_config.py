@@ -67,6 +67,7 @@ def test_every_group_has_a_file_for_each_name_and_no_more() -> None:
     assert {file.partition("/")[0] for file in FILES} - {"config.yaml", "experiment"} == set(GROUPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_composes_and_passes_all_checks(file: str, tmp_path: Path) -> None:
     overrides = choice(file)
@@ -104,11 +105,12 @@ def on_backbones() -> list[Settings]:
     ]
 
 
-@pytest.mark.parametrize("model", sorted(ATTENTION))
-def test_every_mechanism_goes_with_every_backbone(model: str, on_backbones: list[Settings]) -> None:
-    section = composed(f"model={model}").model
-    for config in on_backbones:
-        build.check(replace(config, model=section))
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "model"), list(enumerate(sorted(ATTENTION))))
+def test_every_mechanism_goes_with_a_backbone(number: int, model: str, on_backbones: list[Settings]) -> None:
+    """In turn with each; that each network takes each mechanism is test_backbones' matter."""
+    config = on_backbones[number % len(on_backbones)]
+    build.check(replace(config, model=composed(f"model={model}").model))
 
 
 def test_a_datasets_own_recipe_becomes_the_runs() -> None:
@@ -140,6 +142,7 @@ def digest(*overrides: str) -> str:
     return identity.digest(asdict(composed(*overrides)))
 
 
+@pytest.mark.slow
 def test_the_digest_is_that_of_what_the_run_is_not_of_where_it_lies() -> None:
     plain = digest()
     assert len(plain) == 64
@@ -228,6 +231,7 @@ AT_LEAST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "least"), AT_LEAST.items())
 def test_a_number_below_its_least_is_refused(key: str, least: int) -> None:
     below = f"{key}={least - 1}"
@@ -250,12 +254,14 @@ CHOICES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value", "listed"), [(key, *rest) for key, rest in CHOICES.items()])
 def test_a_value_that_is_no_choice_is_refused_with_the_choices(key: str, value: str, listed: str) -> None:
     with pytest.raises(ConfigError, match=f"^{key}={value} is not a choice; choose from {listed}$"):
         composed(f"{key}={value}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -337,6 +343,7 @@ def test_what_composition_refuses(overrides: list[str], message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

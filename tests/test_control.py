@@ -90,13 +90,19 @@ def cost(model: nn.Module, control: str, side: int) -> int:
     return multiply_adds(model, side) if control == "macs" else sum(one.numel() for one in model.parameters())
 
 
-# Mechanisms that consist of layers, so that hooks see all of their work; parameters of others too.
+# Mechanisms that consist of layers, so that hooks see all of their work, on each backbone, with two for each control of
+# it; parameters of others too.
 MATCHES = [
-    *itertools.product(("fast", "resnet", "article"), ("gated", "se", "cbam", "bam"), ("parameters", "macs")),
+    *(
+        (backbone, model, ("parameters", "macs")[(row + column) % 2])
+        for row, backbone in enumerate(("fast", "resnet", "article"))
+        for column, model in enumerate(("gated", "se", "cbam", "bam"))
+    ),
     *itertools.product(("fast", "resnet", "article"), ("self_attention", "augmented_conv", "halo"), ("parameters",)),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "model", "control"), MATCHES)
 def test_a_control_costs_what_it_says(backbone: str, model: str, control: str) -> None:
     config = composed(f"model={model}", f"backbone={backbone}", "dataset=cifar10", f"control={control}")
@@ -123,6 +129,7 @@ def test_the_articles_control_by_its_formula() -> None:
     assert match.cost == 28 * first + (first * 9 + 1) * second + 10 * (second * 1024 + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", ["before_activation", "parallel"])
 def test_placement_counts(position: str) -> None:
     words = ("dataset=cifar10", "control=parameters", f"backbone.placement.position={position}")
@@ -149,6 +156,7 @@ def test_the_control_is_the_plain_network_of_its_widths(train: Command, tmp_path
         assert found[key] == plain[key]
 
 
+@pytest.mark.slow
 def test_a_control_is_evaluated_and_named(train: Command, evaluate: Command, tmp_path: Path) -> None:
     ended = train(*WIDE, "model=gated", "control=macs")
     assert ended.code == 0, ended.err
@@ -280,6 +288,7 @@ def quadratic(shares: list[float]) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_the_search_finds_the_nearest_of_all_factors() -> None:
     draw = random.Random(0)
     for _ in range(300):
@@ -350,6 +359,7 @@ class Clock:
         return seconds
 
 
+@pytest.mark.slow
 def test_control_of_time(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock on which time is parameters, control=time is control=parameters; both resolutions are measured."""
     clock = Clock()
@@ -374,6 +384,7 @@ def test_control_of_time(train: Command, tmp_path: Path, monkeypatch: pytest.Mon
     assert (again["test_loss"], again["config_digest"]) == (found["test_loss"], found["config_digest"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("uncertainty", "advice"), [(0.01, "another control"), (0.05, "let nothing else run")])
 def test_a_time_that_cannot_be_met(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncertainty: float, advice: str
@@ -389,6 +400,7 @@ def test_a_time_that_cannot_be_met(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_timing_takes_real_steps_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both networks keep their weights, and torch's random numbers stay where they were."""
     monkeypatch.setattr(steptime, "SECONDS", 0.0)

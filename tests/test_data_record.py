@@ -111,6 +111,7 @@ def digest_here(run: Path, evaluated: Outcome) -> str:
     return match.group(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [add, delete, repaint, swap, relabel])
 def test_other_data_is_refused_with_both_digests(
     train: Command, evaluate: Command, place: Path, change: Callable[[Path], None]
@@ -129,6 +130,7 @@ def test_other_data_is_refused_with_both_digests(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_other_data_is_taken_by_a_word_for_once(train: Command, place: Path) -> None:
     first = result_of(place / "run")["data_digest"]
     delete(place / "data")
@@ -156,6 +158,7 @@ def test_the_command_again_is_a_resume_too(train: Command, place: Path) -> None:
     assert MEANT in ended.err
 
 
+@pytest.mark.slow
 def test_a_sweep_again_is_a_resume_of_its_jobs(train: Command, place: Path) -> None:
     """With the word it goes on in the same sweep, although nobody named it."""
     command = ["-m", *WORDS, "train.epochs=1"]
@@ -210,6 +213,7 @@ def test_other_data_in_the_middle_of_an_epoch(train: Command, place: Path, monke
     assert shown[-1]["lr"] == pytest.approx(min(row["lr"] for row in shown[2:]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_before_is_read_and_says_that_nothing_was_compared(train: Command, place: Path) -> None:
     folder = place / "run" / "checkpoints"
     state = checkpoint.load(folder)
@@ -243,6 +247,7 @@ def root_of(run: Path) -> str:
     return str(yaml.safe_load((run / "config.yaml").read_text())["dataset"]["root"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [2, 3], ids=["finished", "goes on"])
 def test_data_that_moved(train: Command, evaluate: Command, place: Path, epochs: int) -> None:
     moved = (place / "data").rename(place / "elsewhere")
@@ -258,6 +263,7 @@ def test_data_that_moved(train: Command, evaluate: Command, place: Path, epochs:
     assert "the same" in evaluate("run=run").out
 
 
+@pytest.mark.slow
 def test_a_root_from_the_environment_gives_way(train: Command, place: Path) -> None:
     path = place / "run" / "config.yaml"
     values = yaml.safe_load(path.read_text())
@@ -269,6 +275,7 @@ def test_a_root_from_the_environment_gives_way(train: Command, place: Path) -> N
     assert root_of(place / "run") == "./data"
 
 
+@pytest.mark.slow
 def test_a_run_that_moved_with_pictures_by_other_names(train: Command, place: Path) -> None:
     """What they show is the data, not how they are called."""
     for path in (place / "data" / "train" / "cat").iterdir():
@@ -283,6 +290,7 @@ def test_a_run_that_moved_with_pictures_by_other_names(train: Command, place: Pa
     assert not (place / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_relative_root_from_another_working_folder(place: Path) -> None:
     """It is as seen from where the run began."""
     (place / "deeper").mkdir()
@@ -293,6 +301,7 @@ def test_a_relative_root_from_another_working_folder(place: Path) -> None:
     assert root_of(place / "run") == str(place / "data")
 
 
+@pytest.mark.slow
 def test_where_hydra_would_work_changes_nothing(train: Command, place: Path) -> None:
     chdir = "hydra.job.chdir=true"
     ended = train(*WORDS, "train.epochs=1", "hydra.run.dir=inner/run", chdir)

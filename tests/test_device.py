@@ -92,6 +92,7 @@ DECIDE = (
 )
 
 
+@pytest.mark.slow
 def test_a_quota_of_one_core_gives_one_thread() -> None:
     """A container's quota is set from outside; joblib, which reads it, takes the same from its variable."""
     environment = os.environ | {"LOKY_MAX_CPU_COUNT": "1"}
@@ -99,6 +100,7 @@ def test_a_quota_of_one_core_gives_one_thread() -> None:
     assert int(done.stdout) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_omp_num_threads_is_heeded(threads: str) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": threads}

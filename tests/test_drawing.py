@@ -63,6 +63,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, byte
     return render(draw("plain")), path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rc",
     [

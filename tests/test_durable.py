@@ -107,6 +107,7 @@ def test_a_lock_that_fails_otherwise_is_an_error(tmp_path: Path, monkeypatch: py
         pass
 
 
+@pytest.mark.slow
 def test_a_sweep_on_a_file_system_with_neither(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And where a file has no number of links, as on some FUSE and CIFS."""
     monkeypatch.setattr(fcntl, "flock", failing(fcntl.flock, errno.ENOSYS, lambda *_: True))

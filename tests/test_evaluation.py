@@ -50,6 +50,7 @@ def test_classes_add_up(evaluate: Command, attention_run: Path) -> None:
     assert sum(int(correct) for _, _, correct, _ in lines) == summary(out)[0]
 
 
+@pytest.mark.slow
 def test_other_splits(evaluate: Command, attention_run: Path) -> None:
     val = summary(evaluate(f"run={attention_run}", "split=val").out)
     assert val[1] == 32
@@ -69,6 +70,7 @@ def test_best_checkpoint(evaluate: Command, attention_run: Path) -> None:
     assert correct / total == best
 
 
+@pytest.mark.slow
 def test_views_change_the_outcome(evaluate: Command, attention_run: Path) -> None:
     """The run's own views are six; the loss of each number is its own."""
     losses = [summary(evaluate(f"run={attention_run}", f"eval.views={n}").out)[2] for n in (1, 2, 6)]
@@ -171,6 +173,7 @@ def images_of_each(out: str) -> dict[str, int]:
     return {name: int(total) for name, _, _, total in CLASS.findall(out)}
 
 
+@pytest.mark.slow
 def test_the_own_pictures_of_a_run_are_split_as_in_training(
     evaluate: Command, folder_run: Path, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ def test_the_own_pictures_of_a_run_are_split_as_in_training(
     assert summary(evaluate(f"run={folder_run}", f"dataset.root={moved}", "split=val").out)[1] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pictures", "words", "expected"),
     [
@@ -220,6 +224,7 @@ def test_all_labelled_pictures_of_another_folder_are_tested(
     )
 
 
+@pytest.mark.slow
 def test_a_class_is_known_in_another_form_of_unicode(evaluate: Command, tmp_path: Path) -> None:
     """One system writes é as a letter, another as e and an accent."""
     for root, name, count in (("data", "\u00e9mu", 4), ("new", "e\u0301mu", 3), ("moved", "e\u0301mu", 4)):
@@ -268,6 +273,7 @@ def test_a_folder_that_cannot_be_tested(
     assert all(word in ended.err for word in named), ended.err
 
 
+@pytest.mark.slow
 def test_labels_go_by_the_names_of_the_classes(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
     """Test images of the data itself, as files: right and wrong as predictions.npz has it, with classes missing."""
     from attn_train.data.dataset import limit_per_class
@@ -288,6 +294,7 @@ def test_labels_go_by_the_names_of_the_classes(evaluate: Command, attention_run:
     assert set(images_of_each(ended.out)) == {"pattern_2", "pattern_7"}
 
 
+@pytest.mark.slow
 def test_prediction_reads_the_same_files_as_training(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
     for name in ("a.png", "b.jfif", "c.PGM", "deeper/d.ppm", "deeper/e.webp", ".git/no.png", "__MACOSX/no.png"):
         path = tmp_path / "mine" / name
@@ -330,6 +337,7 @@ def read_only(attention_run: Path, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_can_only_be_read_answers(evaluate: Command, tmp_path: Path, read_only: Path) -> None:
     for name in ("a.png", "b.png", "deeper/a.png"):
         picture(tmp_path / "mine" / name)

@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY, Command, run_here
+from forked import Forked
 from safetensors import safe_open
 
 from attn_train import build
@@ -64,6 +63,7 @@ def test_the_texts_say_what_it_takes(evaluate: Command, attention_run: Path, tmp
         assert content[start + begin : start + end] == value.contiguous().numpy().tobytes(), name
 
 
+@pytest.mark.slow
 def test_it_loads_without_pickle(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
     assert evaluate(f"run={attention_run}", "export=net.safetensors").code == 0
     program = (
@@ -77,9 +77,10 @@ def test_it_loads_without_pickle(evaluate: Command, attention_run: Path, tmp_pat
         "found = export.load(Path('net.safetensors'))\n"
         "print(found.model(found.normalization(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))).shape)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "[2, 10]" in done.stdout
+    process = Forked(program, folder=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "[2, 10]" in out
 
 
 def test_no_file_is_overwritten_and_none_is_left_half(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
@@ -126,6 +127,7 @@ def test_a_damaged_or_foreign_file_is_refused(evaluate: Command, plain_run: Path
         assert "\n" not in str(refused.value), name
 
 
+@pytest.mark.slow
 def test_a_control_is_exported_as_the_network_it_is(tmp_path: Path) -> None:
     words = [word for word in TINY if not word.startswith("backbone.widths")]
     done = run_here(

@@ -130,7 +130,7 @@ def resize(disk: Path, size: int) -> None:
 @pytest.mark.parametrize("call", ["os.replace", "os.fsync", "torch.save"])
 def test_row_02_killed_in_a_checkpoint(train: Command, tmp_path: Path, reference: Path, call: str) -> None:
     """SIGKILL from within: before a rename, before a flush, or in the middle of the file."""
-    at = random.SystemRandom().randrange(1, {"os.replace": 120, "os.fsync": 100, "torch.save": 40}[call])
+    at = random.SystemRandom().randrange(1, {"os.replace": 84, "os.fsync": 70, "torch.save": 28}[call])
     prelude = f"""
 import torch
 count = 0
@@ -373,7 +373,7 @@ def test_row_15_no_network_and_no_data(tmp_path: Path) -> None:
 
 
 def test_row_17_nan_leaves_best_and_last(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    at = 35
+    at = 25
     step, done = TrainingStep.__call__, []
 
     def poisoned(*rest: Any, **options: Any) -> Any:
@@ -434,9 +434,9 @@ def test_row_19_two_processes_in_one_folder(tmp_path: Path, reference: Path) -> 
 
 def test_row_19_many_at_once(tmp_path: Path) -> None:
     """Started in the same moment: without a name each has its own folder, with one the first has it."""
-    own = [start(tmp_path, *TINY) for _ in range(3)]
-    named = [start(tmp_path, *TINY, "hydra.run.dir=outputs/one") for _ in range(3)]
-    assert [ended(process)[0] for process in own] == [0, 0, 0]
+    own = [start(tmp_path, *TINY) for _ in range(2)]
+    named = [start(tmp_path, *TINY, "hydra.run.dir=outputs/one") for _ in range(2)]
+    assert [ended(process)[0] for process in own] == [0, 0]
     codes = []
     for process in named:
         code, out, err = ended(process)
@@ -444,7 +444,7 @@ def test_row_19_many_at_once(tmp_path: Path) -> None:
         assert code == 0 or "being trained by process" in err, (out, err)
     assert 0 in codes
     assert set(codes) <= {0, 2}
-    assert len(list(tmp_path.glob("outputs/*/*/result.json"))) == 3
+    assert len(list(tmp_path.glob("outputs/*/*/result.json"))) == 2
     assert (tmp_path / "outputs" / "one" / "result.json").exists()
     assert (tmp_path / "outputs" / "one" / ".hydra" / "overrides.yaml").exists()
 
@@ -508,26 +508,32 @@ def test_row_22_folder_gone_while_running(tmp_path: Path, how: str) -> None:
 
 
 def test_row_23_no_bar_in_a_log_file(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w") as log:
-        subprocess.run(
-            [sys.executable, "-c", "from attn_train import cli; cli.train()", *TINY, "hydra.run.dir=run"],
-            cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, timeout=120,
-        )  # fmt: skip
+    program = "from attn_train import cli; cli.train()"
+    with (tmp_path / "log").open("ab") as log:
+        process = Forked(program, *TINY, "hydra.run.dir=run", folder=tmp_path, out=log, errors=log)
+        assert process.wait(timeout=120) == 0
     text = (tmp_path / "log").read_text()
     assert "\r" not in text
     assert "%|" not in text
     assert len(text.splitlines()) < 12
 
 
-@pytest.mark.parametrize("place", [0, 0.5, 0.99])
-def test_row_24_damaged_event_file(train: Command, tmp_path: Path, reference: Path, place: float) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    process = start(tmp_path, *LONG, "hydra.run.dir=run")
-    wait_for(process, tmp_path / "run" / "metrics.jsonl", 10)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run killed in its middle; copied before it goes on."""
+    folder = tmp_path_factory.mktemp("killed")
+    process = start(folder, *LONG, "hydra.run.dir=run")
+    wait_for(process, folder / "run" / "metrics.jsonl", 10)
     process.kill()
     process.communicate()
-    run = tmp_path / "run"
+    return folder / "run"
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 0.99])
+def test_row_24_damaged_event_file(train: Command, tmp_path: Path, killed: Path, reference: Path, place: float) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = shutil.copytree(killed, tmp_path / "run")
     (events,) = run.glob("events.*")
     content = bytearray(events.read_bytes())
     if content:

@@ -150,6 +150,7 @@ def test_a_strangers_run_folder(evaluate: Command, plain_run: Path, tmp_path: Pa
 SECRET = "hunter2-is-no-secret"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multirun", [False, True])
 def test_secrets_are_written_nowhere(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multirun: bool
@@ -194,6 +195,7 @@ def test_a_secret_in_a_failed_download_is_in_no_file(
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_file_of_a_run_that_is_a_folder(train: Command, tmp_path: Path, plain_run: Path) -> None:
     """As a file without the right to read it, it costs one line that names it."""
     for name, code, command in (("checkpoints/last.pt", 5, "train"), ("attn-train.log", 2, "train")):

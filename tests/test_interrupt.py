@@ -130,6 +130,7 @@ def test_a_run_saves_and_stops_and_goes_on(train: Command, tmp_path: Path, monke
     assert "going on at step 2" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "words"),
     [

@@ -20,6 +20,7 @@ def test_the_package_is_imported_without_torch() -> None:
     assert ended.stdout.split() == ["False", attn_train.__version__, "3"]
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_compare_return_what_the_commands_leave(tmp_path: Path) -> None:
     with process_state(tmp_path):
         runs = [attn_train.train(*TINY, f"model={model}", "dataset.val_size=0") for model in ("none", "gated")]

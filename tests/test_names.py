@@ -56,7 +56,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     folder = tmp_path_factory.mktemp("names")
     make_pictures(folder / "data")
     words = ("dataset=image_folder", "dataset.root=data", "train.batch_size=20", "model=self_attention")
-    return folder, run_here(folder, *TINY, *words, "dataset.limit=null", "dataset.val_size=0", "hydra.run.dir=run")
+    more = ("dataset.limit=null", "dataset.val_size=0", "hydra.run.dir=run")
+    return folder, run_here(folder, *TINY, *words, *more, pictures=True)
 
 
 def assert_plain(text: str) -> None:
@@ -128,6 +129,7 @@ def test_a_damaged_picture_is_named(train: Command, tmp_path: Path) -> None:
     assert_plain(refused.out + refused.err)
 
 
+@pytest.mark.slow
 def test_a_root_that_is_no_utf8(train: Command, tmp_path: Path) -> None:
     """Its runs can be resumed, evaluated and compared, with all that they left."""
     root = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"r\xe9")))

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import TINY, imported
+from forked import Forked
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "pairing.py"
 
@@ -20,6 +19,7 @@ def pairing() -> ModuleType:
     return imported(SCRIPT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.6, -0.3])
 def test_narrowing_covers(pairing: ModuleType, correlation: float) -> None:
     """Arms that correlate: the difference narrows by the root of 1 - correlation, held by 95 % of the intervals."""
@@ -40,11 +40,16 @@ def test_deviation_interval_covers(pairing: ModuleType) -> None:
 
 @pytest.mark.slow
 def test_it_trains_what_it_says(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), "--seeds", "3", "--folder", "runs", *TINY]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr
+    # Without the pictures of each run's end.
+    program = (
+        "import runpy; from attn_train.commands import outcome; outcome.draw = lambda *_: None; "
+        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    )
+    process = Forked(program, "--seeds", "3", "--folder", "runs", *TINY, folder=tmp_path)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
     for line in ("nothing ", "all seeds ", "initialisation ", "order and augmentation "):
-        assert line in ended.stdout
+        assert line in out
     runs = sorted(tmp_path.glob("runs/*/result.json"))
     seeds = set()
     for path in runs:

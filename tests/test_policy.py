@@ -124,6 +124,7 @@ def source(name: str, amount: float, size: tuple[int, int]) -> Any:
     return (np.linalg.inv(matrix) @ there + centre).reshape(2, height, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [SIZE, (32, 32), (7, 40)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("policy", ["randaugment", "trivialaugment"])
@@ -145,6 +146,7 @@ def test_a_geometric_operation_is_torchvisions(name: str, policy: str, channels:
     assert left_out < (0 if name.startswith("translate") else 0.08) * magnitude.numel() * size[0] * size[1] + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "reach"), [("randaugment", Fraction(3, 10)), ("trivialaugment", Fraction(99, 100))])
 def test_a_point_between_two_pixels_takes_the_one_to_the_right_or_below(policy: str, reach: Fraction) -> None:
     """In exact fractions: RandAugment's shears often hit the line between two pixels, TrivialAugment's the vicinity."""
@@ -262,6 +264,7 @@ def test_each_image_goes_through_its_own_operations_in_turn(augmentation: Augmen
     assert torch.equal(images, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augmentation", POLICIES, ids=lambda one: one.policy)
 def test_neither_company_nor_order_nor_batch_size_changes_an_image(augmentation: Augmentation) -> None:
     images, draws = pictures(COUNT), drawn(augmentation)

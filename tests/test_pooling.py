@@ -52,6 +52,7 @@ def test_maps_in_bfloat16_are_summed_in_more() -> None:
     assert factor.grad.unique().tolist() == [4096]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dims", [(1,), (2, 3)])
 def test_compiled_in_bfloat16_the_maximum_keeps_its_gradient(dims: tuple[int, ...]) -> None:
     """A compiler computes the map before the maximum again, in float32: what was rounded equals it nowhere."""

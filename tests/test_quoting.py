@@ -84,6 +84,7 @@ def odd_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     return folder, run_here(folder, *TINY, "train.max_steps=1", f"hydra.run.dir={ODD}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_last_line_of_a_run_can_be_pasted(odd_run: tuple[Path, Outcome], shell: str) -> None:
     folder, ended = odd_run
@@ -93,6 +94,7 @@ def test_the_last_line_of_a_run_can_be_pasted(odd_run: tuple[Path, Outcome], she
     assert words_by(shell, command) == [b"tensorboard", b"--logdir", os.fsencode(ODD)]
 
 
+@pytest.mark.slow
 def test_the_command_that_goes_on_can_be_pasted(odd_run: tuple[Path, Outcome]) -> None:
     folder, _ = odd_run
     (folder / ODD / "result.json").unlink()

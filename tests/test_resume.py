@@ -14,7 +14,7 @@ import torch
 from conftest import LONG, TINY, Command, run_here, start
 from forked import Forked
 
-STEPS = 40
+STEPS = 28
 RUNNING = {"images_per_second"}  # what the clock says differs between any two runs
 
 
@@ -96,6 +96,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_killed_run_ends_as_if_it_was_not(train: Command, tmp_path: Path, killed: Path, reference: Path) -> None:
     run = shutil.copytree(killed, tmp_path / "run")
     hydra = {path.name: path.read_bytes() for path in (run / ".hydra").iterdir()}
@@ -110,6 +111,7 @@ def test_killed_run_ends_as_if_it_was_not(train: Command, tmp_path: Path, killed
     assert not list((run / "checkpoints").glob("*.tmp")) + list((run / "checkpoints").glob("*.new.*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty", "zeros", "gone"])
 def test_damaged_last_checkpoint(train: Command, tmp_path: Path, killed: Path, reference: Path, damage: str) -> None:
     """The one before it is used; what was written since is written anew."""
@@ -132,6 +134,7 @@ def test_damaged_last_checkpoint(train: Command, tmp_path: Path, killed: Path, r
     assert_same_run(run, reference)
 
 
+@pytest.mark.slow
 def test_naming_the_folder_resumes(train: Command, tmp_path: Path, killed: Path, reference: Path) -> None:
     run = shutil.copytree(killed, tmp_path / "run")
     ended = train(*LONG, "hydra.run.dir=run")
@@ -140,6 +143,7 @@ def test_naming_the_folder_resumes(train: Command, tmp_path: Path, killed: Path,
     assert_same_run(run, reference)
 
 
+@pytest.mark.slow
 def test_no_sound_checkpoint(train: Command, tmp_path: Path, killed: Path) -> None:
     """With every checkpoint damaged nothing is trained in secret from the start."""
     run = shutil.copytree(killed, tmp_path / "run")
@@ -152,6 +156,7 @@ def test_no_sound_checkpoint(train: Command, tmp_path: Path, killed: Path) -> No
     assert not (run / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_run_goes_on(
     train: Command, tmp_path: Path, reference: Path, number: signal.Signals, code: int
@@ -171,6 +176,7 @@ def test_stopped_run_goes_on(
     assert_same_run(tmp_path / "run", reference)
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(train: Command, reference: Path, tmp_path: Path) -> None:
     run = shutil.copytree(reference, tmp_path / "run")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.suffix != ".log"}
@@ -180,6 +186,7 @@ def test_finished_run_is_not_trained_again(train: Command, reference: Path, tmp_
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["finished", "unfinished"])
 def test_more_epochs(train: Command, tmp_path: Path, end: str) -> None:
     """With a constant rate two epochs and one more are the same as three."""
@@ -198,6 +205,7 @@ def test_more_epochs(train: Command, tmp_path: Path, end: str) -> None:
     assert found["test_loss"] == expected["test_loss"]
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_each_step_once(train: Command, tmp_path: Path, killed: Path, reference: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

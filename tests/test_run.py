@@ -207,6 +207,7 @@ def test_configuration_is_resolved(train: Command, tmp_path: Path) -> None:
     assert yaml.safe_load(text)["train"]["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_the_best_is_chosen_among_the_epochs_at_full_size(train: Command, tmp_path: Path) -> None:
     words = (*TINY, "train.max_steps=null", "train.resolution=[0.5,0.5,1]", "hydra.run.dir=run")
     assert train(*words, "train.epochs=3").code == 0
@@ -215,6 +216,7 @@ def test_the_best_is_chosen_among_the_epochs_at_full_size(train: Command, tmp_pa
     assert best["step"] == last
 
 
+@pytest.mark.slow
 def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(train: Command, tmp_path: Path) -> None:
     few = ("train.resolution=auto", "dataset.resolution=[0.5,1]", "train.max_steps=1", "dataset.val_size=0")
     for name, words, expected in (
@@ -227,6 +229,7 @@ def test_the_resolution_left_on_auto_is_the_datasets_where_the_network_takes_it(
         assert train(*words, *few, f"hydra.run.dir={name}").code == 0  # the same command finds its own run
 
 
+@pytest.mark.slow
 def test_a_run_sees_the_sizes_that_its_configuration_lists(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +261,7 @@ def test_the_last_epoch_has_the_last_resolution(shares: list[float], epochs: int
     assert fit_resolution(shares, epochs) == expected
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_for_longer_keeps_the_resolutions_it_had(train: Command, tmp_path: Path) -> None:
     words = (*TINY, "train.resolution=[0.5,1]", "hydra.run.dir=run")
     assert train(*words).code == 0
@@ -320,15 +324,18 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_seed_decides_everything(seeded: dict[str, np.ndarray]) -> None:
     assert np.array_equal(seeded["first"], seeded["again"])
     assert not np.array_equal(seeded["first"], seeded["other"])
 
 
+@pytest.mark.slow
 def test_seeds_default_to_seed(seeded: dict[str, np.ndarray]) -> None:
     assert np.array_equal(seeded["other"], seeded["all others"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("purpose", ["init", "order", "augment"])
 def test_each_seed_decides_something(seeded: dict[str, np.ndarray], purpose: str) -> None:
     assert not np.array_equal(seeded["first"], seeded[purpose])
@@ -358,6 +365,7 @@ def test_article_prints_its_line(train: Command, tmp_path: Path) -> None:
     assert result_of(tmp_path / "run")["parameters"] == convolutions + gate + linear
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(train: Command, tmp_path: Path) -> None:
     assert train(*TINY, "hydra.run.dir=run").code == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "checkpoints").iterdir()}
@@ -386,6 +394,7 @@ def test_nan_loss_ends_the_run(train: Command, tmp_path: Path) -> None:
     assert all(math.isfinite(row["loss"]) for row in metrics_of(run))
 
 
+@pytest.mark.slow
 def test_nan_in_the_last_step_is_no_result(train: Command, tmp_path: Path) -> None:
     """The loss of the only step is finite; what it leaves is not, and must not pass for a finished run."""
     ended = train(
@@ -443,14 +452,15 @@ def tags_of(run: Path) -> set[str]:
     return set(events.Tags()["images"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_picture_that_fails_costs_a_warning(
-    train: Command, tmp_path: Path, attention_run: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    tmp_path: Path, attention_run: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     run = unfinished(attention_run, tmp_path)
     for what, (error, _, _) in BROKEN[how].items():
         monkeypatch.setattr(what, fail(error))
-    ended = train("resume=run")
+    ended = run_here(tmp_path, "resume=run", pictures=True)
     assert ended.code == 0, ended.err
     assert ended.err == ""
     assert result_of(run)["correct"] == result_of(attention_run)["correct"]
@@ -465,8 +475,9 @@ def test_a_picture_that_fails_costs_a_warning(
     assert "Accuracy of the model" in ended.out
 
 
+@pytest.mark.slow
 def test_without_matplotlib_a_run_has_its_result(
-    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where somebody's matplotlibrc cannot be read: nothing of Matplotlib is imported before the result is there."""
     run = unfinished(plain_run, tmp_path)
@@ -474,40 +485,43 @@ def test_without_matplotlib_a_run_has_its_result(
         monkeypatch.delitem(sys.modules, name)
     (tmp_path / "matplotlib.py").write_text("raise UnicodeDecodeError('utf-8', b'\\xff', 0, 1, 'invalid start byte')")
     monkeypatch.syspath_prepend(tmp_path)
-    ended = train("resume=run")
+    ended = run_here(tmp_path, "resume=run", pictures=True)
     assert ended.code == 0, ended.err
     assert result_of(run)["correct"] == result_of(plain_run)["correct"]
     (warning,) = [line for line in ended.out.splitlines() if "could not" in line]
     assert "invalid start byte" in warning
 
 
+@pytest.mark.slow
 def test_a_file_of_tensorboard_that_fails_costs_a_warning(
-    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However it fails; a full disk is another test's."""
     run = unfinished(plain_run, tmp_path)
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_image", fail(TypeError("a list is no value")))
-    ended = train("resume=run")
+    ended = run_here(tmp_path, "resume=run", pictures=True)
     assert ended.code == 0, ended.err
     assert result_of(run)["correct"] == result_of(plain_run)["correct"]
     (warning,) = [line for line in ended.out.splitlines() if "could not" in line or "cannot" in line]
     assert "TensorBoard's file cannot be written (TypeError: a list is no value)" in warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_while_it_draws_is_finished(
-    train: Command, tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+    tmp_path: Path, plain_run: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
     run = unfinished(plain_run, tmp_path)
     monkeypatch.setattr("torchvision.utils.make_grid", lambda *_, **__: os.kill(os.getpid(), number))
-    assert train("resume=run").code == code
+    assert run_here(tmp_path, "resume=run", pictures=True).code == code
     assert result_of(run)["correct"] == result_of(plain_run)["correct"]
     monkeypatch.undo()
-    again = train("resume=run")
+    again = run_here(tmp_path, "resume=run", pictures=True)
     assert again.code == 0
     assert "already finished" in again.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["null", "{}", "7", '{"kind": "evaluation", "step": 1}', '{"kind": "train", "st'])
 def test_a_line_that_is_no_row_is_left_out(train: Command, tmp_path: Path, plain_run: Path, line: str) -> None:
     run = shutil.copytree(plain_run, tmp_path / "run")

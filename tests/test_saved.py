@@ -13,7 +13,6 @@ from conftest import TINY, Command, run_here
 from attn_train.errors import ConfigError
 from attn_train.machine.device import available
 from attn_train.runs import checkpoint
-from attn_train.runs.tracking import Tracker
 from attn_train.settings import compose, saved
 from attn_train.settings.roles import flatten
 from attn_train.settings.schema import DeviceSettings
@@ -21,12 +20,6 @@ from attn_train.settings.schema import DeviceSettings
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
 PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}
 DEVICE = {f"device.{name}" for name in ("kind", "precision", "channels_last", "compile", "cuda_graphs", "threads")}
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To draw them takes more than half of the time of a run."""
-    monkeypatch.setattr(Tracker, "figure", lambda *_: None)
 
 
 @pytest.fixture
@@ -82,11 +75,13 @@ def accepted(run: Path, freedom: "saved.Freedom") -> set[str]:
     return taken
 
 
+@pytest.mark.slow
 def test_of_all_settings_a_run_that_goes_on_takes_those_that_cannot_change_its_past(run: Path) -> None:
     free = {"train.epochs", "dataset.allow_change"} | {f"train.{name}_every" for name in ("log", "checkpoint", "eval")}
     assert accepted(run, saved.RESUME) == free | DEVICE | PLACES
 
 
+@pytest.mark.slow
 def test_of_all_settings_a_test_takes_those_that_it_looks_at(run: Path) -> None:
     seen = {f"dataset.{name}" for name in ("name", "image_size", "limit", "val_size", "mean", "deviation")}
     seen |= {"eval.views", "eval.batch_size"}
@@ -152,6 +147,7 @@ def test_a_forced_word_is_a_word_of_a_test(evaluate: Command, run: Path) -> None
 GIVEN = ["device.precision=float32", "device.threads=1", "device.channels_last=true", "train.log_every=2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [["resume=run", "train.epochs=3"], [*PLAIN, "train.epochs=3"]], ids=["resume", "the command again"]
 )
@@ -216,6 +212,7 @@ def test_a_run_goes_on_on_another_kind_of_device(train: Command, foreign: Path, 
     assert (result["device"], result["precision"], result["epochs"]) == ("cpu", "float32", 3)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_kind_of_device_is_tested_here(evaluate: Command, foreign: Path) -> None:
     shutil.move(foreign.parent / "result.json", foreign)
     for word in ("device=cpu", "device=auto"):
@@ -235,6 +232,7 @@ def test_without_its_device_a_run_names_the_word_to_add(
     assert f"{first.partition('=')[0]}=RUN device=auto" in ended.err
 
 
+@pytest.mark.slow
 def test_a_finished_run_needs_no_device(train: Command, run: Path) -> None:
     change_configuration(run, "device", kind=ABSENT)
     ended = train("resume=run")

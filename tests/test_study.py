@@ -2,23 +2,19 @@
 processes that are really killed, and once with attn-train itself."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from conftest import LONG, Command, Outcome, run_here, start
-from forked import Forked
+from conftest import Command, Outcome
 from scipy import stats
 from test_compare import write_run
 
@@ -68,12 +64,6 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     one = Trainer()
     monkeypatch.setattr(process, "run", one)
     return one
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Command:
-    """attn-study in this process, in tmp_path."""
-    return lambda *words: run_here(tmp_path, *words, command="study")
 
 
 def results(sweep: Path) -> dict[tuple[str, int], int]:
@@ -131,6 +121,7 @@ def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     assert "every verdict is in" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "cause"), [("", "File exists"), ("report.html", "Is a directory")])
 def test_a_report_that_fails_costs_a_warning(
     study: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str, cause: str
@@ -158,6 +149,7 @@ def test_a_report_that_fails_costs_a_warning(
     assert cause in said
 
 
+@pytest.mark.slow
 def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
     arms = "arms=[none,{model:{name:gated,per:pixel},backbone.placement.stages:[1,3]}]"
     ended = study(arms, "recipe=[+experiment=smoke,device=cpu]", "max_seeds=5", "first_seed=7", "sweep=mine")
@@ -170,6 +162,7 @@ def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
     assert "gated model.per=pixel backbone.placement.stages=[1,3]" in ended.out
 
 
+@pytest.mark.slow
 def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, trainer: Trainer) -> None:
     arms, recipe = (
         "arms=[none,gated]",
@@ -182,6 +175,7 @@ def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, tra
     assert given["dataset.digest"] == '"1_0"'
 
 
+@pytest.mark.slow
 def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
     ended = study(*WORDS)
@@ -196,6 +190,7 @@ def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
     assert "at most 16 runs, 10 of them done; at most 3 min to go\n" in ended.out
 
 
+@pytest.mark.slow
 def test_a_control_is_solved_once(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """The width that the first seed's run found is given to the others."""
     train = trainer.__call__
@@ -230,6 +225,7 @@ def complete(sweep: Path, **changes: Any) -> None:
         path.write_text(json.dumps(found | {"arm": {"model.name": model, "control": "none"}} | changes))
 
 
+@pytest.mark.slow
 def test_a_row_is_of_the_seeds_of_its_look(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """Three seeds that came after the look with the verdict count neither in the difference nor beside it."""
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
@@ -256,6 +252,7 @@ def test_a_row_is_of_the_seeds_of_its_look(study: Command, trainer: Trainer, tmp
     assert found["chance"] == pytest.approx(stats.mannwhitneyu(ours, theirs).statistic / 25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held_out", [True, False])
 def test_validation_accuracy_decides_where_there_is_one(
     study: Command, trainer: Trainer, tmp_path: Path, held_out: bool
@@ -294,6 +291,7 @@ def test_validation_accuracy_decides_where_there_is_one(
 # Going on
 
 
+@pytest.mark.slow
 def test_again_runs_nothing_and_what_is_missing_is_run(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     first = study(*WORDS)
     count = len(trainer.runs)
@@ -314,6 +312,7 @@ def test_again_runs_nothing_and_what_is_missing_is_run(study: Command, trainer: 
     assert row(fourth.out, "gated") == row(first.out, "gated")
 
 
+@pytest.mark.slow
 def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> None:
     assert study(*WORDS, "budget.runs=10").code == 0
     count = len(trainer.runs)
@@ -330,6 +329,7 @@ def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> No
     assert study(*WORDS, "budget.runs=12").code == 0
 
 
+@pytest.mark.slow
 def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     words = (*WORDS[:-1], "max_seeds=5")
     for extra in ([], ["budget.runs=30"], ["first_seed=5"]):
@@ -339,6 +339,7 @@ def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> 
     assert all(re.fullmatch(r"study_[0-9a-f]{8}", name) for name in names)
 
 
+@pytest.mark.slow
 def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "arms:\n  - none\n  - model: {name: gated, per: pixel}\n"
@@ -359,6 +360,7 @@ def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> N
 # Failures
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_nothing(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: (
         Ended(1.0, 4, f"nan at {seed}") if (model, seed) in (("gated", 1), ("gated", 3)) else None
@@ -378,6 +380,7 @@ def test_a_failed_run_ends_nothing(study: Command, trainer: Trainer) -> None:
     assert len(trainer.runs) == count
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_twice_in_a_row_is_dropped(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: (
         Ended(1.0, 6, f"out of memory at {seed}") if model == "se" and seed > 0 else None
@@ -396,6 +399,7 @@ def test_an_arm_that_fails_twice_in_a_row_is_dropped(study: Command, trainer: Tr
     assert [seed for model, seed in trainer.runs if model == "se"] == list(range(8))
 
 
+@pytest.mark.slow
 def test_without_its_baseline_a_study_ends(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: Ended(1.0, 3, "no data") if model == "none" else None
     ended = study(*WORDS)
@@ -407,6 +411,7 @@ def test_without_its_baseline_a_study_ends(study: Command, trainer: Trainer) -> 
 # Budget
 
 
+@pytest.mark.slow
 def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
     ended = study(*WORDS, "budget.runs=13")
@@ -418,6 +423,7 @@ def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> Non
     assert len(trainer.runs) == 14
 
 
+@pytest.mark.slow
 def test_budget_of_minutes(study: Command, trainer: Trainer) -> None:
     """A run takes half a minute: eleven rounds of a minute do not fit into three and a half."""
     trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
@@ -430,87 +436,7 @@ def test_budget_of_minutes(study: Command, trainer: Trainer) -> None:
     assert len(trainer.runs) == 10
 
 
-# Processes
-
-
-FAKE = """
-import json, pathlib, sys, time
-folder = pathlib.Path(FOLDER)
-words = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
-folder.mkdir(parents=True, exist_ok=True)
-time.sleep(0.1)
-correct = 9000 + 37 * int(words["seed"]) % 50 + 40 * (words["model"] == "gated") * (int(words["seed"]) % 3)
-(folder / "result.json").write_text(json.dumps({"correct": correct, "total": 10000, "train_seconds": 0.1}))
-"""
-DRIVER = f"""
-import sys
-from attn_train.study import process
-run = process.run
-def run_fake(words, folder, stopped):
-    process.PROGRAM = f"FOLDER={{str(folder)!r}}" + {FAKE!r}
-    return run(words, folder, stopped)
-process.run = run_fake
-"""
-
-
-def wait_for_rows(sweep: Path, count: int, process: Forked) -> None:
-    deadline = time.monotonic() + 120
-    while not (sweep / "runs.jsonl").exists() or (sweep / "runs.jsonl").read_text().count("\n") < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-@pytest.mark.slow
-def test_a_killed_study_goes_on(tmp_path: Path) -> None:
-    """Ctrl-C, SIGTERM and SIGKILL in turn; the end is that of a study that was never stopped."""
-    sweep = tmp_path / "outputs" / "mine"
-    for count, (number, code) in enumerate(
-        [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], start=1
-    ):
-        stopped = start(tmp_path, *WORDS, prelude=DRIVER, command="study")
-        wait_for_rows(sweep, 3 * count, stopped)
-        stopped.send_signal(number)
-        out, err = stopped.communicate(timeout=60)
-        assert stopped.returncode == code, err
-        assert "Traceback" not in err
-        if code > 0:
-            assert err == "attn-study: stopped; the same command again goes on in outputs/mine\n"
-            assert "no verdict comes before 5 seeds" in out
-    time.sleep(0.5)  # the run that the kill left alone ends by itself
-    last = start(tmp_path, *WORDS, prelude=DRIVER, command="study")
-    out, err = last.communicate(timeout=120)
-    assert last.returncode == 0, err
-    rows = [json.loads(line) for line in (sweep / "runs.jsonl").read_text().splitlines()]
-    finished = [(one["arm"], one["seed"]) for one in rows if not one["exit_code"]]
-    assert len(finished) == len(set(finished))
-    other = start(tmp_path, *WORDS[:-1], "sweep=other", prelude=DRIVER, command="study")
-    told, err = other.communicate(timeout=120)
-    assert other.returncode == 0, err
-    assert state(sweep)["arms"] == state(tmp_path / "outputs" / "other")["arms"]
-    assert row(out, "gated") == row(told, "gated")
-
-
-def test_how_a_run_can_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def end(program: str, stopped: Callable[[], bool] = lambda: False) -> Ended:
-        monkeypatch.setattr(process, "PROGRAM", program)
-        return process.run(["word"], tmp_path, stopped)
-
-    assert (end("import sys; assert sys.argv[1:] == ['word']").exit_code, end("pass").reason) == (0, "")
-    failed = end("import sys; sys.exit('warning\\nattn-train: no such thing')")
-    assert (failed.exit_code, failed.reason) == (1, "no such thing")
-    silent = end("import sys; sys.exit(3)")
-    assert (silent.exit_code, silent.reason) == (3, "ended with exit code 3")
-    killed = end("import os; os.kill(os.getpid(), 9)")
-    assert (killed.exit_code, killed.reason) == (137, "killed by signal 9")
-    asked = end("import time; time.sleep(60)", lambda: True)
-    assert asked.exit_code == 143
-    assert asked.seconds < 30
-    left = f"import json, sys, time; open({str(tmp_path / 'failure.json')!r}, 'w').write(json.dumps("
-    recorded = end(left + "{'reason': 'it was so', 'exit_code': 4, 'time': time.time()})); sys.exit(4)")
-    assert (recorded.exit_code, recorded.reason) == (4, "it was so")
-    # What an earlier run left there is no reason of this one's.
-    assert end("import sys; sys.exit(3)").reason == "ended with exit code 3"
+# Two at once
 
 
 # Holds a folder until the process that started it has opened the folder's lock, and a little longer.
@@ -528,20 +454,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_run_that_a_killed_study_left_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(process, "PROGRAM", "pass")
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        assert process.run([], tmp_path, lambda: False).exit_code == 0
-        assert other.wait() == 0
-    out = capsys.readouterr().out
-    assert f"waiting: {tmp_path} is being trained by process {other.pid}" in out
-    assert out.count("waiting") == 1
-
-
+@pytest.mark.slow
 def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """A second one waits, and goes on from what is there."""
     sweep = tmp_path / "outputs" / "mine"
@@ -554,51 +467,6 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
     assert ended.code == 0, ended.err
     assert ended.out.startswith(f"waiting: outputs/mine is being trained by process {other.pid}\n")
     assert trainer.runs
-
-
-@pytest.mark.slow
-def test_with_attn_train_itself(study: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A study that is stopped within a run: that run goes on at its step; every run is one of attn-train."""
-    recipe = ",".join([*LONG, "dataset.val_size=0", "train.epochs=3"])
-    words = ("arms=[none,se]", f"recipe=[{recipe}]", "max_seeds=5", "sweep=mine", "margin=0.01")
-    sweep = tmp_path / "outputs" / "mine"
-    stopped = start(tmp_path, *words, command="study")
-    deadline = time.monotonic() + 200
-    while not any(path.read_text().count('"train"') >= 3 for path in sweep.glob("se_*_seed0_*/metrics.jsonl")):
-        assert stopped.poll() is None, stopped.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    stopped.send_signal(signal.SIGTERM)
-    _, err = stopped.communicate(timeout=120)
-    assert stopped.returncode == 143, err
-    (log,) = sweep.glob("se_*_seed0_*/attn-train.log")
-    with open(os.devnull, "wb") as nowhere:
-
-        def fork(given: Sequence[str], errors: IO[bytes]) -> Forked:
-            return Forked(process.PROGRAM, *given, folder=tmp_path, out=nowhere, errors=errors)
-
-        monkeypatch.setattr(process, "start", fork)
-        ended = study(*words)
-    assert ended.code == 0, ended.err
-    assert re.search(r"going on at step \d+", log.read_text())
-    found = {
-        (path.parent.name.split("_")[0], json.loads(path.read_text())["seed"]) for path in sweep.glob("*/result.json")
-    }
-    assert found == {(arm, seed) for arm in ("none", "se") for seed in range(5)}
-    accuracies = {
-        arm: [
-            json.loads(next(sweep.glob(f"{arm}_*_seed{seed}_*/result.json")).read_text())["test_accuracy"]
-            for seed in range(5)
-        ]
-        for arm in ("none", "se")
-    }
-    interval = stats.ttest_rel(accuracies["se"], accuracies["none"]).confidence_interval(0.95)
-    told = state(sweep)["arms"]["se"]
-    assert (told["low"], told["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
-    (row,) = [line for line in ended.out.splitlines() if line.startswith("se ")]
-    in_words = row.split("  ")[-1].strip()
-    assert in_words.startswith(told["verdict"])
-    assert f"| {in_words} |" in (sweep / "report" / "report.md").read_text()
 
 
 # The command line
@@ -662,6 +530,7 @@ def test_settings_of_the_file_and_of_the_help() -> None:
             assert getattr(plain, key) == value
 
 
+@pytest.mark.slow
 def test_the_demonstration_is_a_study(study: Command, trainer: Trainer) -> None:
     """Without any word: the settings of conf/study.yaml fit attn-train as it is."""
     trainer.effects |= {"self_attention": 0.0}
@@ -670,6 +539,7 @@ def test_the_demonstration_is_a_study(study: Command, trainer: Trainer) -> None:
     assert {"dataset=digits", "train.epochs=3"} <= set(trainer.words[0])
 
 
+@pytest.mark.slow
 def test_references_to_the_environment_are_left_to_the_runs(
     study: Command, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

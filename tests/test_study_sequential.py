@@ -64,6 +64,7 @@ def test_one_look_is_students_t() -> None:
     assert level(FIRST_LOOK, 1, FIRST_LOOK) == pytest.approx(1 - ALPHA)
 
 
+@pytest.mark.slow
 def test_two_looks_by_an_integral_over_the_plane() -> None:
     """With three values, two looks: the chance to pass either, by integrating over the sphere that their direction is
     uniform on."""
@@ -85,6 +86,7 @@ def test_two_looks_by_an_integral_over_the_plane() -> None:
     assert passed / weight == pytest.approx(0.1, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arms", "seeds"), [(1, 20), (1, 60), (5, 12), (20, 20)])
 def test_what_is_spent_at_each_look(arms: int, seeds: int) -> None:
     """Of simulated nulls, as many have passed by each look as the spending says: five deviations of a binomial."""
@@ -95,6 +97,7 @@ def test_what_is_spent_at_each_look(arms: int, seeds: int) -> None:
         assert passed[:, place].mean() == pytest.approx(spent, abs=5 * math.sqrt(spent / 100_000) + 1e-5)
 
 
+@pytest.mark.slow
 def test_levels_rise_to_the_end_of_what_may_be_spent() -> None:
     for arms, seeds in ((1, 20), (5, 200)):
         critical = critical_values(arms, seeds)
@@ -223,6 +226,7 @@ def test_stated_chances(effect: float, margin: float, arms: int, seeds: int) -> 
     assert stated.seeds == pytest.approx(taken.mean(), abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arms", "seeds"), [(1, 20), (3, 12), (1, 60)])
 def test_detectable_difference_is_found_in_80_percent(arms: int, seeds: int) -> None:
     words, *_ = ends(made(detectable(arms, seeds), seeds, 20_000), margin=0.0, arms=arms)

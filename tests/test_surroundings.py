@@ -191,6 +191,7 @@ def without_encoding(tree: ast.AST) -> Iterator[int]:
             yield node.lineno
 
 
+@pytest.mark.slow
 def test_every_text_file_has_an_encoding() -> None:
     assert (
         list(without_encoding(ast.parse("path.open('a'); open(p); path.read_text(); run(words, text=True)"))) == [1] * 4

@@ -40,6 +40,7 @@ def row(out: str, label: str) -> list[str]:
     return line[len(label) :].replace("%", "").split()
 
 
+@pytest.mark.slow
 def test_sweep(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     load = Synthetic.load
@@ -91,6 +92,7 @@ def test_sweep(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert results(sweep)[missing.parent.name]["correct"] == found[missing.parent.name]["correct"]
 
 
+@pytest.mark.slow
 def test_sweep_by_name(train: Command, tmp_path: Path) -> None:
     ended = train("-m", *TINY, "model=none", "seed=0,1", "sweep=mine")
     assert ended.code == 0, ended.err
@@ -148,6 +150,7 @@ def test_arms_with_and_without_validation_images_stand_apart(
     assert [row[2] for row in rows if row[0] != "runs"] == ["60.00", "50.00", "95.00"]
 
 
+@pytest.mark.slow
 def test_folders_by_patterns_of_hydra(train: Command, tmp_path: Path) -> None:
     """The number of a job is known only in the sweep, and the time would be another one when Hydra comes to it."""
     words = ("-m", *TINY, "train.max_steps=1", "model=glob([none,srm])")
@@ -159,6 +162,7 @@ def test_folders_by_patterns_of_hydra(train: Command, tmp_path: Path) -> None:
     assert str(sweep.name) in ended.out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_failed_job_stops_no_other(train: Command, tmp_path: Path) -> None:
     """The second of three rates sends the weights off; the third job runs all the same."""
     words = ("-m", *TINY, "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02", "train.clip_norm=null", "sweep=mine")
@@ -178,6 +182,7 @@ def test_failed_job_stops_no_other(train: Command, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in sweep.glob("*/result.json")} == times
 
 
+@pytest.mark.slow
 def test_table_shows_this_commands_jobs(train: Command, tmp_path: Path) -> None:
     """A job that failed in an earlier command of the same name is no failure of this one."""
     common = ("-m", *TINY, "optimizer=sgd", "train.clip_norm=null", "sweep=mine")
@@ -186,8 +191,9 @@ def test_table_shows_this_commands_jobs(train: Command, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
 
 
+@pytest.mark.slow
 def test_stopped_sweep_goes_on(train: Command, tmp_path: Path) -> None:
-    words = ("-m", *LONG, "seed=0,1,2", "sweep=mine")
+    words = ("-m", *LONG, "train.epochs=2", "seed=0,1,2", "sweep=mine")
     sweep = tmp_path / "outputs" / "mine"
     process = start(tmp_path, *words)
     deadline = time.monotonic() + 120
@@ -205,7 +211,7 @@ def test_stopped_sweep_goes_on(train: Command, tmp_path: Path) -> None:
     assert not list(sweep.glob("*_seed2_*"))
     (stopped,) = sweep.glob("*_seed1_*/checkpoints/last.json")
     step = json.loads(stopped.read_text())["step"]
-    assert 3 <= step < 40
+    assert 3 <= step < 16
 
     before = (sweep / first / "result.json").stat().st_mtime_ns
     ended = train(*words)
@@ -216,13 +222,14 @@ def test_stopped_sweep_goes_on(train: Command, tmp_path: Path) -> None:
     assert "3 runs finished, 0 failed" in ended.out
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_no_configuration_of_earlier_jobs(tmp_path: Path) -> None:
     """Hydra would keep two copies of each, a quarter of a megabyte, until the sweep ends."""
     program = """
 import gc
 from omegaconf import DictConfig
 from attn_train import cli
-from attn_train.commands import sweep
+from attn_train.commands import outcome, sweep
 before = sweep.run_job
 def run_job(*arguments):
     done = before(*arguments)
@@ -230,6 +237,7 @@ def run_job(*arguments):
     print("alive:", sum(isinstance(one, DictConfig) for one in gc.get_objects()))
     return done
 sweep.run_job = run_job
+outcome.draw = lambda *_: None
 """
     words = ["-m", *TINY, "sweep=many", "seed=range(4)"]
     process = start(tmp_path, *words, prelude=program)
@@ -267,6 +275,7 @@ def last_lines(out: str) -> list[str]:
     return out[header.start() :].splitlines()
 
 
+@pytest.mark.slow
 def test_sweep_in_a_file(train: Command, tmp_path: Path) -> None:
     """One of two jobs fails; the folder has a name, and the same command goes on in it, also with a name of null."""
     params = "{optimizer.lr: '0.01,1e30', seed: '0,1,2'}"
@@ -319,6 +328,7 @@ def test_a_sweep_however_it_is_asked_for(train: Command, tmp_path: Path, words: 
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -361,6 +371,7 @@ def test_a_sweep_is_named_by_its_words(train: Command, tmp_path: Path) -> None:
     assert len(names) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["sweep: first", "hydra: {sweeper: {params: {sweep: first}}}"])
 def test_a_name_in_a_file(train: Command, tmp_path: Path, text: str) -> None:
     write_file(tmp_path, text)
@@ -376,6 +387,7 @@ def test_other_names(train: Command, tmp_path: Path, word: str, folder: str) -> 
     assert len(list((tmp_path / "outputs" / folder).glob("*/failure.json"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -444,6 +456,7 @@ def test_a_wrong_value_in_a_file(train: Command, tmp_path: Path, sweeper: str, n
 # The same sweep twice at once
 
 
+@pytest.mark.slow
 def test_a_sweep_in_two_shells(tmp_path: Path) -> None:
     """Each job is trained once, by whichever comes first; both commands end with the table of all."""
     words = ("-m", *TINY, "seed=0,1", "sweep=mine")
@@ -485,6 +498,7 @@ def hold(folder: Path, awaited: Path, deed: str) -> "subprocess.Popen[str]":
     return holder
 
 
+@pytest.mark.slow
 def test_a_job_of_a_killed_process_is_taken_over(train: Command, tmp_path: Path) -> None:
     """The other job does not wait for it."""
     sweep = tmp_path / "outputs" / "mine"
@@ -498,6 +512,7 @@ def test_a_job_of_a_killed_process_is_taken_over(train: Command, tmp_path: Path)
     assert "2 runs finished, 0 failed" in ended.out
 
 
+@pytest.mark.slow
 def test_a_job_that_failed_for_another_process_is_not_tried_again(train: Command, tmp_path: Path) -> None:
     sweep = tmp_path / "outputs" / "mine"
     held, other = sweep / job_name(*FAILING[-3:], "seed=0"), sweep / job_name(*FAILING[-3:], "seed=1")
@@ -510,6 +525,7 @@ def test_a_job_that_failed_for_another_process_is_not_tried_again(train: Command
     assert not (held / ".hydra").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_waiting_ends_by_a_signal(train: Command, tmp_path: Path, number: str, code: int) -> None:
     held = tmp_path / "outputs" / "mine" / job_name("seed=0")
@@ -524,6 +540,7 @@ def test_waiting_ends_by_a_signal(train: Command, tmp_path: Path, number: str, c
     assert not (held / "failure.json").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_no_failure(train: Command, tmp_path: Path, plain_run: Path) -> None:
     run = shutil.copytree(plain_run, tmp_path / "run")
     for _ in range(2):  # finished long ago, and now
@@ -559,6 +576,7 @@ def another_run(job: Path) -> None:
     (job / "config.yaml").write_text("[")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", [no_folder, no_log, no_lock, no_snapshot, another_run])
 def test_jobs_that_die_before_they_begin(train: Command, tmp_path: Path, plant: Callable[[Path], None]) -> None:
     """Two of three do, and the third finishes; then both alone."""
@@ -612,20 +630,18 @@ ConfigStore.instance().store(
 """
 
 
+@pytest.mark.slow
 def test_jobs_killed_in_processes_of_their_own(tmp_path: Path) -> None:
     """A launcher of somebody else's, which tells nothing of what became of its jobs."""
     (tmp_path / "plugins" / "hydra_plugins").mkdir(parents=True)
     (tmp_path / "plugins" / "hydra_plugins" / "forking.py").write_text(LAUNCHER)
     words = ("-m", *TINY, "seed=0,1,2", "sweep=mine", "hydra/launcher=forking")
-    program = "import torch; torch.set_num_threads(1); from attn_train.cli import train; train()"
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "plugins")},
-    )  # fmt: skip
-    assert ended.returncode == 1, ended.stderr
-    assert ended.stderr == ""
+    process = start(tmp_path, *words, prelude=f"import sys; sys.path.insert(0, {str(tmp_path / 'plugins')!r})")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, err
+    assert err == ""
     (first,) = results(tmp_path / "outputs" / "mine")
-    lines = last_lines(ended.stdout)
+    lines = last_lines(out)
     names = [job_name(f"seed={seed}") for seed in range(3)]
     assert first == names[0]
     assert "1 runs finished, 0 failed, 1 did not begin, 1 did not finish; in outputs/mine" in lines
@@ -642,6 +658,7 @@ def test_a_sweep_that_varies_nothing_is_one_job(
     assert "job 1 of 1: sweep=" in ended.out, ended.err
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_composed_ends_no_sweep(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fourth has no value that was not checked before, so that it is composed when its turn comes."""
 

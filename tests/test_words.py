@@ -40,6 +40,7 @@ RAW = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", RAW)
 def test_a_text_is_what_the_shell_handed_over(value: str) -> None:
     compose.register()
@@ -55,6 +56,7 @@ def test_a_text_on_the_command_line(tmp_path: Path, value: str) -> None:
     assert shown(tmp_path, f"dataset.root={value}")["dataset"]["root"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "read"),
     [
@@ -178,6 +180,7 @@ def test_an_empty_text_is_refused(tmp_path: Path, command: str, word: str) -> No
 # Options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -198,6 +201,7 @@ def test_options_stand_anywhere(tmp_path: Path, arguments: tuple[str, ...]) -> N
     assert (config["model"]["name"], config["seed"]) == ("none", 3)
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_configuration_takes_options_anywhere(tmp_path: Path) -> None:
     for arguments in (("seed=3", "--info", "searchpath", "model=none"), ("seed=3", "--info")):
         ended = run_here(tmp_path, *arguments)
@@ -217,6 +221,7 @@ def test_a_folder_of_configurations_is_found_from_here(tmp_path: Path) -> None:
     assert shown(tmp_path, "--config-path", folder.name, "-cn", "alone") == {"seed": 6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -286,6 +291,7 @@ def test_no_advice_that_a_command_cannot_take(tmp_path: Path, command: str, word
     assert "-m" not in err.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "arguments", "setting"),
     [
@@ -305,6 +311,7 @@ def test_another_folder_is_named_by_the_commands_own_word(
     assert f"name another with {setting}" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "word"),
     [
@@ -333,6 +340,7 @@ def test_a_name_longer_than_the_file_system_takes(tmp_path: Path, command: str, 
 # References
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "named"),
     [
@@ -391,6 +399,7 @@ def experiment(folder: Path, text: bytes) -> tuple[str, ...]:
     return "--cfg", "job", "--config-dir", "own", "+experiment=mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG_FILES)
 def test_a_wrong_experiment_file_is_explained(tmp_path: Path, name: str) -> None:
     text, named = WRONG_FILES[name]
