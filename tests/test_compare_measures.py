@@ -10,6 +10,7 @@ from scipy import stats
 from test_compare import TOTAL, compare, record, write_run
 
 from attn_train.comparison.measures import MEASURES, brier, negative_log_likelihood
+from attn_train.comparison.statistics import differences
 
 LOSSES = {"none": [0.250, 0.262, 0.255, 0.259, 0.248], "gated": [0.240, 0.251, 0.244, 0.250, 0.238]}
 
@@ -35,21 +36,19 @@ def found(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
 def test_a_loss_is_compared_by_its_ratio(tmp_path: Path, sweep: Path) -> None:
     comparison, out = found(tmp_path, "metric=loss")
     logs = {arm: np.log(values) for arm, values in LOSSES.items()}
-    expected = stats.ttest_rel(logs["gated"], logs["none"])
-    interval = expected.confidence_interval()
-    assert comparison["p_value"] == pytest.approx(expected.pvalue)
-    ratios = np.exp([(logs["gated"] - logs["none"]).mean(), interval.low, interval.high])
+    (gain,) = differences(-np.stack([logs["none"], logs["gated"]]))
+    assert comparison["p_value"] == pytest.approx(gain.p_value)
+    ratios = np.exp([-gain.mean, -gain.high, -gain.low])
     assert [comparison[key] for key in ("mean", "low", "high")] == pytest.approx(list(100 * (ratios - 1)))
+    assert ratios[0] == pytest.approx(stats.gmean(LOSSES["gated"]) / stats.gmean(LOSSES["none"]))
     # Less is better, and one run beats another by it.
     assert comparison["verdict"] == "helps"
     wins = stats.mannwhitneyu(LOSSES["none"], LOSSES["gated"]).statistic / 25
     assert comparison["chance"] == pytest.approx(wins)
     assert comparison["margin"] == 1
-    # In per cent too; the true difference that five such pairs find at 5 %.
-    std = (logs["gated"] - logs["none"]).std(ddof=1)
-    error = np.log1p(comparison["detectable"] / 100) / std * np.sqrt(5)
-    edge = stats.t.ppf(0.975, 4)
-    assert stats.nct.sf(edge, 4, error) + stats.nct.cdf(-edge, 4, error) == pytest.approx(0.8, abs=1e-3)
+    # In per cent too; the true difference that such runs find at 5 %.
+    shift, edge = np.log1p(comparison["detectable"] / 100) / gain.error, stats.t.ppf(0.975, gain.freedom)
+    assert stats.nct.sf(edge, gain.freedom, shift) == pytest.approx(0.8, abs=1e-3)
     assert "test loss" in out
     assert "0.2446 ± " in out
 
@@ -60,15 +59,15 @@ def test_what_takes_longer_hurts(tmp_path: Path, sweep: Path) -> None:
     assert comparison["mean"] == pytest.approx(29.4, abs=0.2)
 
 
-@pytest.mark.parametrize(("margin", "verdict"), [(1, "equivalent"), (0.65, "equivalent"), (0.55, "undecided")])
+@pytest.mark.parametrize(("margin", "verdict"), [(1, "equivalent"), (0.35, "equivalent"), (0.1, "undecided")])
 def test_the_margin_of_a_ratio_is_in_per_cent(tmp_path: Path, margin: float, verdict: str) -> None:
-    for seed, loss in enumerate(LOSSES["none"]):
-        write_run(tmp_path / "sweep" / f"none_{seed}", "none", seed, 9300, test_loss=loss)
-        # The interval of the ratio is 0.9953 to 1.0062.
-        ratio = 1 + 0.004 * (-1) ** seed
-        write_run(tmp_path / "sweep" / f"se_{seed}", "se", seed, 9301, test_loss=loss * ratio)
+    for seed, step in enumerate((-2, -1, 0, 1, 2)):
+        for model in ("none", "se"):
+            loss = 0.25 * (1 + 0.001 * step) + (model == "se") * 1e-9
+            write_run(tmp_path / "sweep" / f"{model}_{seed}", model, seed, 9300, test_loss=loss)
     comparison, _ = found(tmp_path, "metric=loss", f"margin={margin}")
-    assert (comparison["low"], comparison["high"]) == pytest.approx((-0.47, 0.62), abs=0.02)
+    # Both deviate by 0.158 %, so that their difference has an error of at most 0.1 %.
+    assert 0.15 < comparison["high"] < 0.24
     assert comparison["verdict"] == verdict
 
 
@@ -116,7 +115,7 @@ def test_a_run_without_the_number_is_left_out(tmp_path: Path, sweep: Path) -> No
             predictions(sweep / f"{model}_{seed}", seed, 2)
     (sweep / "none_1" / "predictions.npz").write_bytes(b"no archive")
     comparison, out = found(tmp_path, "metric=brier")
-    assert comparison["n"] == 3
+    assert (comparison["n"], len(comparison["reference_seeds"])) == (4, 3)
     assert out.count("its predictions cannot be used") == 3
 
 

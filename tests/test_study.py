@@ -17,13 +17,14 @@ import yaml
 from conftest import Command, Outcome
 from scipy import stats
 from test_compare import write_run
+from test_compare_statistics import by_hand
 
 from attn_train.settings import compose
 from attn_train.study import process
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP
 from attn_train.study.process import Ended
-from attn_train.study.sequential import critical_values
+from attn_train.study.sequential import Rule
 
 TOTAL = 10_000
 WORDS = ("arms=[none,gated]", "recipe=[dataset=synthetic,device=cpu]", "margin=0.2", "max_seeds=8", "sweep=mine")
@@ -90,7 +91,7 @@ def row(out: str, label: str) -> list[str]:
 
 
 def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
-    trainer.deviation = 0.07
+    trainer.deviation, trainer.effects["se"] = 0.09, 0.1
     ended = study("arms=[none,gated,se]", *WORDS[1:])
     assert ended.code == 0, ended.err
     assert ended.err == ""
@@ -105,16 +106,24 @@ def test_a_study(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     # The table is what scipy makes of the runs.
     sweep = tmp_path / "outputs" / "mine"
     correct = results(sweep)
+    order = [(one["arm"], one["seed"]) for one in map(json.loads, (sweep / "runs.jsonl").read_text().splitlines())]
     for arm, verdict in (("gated", "helps"), ("se", "equivalent within 0.2 points")):
-        differences = [(correct[arm, seed] - correct["none", seed]) * 100 / TOTAL for seed in by_arm[arm]]
-        n = len(differences)
-        half = critical_values(2, 8)[n - 5] * statistics.stdev(differences) / n**0.5
-        mean = statistics.mean(differences)
+        n = len(by_arm[arm])
+        until = max(order.index((arm, n - 1)), order.index(("none", n - 1)))
+        known = [one for one in order[: until + 1] if one[1] < n]
+        names = ("none", "gated", "se")
+        table = [{seed: correct[name, seed] / 100 for label, seed in known if label == name} for name in names]
+        mean, error, freedom = by_hand(table, names.index(arm), 0)
+        half, bound = (
+            error * stats.t.ppf(1 - level, freedom)
+            for level in (Rule(2, 8, 0.2).levels(n)[0] / 2, Rule(2, 8, 0.2).levels(n)[1])
+        )
+        bounds = f" ({mean - bound:+.2f} to {mean + bound:+.2f})" if arm == "se" else ""
         assert row(ended.out, arm)[1:] == [
             str(n),
-            f"{90 + statistics.mean(correct[arm, seed] / 100 - 90 for seed in by_arm[arm]):.2f} %",
+            f"{statistics.mean(correct[arm, seed] / 100 for seed in by_arm[arm]):.2f} %",
             f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]",
-            verdict,
+            verdict + bounds,
         ]
         told = state(sweep)["arms"][arm]
         assert (told["low"], told["high"]) == pytest.approx((mean - half, mean + half))
@@ -177,17 +186,19 @@ def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, tra
 
 @pytest.mark.slow
 def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
-    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    trainer.deviation, trainer.effects["gated"] = 0.15, 0.0
     ended = study(*WORDS)
     assert "how long they take, the first round tells" in ended.out
     assert "seed 0 (1 of at most 8): none 8" in ended.out or "seed 0 (1 of at most 8): none 9" in ended.out
-    assert "; at most 7 min to go" in ended.out  # seven rounds of two runs of 30 s
+    assert "at most 7 min to go\n" in ended.out  # seven rounds of two runs of 30 s
+    assert re.search(r"points from seed to seed, an arm that changes nothing gets its verdict in 9\d % ", ended.out)
+    assert re.search(r"gated: .* undecided: \d+ % to be decided by seed 7, \d+ % by 8\n", ended.out)
     trainer.runs.clear()
     study(*WORDS[:-1], "sweep=other", "budget.runs=10")
     ended = study(*WORDS[:-1], "sweep=other", "budget.runs=10")
     assert len(trainer.runs) == 10
     assert ended.out.startswith("study outputs/other: gated against none\n")
-    assert "at most 16 runs, 10 of them done; at most 3 min to go\n" in ended.out
+    assert re.search(r"at most 16 runs, 10 of them done; (\d+ min expected, )?at most 3 min to go\n", ended.out)
 
 
 @pytest.mark.slow
@@ -228,7 +239,7 @@ def complete(sweep: Path, **changes: Any) -> None:
 @pytest.mark.slow
 def test_a_row_is_of_the_seeds_of_its_look(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """Three seeds that came after the look with the verdict count neither in the difference nor beside it."""
-    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    trainer.deviation, trainer.effects["gated"] = 0.15, 0.0
     assert study(*WORDS).code == 0
     sweep = tmp_path / "outputs" / "mine"
     correct = results(sweep)
@@ -329,6 +340,52 @@ def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> No
     assert study(*WORDS, "budget.runs=12").code == 0
 
 
+def test_a_study_of_the_former_rule_is_refused(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    """Its study.json has no number of a rule."""
+    assert study(*WORDS, "budget.runs=10").code == 0
+    path = tmp_path / "outputs" / "mine" / "study.json"
+    old = state(path.parent)
+    del old["rule"]["number"], old["rule"]["baseline_seeds"]
+    path.write_text(json.dumps(old))
+    count = len(trainer.runs)
+    ended = study(*WORDS)
+    assert ended.code == 2
+    assert re.search(
+        "outputs/mine holds a study judged by rule 1, and this version judges by rule 2; .*sweep=", ended.err
+    )
+    assert len(ended.err.splitlines()) == 1
+    assert len(trainer.runs) == count
+    assert json.loads(path.read_text()) == old
+
+
+def test_a_shared_baseline_has_more_seeds(study: Command, trainer: Trainer) -> None:
+    """Two in the first rounds, those behind the seeds of the arms; a failed one is made up for by the next round."""
+    trainer.effects |= {"se": 0.0, "eca": 5.0, "gated": 5.0}
+    trainer.deviation = 0.25
+    trainer.fails = lambda model, seed: Ended(1.0, 4, "nan") if (model, seed) == ("none", 9) else None
+    ended = study("arms=[none,gated,se,eca]", *WORDS[1:])
+    assert ended.code == 4
+    # Eight seeds and three quarters of eight more.
+    assert sorted(seed for model, seed in trainer.runs if model == "none") == list(range(14))
+    assert sorted(seed for model, seed in trainer.runs if model == "se") == list(range(8))
+    assert [seed for model, seed in trainer.runs if model == "none"][:4] == [0, 8, 1, 9]
+    assert row(ended.out, "none")[1] == "13"
+    # Every look waits for what belongs to it, and the last one's is never complete.
+    assert row(ended.out, "se")[1] == "7 of 8"
+    assert "first_seed=14" in study("arms=[none,gated,se,eca]", *WORDS[1:], "margin=0.3").err
+
+
+def test_an_arm_without_a_chance_is_stopped(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    trainer.deviation, trainer.effects["gated"] = 2.0, 0.1
+    ended = study(*WORDS)
+    assert ended.code == 0, ended.err
+    assert len(trainer.runs) == 10
+    said = "undecided: stopped, for a verdict by 8 seeds was less than 10 % likely"
+    assert row(ended.out, "gated")[-1] == said
+    assert "ended: no arm is left that is likely to have a verdict" in ended.out
+    assert state(tmp_path / "outputs" / "mine")["arms"]["gated"]["futile"] is True
+
+
 @pytest.mark.slow
 def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     words = (*WORDS[:-1], "max_seeds=5")
@@ -413,7 +470,7 @@ def test_without_its_baseline_a_study_ends(study: Command, trainer: Trainer) -> 
 
 @pytest.mark.slow
 def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> None:
-    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    trainer.deviation, trainer.effects["gated"] = 0.15, 0.0
     ended = study(*WORDS, "budget.runs=13")
     assert ended.code == 0, ended.err
     assert len(trainer.runs) == 12
@@ -426,7 +483,7 @@ def test_budget_of_runs(study: Command, trainer: Trainer, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_budget_of_minutes(study: Command, trainer: Trainer) -> None:
     """A run takes half a minute: eleven rounds of a minute do not fit into three and a half."""
-    trainer.deviation, trainer.effects["gated"] = 1.0, 0.0
+    trainer.deviation, trainer.effects["gated"] = 0.15, 0.0
     ended = study(*WORDS, "budget.minutes=3.5")
     assert len(trainer.runs) == 6
     assert "budget.minutes=3.5 holds no further round: 3.0 are gone, one takes 1.0" in ended.out
@@ -496,7 +553,9 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
         (["max_seeds=many"], "max_seeds=many does not fit"),
         (["first_seed=-1"], "first_seed=-1 .* at least 0"),
         (["budget.minutes=0"], "budget.minutes=0.* above 0"),
-        (["budget.runs=9"], "budget.runs=9 allows 4 seeds for 2 arms.* at least 10"),
+        (["budget.runs=9"], "budget.runs=9 does not hold 5 rounds of 2 arms.* at least 10"),
+        (["baseline_seeds=17"], "baseline_seeds=17 .* at least max_seeds=8 and at most twice"),
+        (["baseline_seeds=4"], "baseline_seeds=4 .* at least 5"),
         (["budget.hours=1"], "unknown setting 'budget.hours'.*minutes"),
         (["sweep=a/b"], "sweep=a/b is out of range; it must be the name of a folder"),
         (["seed=1"], "unknown setting 'seed'"),

@@ -12,24 +12,26 @@ from attn_train.comparison.arms import Arm, Seeds
 from attn_train.comparison.doubts import Doubt, doubts
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.resampling import Interval, McNemar
-from attn_train.comparison.statistics import Corrected, Difference, Needed
+from attn_train.comparison.statistics import Difference, Needed, Verdict
 
-# Below so many pairs the test images are resampled too where nothing else is asked for.
+# Below so many runs of an arm the test images are resampled too where nothing else is asked for.
 FEW = 5
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is found of one arm against another, over the seeds that both have.
+    """What is found of one arm against another, over all runs of both.
 
     Its difference is on the measure's scale; a verdict knows whether more or less is better.
     """
 
     arm: Arm
     reference: Arm
-    seeds: list[Seeds]
+    seeds: list[Seeds]  # those of the arm
+    reference_seeds: list[Seeds]
     difference: Difference
-    corrected: Corrected
+    statistical: Verdict  # the verdict that the difference alone gives
+    p_value: float  # adjusted for the number of arms
     detectable: float
     needed: Needed | None
     measure: Measure
@@ -42,8 +44,13 @@ class Comparison:
 
     @property
     def numbers(self) -> tuple[list[float], list[float]]:
-        """The numbers of the arm and of the reference over the seeds that are compared."""
-        return self.arm.over(self.seeds), self.reference.over(self.seeds)
+        """The numbers of the arm and of the reference."""
+        return self.arm.over(self.seeds), self.reference.over(self.reference_seeds)
+
+    @property
+    def shared(self) -> list[Seeds]:
+        """The seeds that both have."""
+        return [seeds for seeds in self.seeds if seeds in self.reference_seeds]
 
     @property
     def chance(self) -> float:
@@ -53,18 +60,18 @@ class Comparison:
 
     @property
     def values(self) -> list[float]:
-        """The difference for each seed, on the measure's scale."""
-        scaled = self.measure.scaled
-        return [scaled(ours) - scaled(theirs) for ours, theirs in zip(*self.numbers, strict=True)]
+        """The difference for each seed that both have, on the measure's scale."""
+        ours, theirs = (map(self.measure.scaled, side.over(self.shared)) for side in (self.arm, self.reference))
+        return [our - their for our, their in zip(ours, theirs, strict=True)]
 
     @property
     def doubt(self) -> Doubt | None:
         """What takes the place of the verdict that the statistics give."""
-        return next((doubt for doubt in self.doubts if self.corrected.verdict not in doubt.spares), None)
+        return next((doubt for doubt in self.doubts if self.statistical not in doubt.spares), None)
 
     @property
     def verdict(self) -> str:
-        return self.corrected.verdict if self.doubt is None else self.doubt.kind
+        return self.statistical if self.doubt is None else self.doubt.kind
 
     @property
     def words(self) -> str:
@@ -79,18 +86,11 @@ class Comparison:
         """What the difference alone says."""
         if self.told is not None:
             return self.told
-        found, verdict = self.difference, self.corrected.verdict
-        margin = self.measure.scaled_margin(self.margin)
-        alone = statistics.verdict(towards(found, self.measure), margin)
-        if verdict in ("helps", "hurts"):
-            small = max(abs(found.low), abs(found.high)) <= margin
-            return f"{verdict}, but less than the margin" if small else verdict
-        if verdict == "equivalent":
-            return f"equivalent within {self.margin:g} {self.measure.unit}".rstrip()
-        text = f"undecided: {self.wanted}"
-        if alone != "undecided":
-            text += f" (alone: {alone}, but not once corrected for the number of arms)"
-        return text
+        if self.statistical == "undecided":
+            return f"undecided: {self.wanted}"
+        gain, shown = towards(self.difference, self.measure), self.measure.shown
+        gain = replace(gain, low=shown(gain.low), high=shown(gain.high), least=shown(gain.least), most=shown(gain.most))
+        return statistics.words(gain, self.statistical, self.margin, self.measure.unit, self.measure.places)
 
     @property
     def wanted(self) -> str:
@@ -105,14 +105,15 @@ class Comparison:
         seen = f"{self.measure.shown(found.mean):+.{self.measure.places}f}"
         if self.needed.shows == "effect":
             return f"{more}, if the difference is the {seen} seen"
-        return f"{more} to show it within {self.margin:g}, if it is the {seen} seen"
+        return f"{more} to show a gain below {self.margin:g}, if the difference is the {seen} seen"
 
 
 def towards(difference: Difference, measure: Measure) -> Difference:
     """Return a difference as a gain, or a gain as a difference: with its sign turned where less is better."""
     if measure.better > 0:
         return difference
-    return replace(difference, mean=-difference.mean, low=-difference.high, high=-difference.low)
+    found = difference
+    return replace(found, mean=-found.mean, low=-found.high, high=-found.low, least=-found.most, most=-found.least)
 
 
 def compare(
@@ -121,63 +122,61 @@ def compare(
     """Compare the arms of each pair, the second being the reference, as one family; return also what went wrong.
 
     `margin` is in the measure's unit. `images` says whether to resample test images; None: where there are few seeds.
-    A pair without a common seed is left out.
     """
-    shared, problems = in_common(pairs)
-    gains = [
-        [
-            measure.better * (measure.scaled(arm.runs[one].value) - measure.scaled(other.runs[one].value))
-            for one in seeds
-        ]
-        for arm, other, seeds in shared
-    ]
-    steps = [arm.first.step for arm, _, _ in shared]
-    found = [statistics.paired(own, step=step) for own, step in zip(gains, steps, strict=True)]
-    verdicts = statistics.corrected(found, measure.scaled_margin(margin))
-    alpha = (1 - statistics.LEVEL) / max(1, len(shared))
+    if not pairs:
+        return [], []
+    scaled_margin = measure.scaled_margin(margin)
+    problems = [*filter(None, (about_seeds(arm, reference) for arm, reference in pairs))]
     comparisons = []
-    for (arm, reference, seeds), own, one, verdict in zip(shared, gains, found, verdicts, strict=True):
-        undecided = verdict.verdict == "undecided"
+    for (arm, reference), gain in zip(pairs, gains(pairs, measure), strict=True):
+        verdict = statistics.verdict(gain, scaled_margin)
+        undecided = verdict == "undecided"
         comparison = Comparison(
             arm=arm,
             reference=reference,
-            seeds=seeds,
-            difference=towards(one, measure),
-            corrected=verdict,
-            detectable=measure.shown(statistics.detectable(one.deviation, one.n, alpha)),
-            needed=statistics.needed(one, measure.scaled_margin(margin), len(shared)) if undecided else None,
+            seeds=list(arm.runs),
+            reference_seeds=list(reference.runs),
+            difference=towards(gain, measure),
+            statistical=verdict,
+            p_value=statistics.adjusted(gain.p_value, len(pairs)),
+            detectable=measure.shown(statistics.detectable(gain, statistics.ALPHA / len(pairs))),
+            needed=statistics.needed(gain, scaled_margin, len(pairs)) if undecided else None,
             measure=measure,
             margin=margin,
-            over_seeds=resampled_seeds([measure.better * gain for gain in own], one.level),
-            doubts=tuple(doubts(arm, reference, seeds)),
+            doubts=tuple(doubts(arm, reference)),
         )
-        if images or (images is None and one.n < FEW):
+        if len(comparison.shared) >= resampling.LEAST_SEEDS:
+            over_seeds = resampling.over_seeds(comparison.values, 1 - statistics.ALPHA)
+            comparison = replace(comparison, over_seeds=over_seeds)
+        if images or (images is None and min(len(arm.runs), len(reference.runs)) < FEW):
             comparison, problem = by_image(comparison)
             problems += [problem] if problem else []
         comparisons.append(comparison)
     return comparisons, problems
 
 
-def resampled_seeds(differences: Sequence[float], level: float) -> Interval | None:
-    """Return a bootstrap over seeds, where there are enough for one."""
-    return resampling.over_seeds(differences, level) if len(differences) >= resampling.LEAST_SEEDS else None
+def gains(pairs: Sequence[tuple[Arm, Arm]], measure: Measure) -> list[Difference]:
+    """Return what the arm of each pair gains on the other, on the measure's scale, as one family."""
+    arms = list({id(arm): arm for pair in pairs for arm in pair}.values())
+    seeds = sorted({seeds for arm in arms for seeds in arm.runs})
+    column = {one: place for place, one in enumerate(seeds)}
+    table = np.full((len(arms), len(seeds)), np.nan)
+    for row, arm in zip(table, arms, strict=True):
+        row[[column[one] for one in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
+    places = {id(arm): place for place, arm in enumerate(arms)}
+    step = max(arm.first.step for arm in arms)
+    return statistics.differences(table, [(places[id(arm)], places[id(other)]) for arm, other in pairs], step)
 
 
-def in_common(pairs: Sequence[tuple[Arm, Arm]]) -> tuple[list[tuple[Arm, Arm, list[Seeds]]], list[str]]:
-    """Return each pair with the seeds that both have, and what is told of runs that have no partner."""
-    shared, problems = [], []
-    for arm, reference in pairs:
-        seeds = [one for one in arm.runs if one in reference.runs]
-        if not seeds:
-            problems.append(f"{arm.label} and {reference.label} have no seed in common: they are not compared")
-            continue
-        if lonely := len(arm.runs) - len(seeds):
-            problems.append(
-                f"{lonely} runs of {arm.label} have no run of {reference.label} with the same seed: its row is of the "
-                f"{len(seeds)} that have"
-            )
-        shared.append((arm, reference, seeds))
-    return shared, problems
+def about_seeds(arm: Arm, reference: Arm) -> str:
+    """Say what is worth knowing where two arms have not the same seeds."""
+    shared = sum(seeds in reference.runs for seeds in arm.runs)
+    if shared == len(arm.runs) == len(reference.runs):
+        return ""
+    return (
+        f"{arm.label} ({len(arm.runs)} runs) and {reference.label} ({len(reference.runs)}) have {shared} seeds in "
+        "common; all runs count"
+    )
 
 
 def by_image(comparison: Comparison) -> tuple[Comparison, str]:
@@ -185,14 +184,12 @@ def by_image(comparison: Comparison) -> tuple[Comparison, str]:
     try:
         ours, theirs = (
             np.stack([resampling.read_correct(run.folder, run.result["total"], run.result["correct"]) for run in runs])
-            for runs in (
-                [arm.runs[seeds] for seeds in comparison.seeds] for arm in (comparison.arm, comparison.reference)
-            )
+            for runs in (comparison.arm.runs.values(), comparison.reference.runs.values())
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         return comparison, f"{comparison.arm.label}: the predictions of its runs cannot be used ({error})"
-    single = resampling.mcnemar(ours[0], theirs[0]) if len(ours) == 1 else None
-    over_images = resampling.over_images(ours, theirs, comparison.difference.level)
+    single = resampling.mcnemar(ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else None
+    over_images = resampling.over_images(ours, theirs, 1 - statistics.ALPHA)
     return replace(comparison, over_images=over_images, mcnemar=single), ""
 
 

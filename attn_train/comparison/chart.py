@@ -26,7 +26,7 @@ POINTS_PER_INCH = 72
 COLOURS = 8
 
 # What is drawn in one of these is shown in the page's colour of that name: a variable of its style sheet.
-NAMES = ("ground", "ink", "muted", "line", "margin", "helps", "hurts", "equivalent", "undecided")
+NAMES = ("ground", "ink", "muted", "line", "margin", "helps", "hurts", "equivalent", "gains-less", "undecided")
 PAINT = {name: f"#fe00{number:02x}" for number, name in enumerate((*NAMES, *(f"c{n}" for n in range(COLOURS))))}
 
 
@@ -93,7 +93,7 @@ def forest(effects: Sequence[Effect], margin: float, title: str, unit: str) -> M
 
 def bar(axes: "Axes", effect: Effect, place: int) -> None:
     """Draw the row of a forest plot that begins at `place`: label, words, interval."""
-    colour, at = PAINT.get(effect.verdict, PAINT["undecided"]), place + 49 / ROW
+    colour, at = PAINT.get(effect.verdict.replace(" ", "-"), PAINT["undecided"]), place + 49 / ROW
     label, words = shortened(printable(effect.label), 50), printable(effect.words)
     edge = axes.get_yaxis_transform()  # from the left edge of the axes, whatever the range of values
     axes.text(0, place + 16 / ROW, label, transform=edge, fontsize=TEXT, weight="bold", color=PAINT["ink"])

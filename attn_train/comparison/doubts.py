@@ -28,9 +28,11 @@ class Doubt:
     spares: tuple[str, ...]  # the verdicts that stand all the same
 
 
-def doubts(arm: Arm, reference: Arm, seeds: Sequence[Seeds]) -> list[Doubt]:
-    """Return what stands in the way of a verdict on an arm over the `seeds` compared, the weightiest first."""
-    every = [identical(arm, reference, seeds), confounded(arm, reference), failing(arm, reference), few(len(seeds))]
+def doubts(arm: Arm, reference: Arm) -> list[Doubt]:
+    """Return what stands in the way of a verdict on an arm, the weightiest first."""
+    shared = [seeds for seeds in arm.runs if seeds in reference.runs]
+    fewest = min(len(arm.runs), len(reference.runs))
+    every = [identical(arm, reference, shared), confounded(arm, reference), failing(arm, reference), few(fewest)]
     return [doubt for doubt in every if doubt is not None]
 
 

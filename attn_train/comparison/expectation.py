@@ -34,6 +34,7 @@ def check(every: Sequence[tuple[Comparison, str]]) -> None:
 
 def meets(verdict: str, word: str) -> bool:
     """Say whether a verdict is the `word`, or, of not_WORD, a verdict and not that word."""
+    verdict = verdict.replace(" ", "_")
     if word.startswith("not_"):
         return verdict in EXPECTED and verdict != word.removeprefix("not_")
     return verdict == word

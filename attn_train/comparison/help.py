@@ -18,12 +18,13 @@ images=auto           true: resample test images too; auto: where an arm has few
 curves=50             runs of an arm that its learning curve is made of
 output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
 format=text           or markdown, latex, csv, or json in one line: what is printed, for papers and scripts
-expect=VERDICT        helps, hurts, equivalent, undecided, or not_ before one: ends with exit code 7 where an arm has
-                      another verdict; of single arms: 'expect=gated:helps;se:not_hurts'
+expect=VERDICT        helps, hurts, equivalent, gains_less, undecided, or not_ before one: ends with exit code 7 where
+                      an arm has another verdict; of single arms: 'expect=gated:helps;se:not_hurts'
 
-Runs are paired by seed; they must differ in nothing but the arm (mechanism, its settings, its place, control) and the
-seed. An arm helps or hurts where its difference is not chance (95 %, corrected for the number of arms), is equivalent
-where it surely lies within the margin, and is undecided otherwise: then the table says how many more seeds it wants.
+All runs count, whether both arms have their seeds or not; they must differ in nothing but the arm (mechanism, its
+settings, its place, control) and the seed. An arm helps or hurts where its difference is not chance (95 %, corrected
+for the number of arms), is equivalent where it surely lies within the margin, gains less (than the margin) where it
+surely lies below it, and is undecided otherwise: then the table says how many more seeds it wants.
 No verdict is given, but why not: identical (the same loss in every run), confounded (one arm on another device or
 version than the other), failing (runs broke off), preliminary (fewer than 5 seeds).
 

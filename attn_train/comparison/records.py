@@ -37,13 +37,13 @@ def name_of(measure: Measure) -> str:
 
 
 def in_unit(comparison: Comparison) -> dict[str, Any]:
-    """Return a difference in the unit of its measure; its deviation stays on the measure's scale."""
+    """Return a difference in the unit of its measure; its error stays on the measure's scale."""
     values = asdict(comparison.difference)
-    return values | {key: comparison.measure.shown(values[key]) for key in ("mean", "low", "high")}
+    return values | {key: comparison.measure.shown(values[key]) for key in ("mean", "low", "high", "least", "most")}
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison flat, but for what resampling found; its numbers are over the seeds of both arms."""
+    """Return a comparison flat, but for what resampling found."""
     ours, theirs = comparison.numbers
     name = name_of(comparison.measure)
     return {
@@ -55,8 +55,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict,
         "words": comparison.words,
         "margin": comparison.margin,
-        "holm_p_value": comparison.corrected.p_value,
-        "holm_equivalence_p_value": comparison.corrected.equivalence_p_value,
+        "adjusted_p_value": comparison.p_value,
         "detectable": comparison.detectable,
         "chance": comparison.chance,
         "seeds_needed": None if comparison.needed is None else comparison.needed.n,
@@ -73,6 +72,8 @@ def nested(comparison: Comparison) -> dict[str, Any]:
     return {
         **plain(comparison),
         "seeds": [list(seeds) for seeds in comparison.seeds],
+        "reference_seeds": [list(seeds) for seeds in comparison.reference_seeds],
+        "shared_seeds": [list(seeds) for seeds in comparison.shared],
         "differences": [comparison.measure.shown(value) for value in comparison.values],
         **{name: None if result is None else asdict(result) for name, result in resampled.items()},
     }
@@ -134,7 +135,7 @@ def to_json(summary: Summary) -> str:
 
 def to_line(summary: Summary, folder: Path) -> str:
     """Return the verdicts as JSON in one line, and the folder of the whole report."""
-    keys = ("arm", "reference", "verdict", "words", "n", "mean", "low", "high", "p_value", "holm_p_value")
+    keys = ("arm", "reference", "verdict", "words", "n", "mean", "low", "high", "p_value", "adjusted_p_value")
     record = {
         "baseline": summary.baseline.label,
         "metric": summary.measure.name,

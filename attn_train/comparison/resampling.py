@@ -62,11 +62,11 @@ def seeds_coverage(n: int, level: float) -> float:
 
 
 def over_images(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], level: float) -> Interval:
-    """Resample test images; `ours` and `theirs` say which were right: bool (seeds, images).
+    """Resample test images; `ours` and `theirs` say which were right: bool (seeds, images), each with its own seeds.
 
     The interval is that of these very runs over other test images; it does not know that other seeds differ too.
     """
-    values, counts = np.unique((ours.astype(float) - theirs).mean(axis=0), return_counts=True)
+    values, counts = np.unique(ours.mean(axis=0) - theirs.mean(axis=0), return_counts=True)
     shares, total = counts / counts.sum(), int(counts.sum())
     generator = np.random.default_rng(0)
     tails = [(1 - level) / 2, (1 + level) / 2]

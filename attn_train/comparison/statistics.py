@@ -1,7 +1,13 @@
-"""Paired differences between two arms over seeds: interval, verdict, correction for many arms, power.
+"""Differences between arms over seeds: interval, verdict, correction for many arms, power.
 
-Student's paired t throughout: over seeds its interval covers what it claims from n=2 on, a bootstrap's does not.
-All differences are in percentage points of accuracy.
+The difference and its standard error are those of `estimate`; Student's t throughout. All differences are in percentage
+points of accuracy.
+
+Two levels. Helps and hurts rest on the two-sided interval at 5 %; equivalent and "gains less" (than the margin) on
+one-sided bounds at 4 %. Both are divided by the number of arms (Bonferroni). Whatever an arm's true difference is, only
+one of the two errors is possible: at 0 to say that it helps or hurts, at the margin or beyond to say that it gains less
+or nothing; so that any verdict of a family is wrong has a chance of at most 5 %. The one-sided level is 4 % and not 5 %
+for the sake of skewed runs: where one arm's errors are exponential, a bound at 5 % is wrong in 7.5 % of studies.
 """
 
 import math
@@ -14,10 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Array = NDArray[np.float64]
-Verdict = Literal["helps", "hurts", "equivalent", "undecided"]
+from attn_train.comparison.estimate import Estimate, estimate
 
-LEVEL = 0.95
+Array = NDArray[np.float64]
+Verdict = Literal["helps", "hurts", "equivalent", "gains less", "undecided"]
+VERDICTS: tuple[Verdict, ...] = ("helps", "hurts", "equivalent", "gains less", "undecided")
+
+ALPHA = 0.05
+ALPHA_ONE_SIDED = 0.04
 POWER = 0.8
 # Beyond so many seeds there is no point in naming a number.
 MOST_SEEDS = 100_000
@@ -25,103 +35,104 @@ MOST_SEEDS = 100_000
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired differences; `low` to `high` is its confidence interval at `level`."""
+    """The difference of two arms' mean accuracies, the first with `n` runs.
+
+    `low` to `high` is its confidence interval at `level`; `least` and `most` are one-sided bounds, each alone.
+    """
 
     n: int
     mean: float
-    deviation: float
+    error: float  # standard error
+    freedom: float  # degrees of freedom of the error
     low: float
     high: float
+    least: float
+    most: float
     level: float
     p_value: float
 
-    @property
-    def error(self) -> float:
-        """The standard error of the mean."""
-        return self.deviation / math.sqrt(self.n)
+
+@dataclass(frozen=True)
+class Bounds:
+    """Two-sided intervals from `low` to `high`, and one-sided bounds `least` and `most`; all of one shape."""
+
+    low: Array
+    high: Array
+    least: Array
+    most: Array
 
 
-def paired(differences: Sequence[float], level: float = LEVEL, step: float = 0.0) -> Difference:
-    """Compare two arms by Student's paired t: one difference for each seed that both have.
+def bounds(result: Estimate, alpha: float, one_sided: float) -> Bounds:
+    """Return the intervals of estimates at the two-sided level `alpha` and their bounds at the level `one_sided`."""
+    known = np.isfinite(result.error)
+    error = np.where(known, result.error, 0.0)
+    half = np.where(known, special.stdtrit(result.freedom, 1 - alpha / 2) * error, np.inf)
+    bound = np.where(known, special.stdtrit(result.freedom, 1 - one_sided) * error, np.inf)
+    return Bounds(result.mean - half, result.mean + half, result.mean - bound, result.mean + bound)
 
-    `step` is what one image counts: accuracies are rounded to it, so few seeds can agree by chance, and the deviation
-    is taken as no less than what the rounding of two accuracies makes, step / sqrt(6). A single difference decides
-    nothing: its interval is infinite. Raises ValueError for none, or for one that is not finite.
+
+def verdicts(held: Bounds, margin: float) -> NDArray[np.int_]:
+    """Return the place in VERDICTS of what intervals and bounds say.
+
+    An arm helps where its interval is above 0 and hurts where it is below; else it is equivalent where both bounds are
+    within the margin, and gains less where the upper bound is below it.
     """
-    values = np.asarray(differences, dtype=float)
-    if values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"{list(differences)} must hold at least one difference, and only finite ones")
-    n, mean = len(values), float(values.mean())
-    if n < 2:
-        return Difference(n, mean, math.nan, -math.inf, math.inf, level, 1.0)
-    deviation = max(float(values.std(ddof=1)), step / math.sqrt(6))
-    # Differences that are equal but for the rounding of floats.
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
-        return Difference(n, mean, 0.0, mean, mean, level, 1.0 if abs(mean) <= 1e-12 else 0.0)
-    error = deviation / math.sqrt(n)
-    half = quantile((1 + level) / 2, n - 1) * error
-    p_value = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
-    return Difference(n, mean, deviation, mean - half, mean + half, level, p_value)
+    less = held.most < margin
+    return np.select([held.low > 0, held.high < 0, less & (held.least > -margin), less], [0, 1, 2, 3], 4)
 
 
 def verdict(difference: Difference, margin: float) -> Verdict:
-    """Say what an interval says: helps where above 0, hurts where below, else equivalent where within the margin."""
-    if difference.low > 0:
-        return "helps"
-    if difference.high < 0:
-        return "hurts"
-    return "equivalent" if -margin <= difference.low and difference.high <= margin else "undecided"
+    """Say what a difference's interval and bounds say; see `verdicts`."""
+    ends = (difference.low, difference.high, difference.least, difference.most)
+    return VERDICTS[int(verdicts(Bounds(*map(np.asarray, ends)), margin))]
 
 
-def equivalence_p_value(difference: Difference, margin: float) -> float:
-    """Return the p-value of two one-sided t tests against -margin and margin (Schuirmann, 1987).
+def listed(result: Estimate, counts: Sequence[int], alpha: float, one_sided: float) -> list[Difference]:
+    """Return estimates (pairs,) one by one, with their intervals, bounds and p-values; `counts` are the arms' runs."""
+    held = bounds(result, alpha, one_sided)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(np.abs(result.mean) <= 1e-12, 0.0, -np.abs(result.mean) / result.error)
+    p_values = 2 * special.stdtr(result.freedom, distance)
+    level = np.full_like(p_values, 1 - alpha)
+    columns = (held.low, held.high, held.least, held.most, level, p_values)
+    rows = np.stack([result.mean, result.error, result.freedom, *columns], axis=-1).tolist()
+    return [Difference(n, *row) for n, row in zip(counts, rows, strict=True)]
 
-    At (1 - level) / 2 or less the interval lies within the margin.
+
+def differences(
+    accuracies: Array, pairs: Sequence[tuple[int, int]] | None = None, step: float = 0.0
+) -> list[Difference]:
+    """Compare arms once, as one family: their intervals hold all at once.
+
+    accuracies: in per cent, (arms, seeds), NaN where an arm has no run of a seed.
+    pairs: each the places of an arm and of what it is compared with; by default each arm with the first.
+    step: what one image counts.
+    An arm with fewer than two runs decides nothing: its interval is infinite.
     """
-    if difference.n < 2:
-        return 1.0
-    distance = margin - abs(difference.mean)
-    if difference.deviation == 0:
-        return 0.0 if distance >= 0 else 1.0
-    return float(special.stdtr(difference.n - 1, -distance / difference.error))
+    pairs = [(place, 0) for place in range(1, len(accuracies))] if pairs is None else pairs
+    counts = [int((~np.isnan(accuracies[place])).sum()) for place, _ in pairs]
+    return listed(estimate(accuracies, pairs, step), counts, ALPHA / len(pairs), ALPHA_ONE_SIDED / len(pairs))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number, the family-wise error kept (Holm, 1979)."""
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+def words(difference: Difference, verdict: Verdict, margin: float, unit: str = "points", places: int = 2) -> str:
+    """Write a verdict that is in out, with the bounds that it rests on, in `unit` with so many places."""
+    least, most, limit = difference.least, difference.most, f"{margin:g} {unit}".rstrip()
+    if verdict == "equivalent":
+        return f"equivalent within {limit} ({least:+.{places}f} to {most:+.{places}f})"
+    if verdict == "gains less":
+        return f"gains less than {limit} (at most {most:+.{places}f})"
+    small = most < margin if verdict == "helps" else least > -margin
+    return f"{verdict}, but by less than {limit}" if small else verdict
 
 
-@dataclass(frozen=True)
-class Corrected:
-    """A verdict among several arms, and the adjusted p-values that it rests on."""
-
-    verdict: Verdict
-    p_value: float
-    equivalence_p_value: float
+def adjusted(p_value: float, family: int) -> float:
+    """Return a p-value adjusted for the number of arms (Bonferroni): at most 5 % where the arm helps or hurts."""
+    return min(1.0, family * p_value)
 
 
-def corrected(differences: Sequence[Difference], margin: float) -> list[Corrected]:
-    """Return the verdicts on several arms compared with one baseline, corrected for their number.
-
-    An arm helps or hurts where Holm's adjusted p-value is at most 1 - level; else it is equivalent where the adjusted
-    p-value of the two one-sided tests is at most (1 - level) / 2. For one arm that is `verdict`: for many, each kind of
-    error stays below its level over all of them.
-    """
-    effects = holm([difference.p_value for difference in differences])
-    equivalences = holm([equivalence_p_value(difference, margin) for difference in differences])
-    verdicts = []
-    for difference, effect, equivalence in zip(differences, effects, equivalences, strict=True):
-        word: Verdict = "undecided"
-        if effect <= 1 - difference.level + 1e-12:
-            word = "helps" if difference.mean > 0 else "hurts"
-        elif equivalence <= (1 - difference.level) / 2 + 1e-12:
-            word = "equivalent"
-        verdicts.append(Corrected(word, effect, equivalence))
-    return verdicts
+def unseen(n: int) -> float:
+    """Return the share of runs that may go wrong although none of n did, with 95 % confidence."""
+    return float(1 - ALPHA ** (1 / n))
 
 
 def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -133,55 +144,52 @@ def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float((wins.mean() + 1) / 2)
 
 
-@lru_cache(maxsize=1024)
-def quantile(probability: float, freedom: int) -> float:
+@lru_cache(maxsize=4096)
+def quantile(probability: float, freedom: float) -> float:
     """Return Student's t quantile."""
     return float(special.stdtrit(freedom, probability))
 
 
-def power(effect: float, deviation: float, n: int, alpha: float) -> float:
-    """Return the chance that a paired t test on n seeds, two-sided at `alpha`, finds a true difference of `effect`.
+def power(effect: float, error: float, freedom: float, alpha: float) -> float:
+    """Return the chance that a t test, two-sided at `alpha`, finds a true difference of `effect`.
 
+    error: the true standard error; freedom: of its estimate.
     This is the noncentral t distribution, as an integral: libraries lose it far from its middle, where n=2 is.
     """
-    edge, shift = quantile(1 - alpha / 2, n - 1) * deviations(n), abs(effect) / deviation * math.sqrt(n)
+    edge, shift = quantile(1 - alpha / 2, freedom) * deviations(freedom), abs(effect) / error
     return float((special.ndtr(shift - edge) + special.ndtr(-shift - edge)).mean())
 
 
+def power_below(effect: float, error: float, freedom: float, *, margin: float, alpha: float) -> float:
+    """Return the chance that the upper bound, one-sided at `alpha`, is below the margin; arguments as of `power`."""
+    edge = quantile(1 - alpha, freedom) * deviations(freedom)
+    return float(special.ndtr((margin - effect) / error - edge).mean())
+
+
 @lru_cache(maxsize=1024)
-def deviations(n: int) -> Array:
-    """Return 400 equally likely deviations of n normal values whose true deviation is 1."""
-    values: Array = np.sqrt(special.chdtri(n - 1, (np.arange(400) + 0.5) / 400) / (n - 1))
+def deviations(freedom: float) -> Array:
+    """Return 400 equally likely standard deviations, estimated with so many degrees of freedom, of a true one of 1."""
+    values: Array = np.sqrt(special.chdtri(freedom, (np.arange(400) + 0.5) / 400) / freedom)
     return values
 
 
-def detectable(deviation: float, n: int, alpha: float = 1 - LEVEL) -> float:
-    """Return the smallest true difference that n seeds find with 80 % power; infinite for fewer than two."""
-    return math.inf if n < 2 else deviation * detectable_deviations(n, alpha)
+def detectable(difference: Difference, alpha: float = ALPHA) -> float:
+    """Return the smallest true difference that such a comparison finds with 80 % power; infinite where none."""
+    if not math.isfinite(difference.error):
+        return math.inf
+    return difference.error * detectable_errors(difference.freedom, alpha)
 
 
 @lru_cache(maxsize=1024)
-def detectable_deviations(n: int, alpha: float) -> float:
-    """Return `detectable` for a deviation of 1: the effect at which the power, which rises with it, is 80 %."""
+def detectable_errors(freedom: float, alpha: float) -> float:
+    """Return `detectable` for a standard error of 1: the effect at which the power, which rises with it, is 80 %."""
     low, high = 0.0, 1.0
-    while power(high, 1.0, n, alpha) < POWER:
+    while power(high, 1.0, freedom, alpha) < POWER:
         high *= 2
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if power(middle, 1.0, n, alpha) < POWER else (low, middle)
+        low, high = (middle, high) if power(middle, 1.0, freedom, alpha) < POWER else (low, middle)
     return high
-
-
-def equivalence_power(effect: float, deviation: float, n: int, margin: float, alpha: float) -> float:
-    """Return the chance that n seeds show equivalence within the margin, each one-sided t test at `alpha`, where the
-    true difference is `effect`.
-
-    An integral over the deviation that is found (as in Phillips, 1990).
-    """
-    error = deviation / math.sqrt(n)
-    half = quantile(1 - alpha, n - 1) * error * deviations(n)
-    inside = special.ndtr((margin - half - effect) / error) - special.ndtr((half - margin - effect) / error)
-    return float(np.where(half < margin, inside, 0.0).mean())
 
 
 @dataclass(frozen=True)
@@ -189,22 +197,27 @@ class Needed:
     """How many seeds an undecided comparison needs in all, and what they would then show."""
 
     n: int
-    shows: Literal["effect", "equivalence"]
+    shows: Literal["effect", "less"]
 
 
 def needed(difference: Difference, margin: float, arms: int = 1) -> Needed | None:
-    """Return how many seeds decide with 80 % power, were the true difference and deviation those that were seen.
+    """Return how many seeds decide with 80 % power, were the true difference and error those that were seen.
 
-    Whichever takes fewer: to find that difference, or to show that it is within the margin, each at the strictest level
-    of Holm's correction for so many arms. None where no number up to 100,000 does, or the deviation is not known.
+    Whichever takes fewer: to find that difference, or to show that it is less than the margin, each at the level that
+    one of so many arms has. None where no number up to 100,000 does, or the error is not known.
     """
-    if difference.n < 2 or difference.deviation == 0:
+    if not math.isfinite(difference.error) or difference.error == 0:
         return None
-    effect, deviation, alpha = difference.mean, difference.deviation, (1 - difference.level) / arms
-    least = difference.n + 1
+    effect, least = difference.mean, difference.n + 1
+
+    def at(n: int) -> tuple[float, float]:
+        return difference.error * math.sqrt(difference.n / n), difference.freedom * n / difference.n
+
     choices = [
-        Needed(smallest(lambda n: power(effect, deviation, n, alpha), least), "effect"),
-        Needed(smallest(lambda n: equivalence_power(effect, deviation, n, margin, alpha / 2), least), "equivalence"),
+        Needed(smallest(lambda n: power(effect, *at(n), ALPHA / arms), least), "effect"),
+        Needed(
+            smallest(lambda n: power_below(effect, *at(n), margin=margin, alpha=ALPHA_ONE_SIDED / arms), least), "less"
+        ),
     ]
     best = min(choices, key=lambda choice: choice.n)
     return best if best.n <= MOST_SEEDS else None

@@ -63,8 +63,7 @@ class Summary:
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """The arms' mean numbers, brought to the same seeds: of the baseline the mean over all runs, and on it each
-        arm's mean difference over the seeds that both have."""
+        """The arms' mean numbers: of the baseline the mean over all runs, and on it each arm's mean difference."""
         base = statistics.fmean(self.baseline.values)
         moved = {one.arm.label: self.measure.moved(base, one.difference.mean) for one in self.comparisons}
         means = {self.baseline.label: base, **moved}

@@ -8,6 +8,7 @@ from attn_train.comparison.cost import Cost
 from attn_train.comparison.doubts import FAILING, FEWEST_SEEDS, exact_interval
 from attn_train.comparison.measures import ACCURACY, Measure
 from attn_train.comparison.resampling import LEAST_SEEDS
+from attn_train.comparison.statistics import unseen
 from attn_train.comparison.summary import Summary
 from attn_train.runs.accuracy import WORDS, mean_and_std
 from attn_train.runs.finished import Run
@@ -74,7 +75,7 @@ def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
         spread(ours, digits),
         spread(theirs, digits),
         difference(comparison),
-        p_value(comparison.corrected.p_value),
+        p_value(comparison.p_value),
         "-" if math.isinf(comparison.detectable) else short(comparison.detectable),
         f"{100 * comparison.chance:.0f} %",
         comparison.words,
@@ -84,17 +85,8 @@ def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
 def head(summary: Summary) -> list[str]:
     failed = ["failed"] if summary.has_failures else []
     unit = " in %" if summary.measure.logarithmic else ""
-    return [
-        "seeds",
-        *failed,
-        summary.measure.words,
-        "against",
-        f"difference{unit} [95 %]",
-        "p (Holm)",
-        "detects",
-        "beats it",
-        "verdict",
-    ]
+    measured = [summary.measure.words, "against", f"difference{unit} [interval]"]
+    return ["runs", *failed, *measured, "p (adjusted)", "detects", "beats it", "verdict"]
 
 
 def verdicts(summary: Summary) -> Table:
@@ -179,17 +171,21 @@ def notes(summary: Summary) -> list[str]:
     arms = len(summary.comparisons)
     sentences = [
         what_is_compared(summary),
-        f"Verdict: helps or hurts where Holm's p-value over the {arms} arms is at most 0.05; else equivalent where "
-        f"the two one-sided tests against the margin of {margin(summary)}, corrected likewise, are at most "
-        "0.025 (for one arm: the interval is within the margin); else undecided.",
-        "Detects: the smallest true difference that so many seeds find with 80 % power, at the strictest step of the "
-        "correction. How many seeds more is solved likewise, for the deviation that was seen: a rough guide. Beats it: "
-        "the chance that one run of the row has a higher accuracy than one of the other arm's; a tie is half.",
+        "Difference: of the two means over all runs; runs of the same seed make its error smaller where they vary "
+        f"together. Its interval (Student's t) is for {arms} arm{'s' if arms > 1 else ''} at once: with 95 % "
+        "confidence all of them hold.",
+        "Verdict: an arm helps or hurts where its interval is above or below 0 (p, adjusted for the number of arms by "
+        "Bonferroni, is at most 0.05). Else it is equivalent where its difference surely lies within "
+        f"{margin(summary)}, the margin, and gains less where it surely gains less than that: by one-sided bounds at "
+        "96 %, for all arms at once, which stand beside the verdict. With 95 % confidence no verdict of the table is "
+        "wrong, if the runs are looked at once.",
+        "Detects: the smallest true difference that so many runs find with 80 % power. How many seeds more is solved "
+        "likewise, for the deviation that was seen: a rough guide. Beats it: the chance that one run of the row does "
+        "better than one of the other arm's; a tie is half.",
         failure_note(summary),
         f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
         f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
-        "A Pareto front is of means: the baseline's over all its runs and, on it, each arm's mean difference from it. "
-        "Arms that are equivalent may stand on either side of it by chance.",
+        "A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance.",
     ]
     if summary.split == "val":
         sentences.append(
@@ -214,17 +210,14 @@ def what_is_compared(summary: Summary) -> str:
         better = "less is better" if measure.better < 0 else "more is better"
         what = f"The {measure.words}, of which {better}: mean ± standard deviation of one run, at the final epoch. "
     scale = ", compared as ratios" if measure.logarithmic else ""
-    return (
-        f"{what}Differences are in {measure.differences}{scale}, paired by seed, with Student's t interval at 95 %, "
-        "each alone. A row is of the seeds that both arms have, as is the number that it is against."
-    )
+    return f"{what}Differences are in {measure.differences}{scale}."
 
 
 def failure_note(summary: Summary) -> str:
     """Say how failed runs count, and what the runs that there are leave possible."""
     fewest = min((len(arm.runs) for arm in summary.arms if not arm.failed), default=0)
-    unseen = (
-        f" Where none of {fewest} runs failed, up to {100 * exact_interval(0, fewest)[1]:.0f} % of such runs may still "
+    possible = (
+        f" Where none of {fewest} runs failed, up to {100 * unseen(fewest):.0f} % of such runs may still "
         "fail or end far off: so few cannot rule that out."
         if fewest
         else ""
@@ -232,7 +225,7 @@ def failure_note(summary: Summary) -> str:
     return (
         "Failed: runs that broke off by themselves, as by a loss that is not finite, with the exact 95 % interval of "
         f"their share; no arm helps or is equivalent while that may exceed the other's by {100 * FAILING:.0f} points."
-        f"{unseen} With fewer than {FEWEST_SEEDS} seeds every verdict is preliminary."
+        f"{possible} With fewer than {FEWEST_SEEDS} seeds every verdict is preliminary."
     )
 
 

@@ -12,7 +12,7 @@ from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, one_o
 
 MARGIN = above(0, " (in the unit of the metric)")
 # The verdicts that a script may expect, each also as not_WORD.
-EXPECTED = ("helps", "hurts", "equivalent", "undecided")
+EXPECTED = ("helps", "hurts", "equivalent", "gains_less", "undecided")
 WORDS = tuple(word for verdict in EXPECTED for word in (verdict, f"not_{verdict}"))
 
 

@@ -12,6 +12,11 @@ FIRST_LOOK = 5
 # More looks than anyone takes; so far the boundaries are known to be exact.
 MOST_SEEDS = 200
 
+# Studies with another one are judged otherwise, and cannot be gone on with.
+RULE = 2
+# From so many arms on it pays to run the baseline, which all of them need, more often than each of them.
+SHARED = 3
+
 NAME = Bound(
     lambda value: re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", value) is not None,
     "the name of a folder, of letters, digits, '.', '_' and '-'",
@@ -31,6 +36,7 @@ class StudySettings:
     baseline: Annotated[str, TEXT]
     margin: Annotated[float, MARGIN]
     max_seeds: Annotated[int, within(FIRST_LOOK, MOST_SEEDS, f" (no verdict comes before {FIRST_LOOK})")]
+    baseline_seeds: Annotated[int | None, at_least(FIRST_LOOK, ", or null: as many as pay")]
     first_seed: Annotated[int, from_to_below(0, 2**62)]
     budget: BudgetSettings
     sweep: Annotated[str | None, NAME, TEXT]

@@ -33,7 +33,7 @@ def main(config: StudySettings, claim: Callable[[Path], object]) -> None:
         introduce(study)
         why = go_on(study)
         save(study)
-        print(f"\n{report.table(study)}\n{report.note(len(study.others))}")
+        print(f"\n{report.table(study)}\n{report.note(len(study.others), study.config.margin, study.fewest_runs)}")
         if stop.signal is not None:
             raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
         print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
@@ -54,47 +54,49 @@ def introduce(study: Study) -> None:
     """Say what the study is going to do, and how long that takes."""
     config, others = study.config, study.others
     print(f"study {study.plan.folder}: {', '.join(arm.label for arm in others)} against {study.baseline.label}")
-    print(
-        f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on; "
-        + report.foresight(len(others), config.max_seeds, study.deviation())
-    )
+    print(f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on, margin {config.margin:g} points")
     results = study.ledger.results
+    if not results:
+        print(report.foresight(study.rule))
     done = f", {len(results)} of them done" if results else ""
     left = study.time_left(sum((study.baseline.label, seed) in results for seed in study.seeds))
     ahead = "how long they take, the first round tells" if left is None else f"{report.time_left(left)} to go"
-    print(f"at most {config.max_seeds * len(study.plan.arms)} runs{done}; {ahead}", flush=True)
+    print(f"at most {config.max_seeds * len(others) + len(study.plan.all_seeds)} runs{done}; {ahead}", flush=True)
 
 
 def go_on(study: Study) -> str:
     """Run round after round; return why there is no further one."""
     for number, seed in enumerate(study.seeds):
-        arms = study.round(number)
+        runs = study.round(number)
         if not study.open_arms():
             break
-        if not arms:
+        if not runs:
             continue
-        if over := study.over_budget(arms):
+        if over := study.over_budget([arm for arm, _ in runs]):
             return over
         print(f"seed {seed} ({number + 1} of at most {study.config.max_seeds}):", end="", flush=True)
-        for arm in arms:
+        for arm, own_seed in runs:
             if study.over_budget([arm]) or study.stopped():
                 break
-            report.print_run(study.run(arm, seed), study)
+            report.print_run(study.run(arm, own_seed), study)
         if study.stopped():
             print()
             return "stopped"
         save(study)
-        report.print_round(study, arms, number + 1)
+        report.print_round(study, runs, number + 1)
     if study.open_arms():
         return f"all {study.config.max_seeds} seeds are done"
     undecided = [name for name, look in study.looks().items() if look.verdict == "undecided"]
-    return "every verdict is in" if not undecided else f"no arm is left: {', '.join(study.dropped)} dropped"
+    if not undecided:
+        return "every verdict is in"
+    dropped = f": {', '.join(study.dropped)} dropped" if study.dropped else ""
+    return f"no arm is left that is likely to have a verdict{dropped}"
 
 
 def save(study: Study) -> None:
     """Write study.json: the rule, and what is known."""
     looks = {
-        name: {"verdict": look.verdict} | (asdict(look.difference) if look.difference else {})
+        name: {"verdict": look.verdict, "futile": look.futile} | (asdict(look.difference) if look.difference else {})
         for name, look in study.looks().items()
     }
     text = json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n"

@@ -9,8 +9,9 @@ arms=LIST             mechanisms, 'arms=[none,gated]', or sections of words that
                       backbone.placement.NAME, control): 'arms=[none,{model:se,model.reduction:8}]'
 recipe=LIST           words of attn-train that all arms share: 'recipe=[+experiment=quick,dataset.root=data]'
 baseline=none         the arm that the others are compared with
-margin=1              percentage points: a difference that is surely smaller is none (equivalent)
+margin=1              percentage points: of a gain worth having
 max_seeds=12          at most; fixed before the first run
+baseline_seeds=null   of the baseline, which all arms share; null: 1.75 times max_seeds for three or more arms
 first_seed=0          seeds are first_seed, first_seed + 1, ...
 budget.minutes=null   of runs, whatever interrupts them; no round begins that would end later
 budget.runs=null      of all arms together
@@ -20,9 +21,12 @@ FILE.yaml             the same settings, a line each: 'arms: [none, gated]'
 Without any setting it is a demonstration on digits: minutes, and nothing to download.
 
 Each run is one of attn-train, in a process of its own. Seed by seed all arms are trained that still wait for a verdict:
-helps, hurts, equivalent. With 95 % confidence all verdicts of a study are right, although it looks at the runs after
-every seed and stops when it likes (group-sequential t intervals, shared out among the arms); before 5 seeds there is
-none. The same command again goes on where it was: finished runs are kept, others resumed. To go on past max_seeds, make
+helps, hurts, equivalent (within the margin), gains less (than the margin). With 95 % confidence all verdicts of a study
+are right, although it looks at the runs after every seed and stops when it likes (group-sequential t intervals, shared
+out among the arms); before 5 seeds there is none. An arm is stopped, undecided, where a verdict by max_seeds has become
+less than 10 % likely. Before the first run and after each round it says how likely verdicts are.
+
+The same command again goes on where it was: finished runs are kept, others resumed. To go on past max_seeds, make
 another study with further seeds. A run that fails is listed and stops no other; an arm that fails twice in a row for
 the same reason is dropped. The exit code is then that of the first failed run.
 

@@ -6,7 +6,7 @@ whose result is gone counts no more: so a study goes on from whatever is there.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -96,18 +96,19 @@ class Ledger:
         """Return the seeds of an arm's finished runs."""
         return sorted(seed for name, seed in self.results if name == arm)
 
-    def paired(self, arm: str, baseline: str, seeds: Iterable[int]) -> list[int]:
-        """Return the seeds that both arms have finished, in the order in which the second of the two did: the order in
-        which they were looked at."""
-        both = [seed for seed in seeds if (arm, seed) in self.results and (baseline, seed) in self.results]
-        return sorted(both, key=lambda seed: max(self._place[arm, seed], self._place[baseline, seed]))
+    def in_order(self, arm: str, seeds: Sequence[int]) -> list[int]:
+        """Return those of `seeds` that an arm has finished, in the order in which it did."""
+        done = [seed for seed in seeds if (arm, seed) in self.results]
+        return sorted(done, key=lambda seed: self.place(arm, seed))
 
-    def differences(self, arm: str, baseline: str, seeds: Iterable[int]) -> tuple[list[float], float]:
-        """Return arm minus baseline in percentage points for each of the `paired` seeds; and what one image counts."""
-        pairs = [(self.count(arm, seed), self.count(baseline, seed)) for seed in self.paired(arm, baseline, seeds)]
-        steps = [100 / total for (_, total), _ in pairs]
-        differences = [step * (ours - theirs) for ((ours, _), (theirs, _)), step in zip(pairs, steps, strict=True)]
-        return differences, max(steps, default=0.0)
+    def place(self, arm: str, seed: int) -> int:
+        """Return the place of a finished run among all rows."""
+        return self._place[arm, seed]
+
+    @property
+    def step(self) -> float:
+        """What one image counts, in per cent."""
+        return max((100 / self.count(arm, seed)[1] for arm, seed in self.results), default=0.0)
 
     def seconds(self, arm: str) -> float | None:
         """Return what a run of `arm` takes: the median of its finished runs, else of all, or None before the first."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import Arm, Seeds
 from attn_train.comparison.command import leave
 from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compose
@@ -32,18 +33,23 @@ def with_looks(summary: Summary, study: Study) -> Summary:
     names = {row.job: (row.arm, row.seed) for row in study.ledger.rows}
     nobody = ("", -1)
 
+    def seeds_of(arm: Arm, label: str, seeds: list[int]) -> list[Seeds]:
+        seen = {(label, seed) for seed in seeds}
+        return [own for own, run in arm.runs.items() if names.get(run.folder.name, nobody) in seen]
+
     def looked(comparison: Comparison) -> Comparison:
         name, _ = names.get(comparison.arm.first.folder.name, nobody)
         look = looks.get(name)
         if look is None or look.difference is None:
             return comparison
-        seen = {(name, seed) for seed in study.looked_at(name, look)}
-        seeds = [
-            seeds for seeds in comparison.seeds if names.get(comparison.arm.runs[seeds].folder.name, nobody) in seen
-        ]
-        corrected = replace(comparison.corrected, verdict=look.verdict)
+        ours, theirs = study.looked_at(name, look)
         return replace(
-            comparison, seeds=seeds, difference=look.difference, corrected=corrected, told=words_of(look, study)
+            comparison,
+            seeds=seeds_of(comparison.arm, name, ours),
+            reference_seeds=seeds_of(comparison.reference, study.baseline.label, theirs),
+            difference=look.difference,
+            statistical=look.verdict,
+            told=words_of(look, study),
         )
 
     told = (

@@ -15,8 +15,9 @@ from attn_train.errors import ConfigError
 from attn_train.settings import compose, words
 from attn_train.settings.identity import identity
 from attn_train.settings.roles import flatten
-from attn_train.settings.study import FIRST_LOOK, StudySettings
+from attn_train.settings.study import FIRST_LOOK, RULE as RULE_NUMBER, SHARED, StudySettings
 from attn_train.study.arms import Arm, check_recipe, make_arms
+from attn_train.study.sequential import Rule
 
 RULE = "study.json"
 
@@ -37,14 +38,30 @@ class Plan:
 
     @property
     def seeds(self) -> range:
+        """The seeds of the arms; the baseline has further ones."""
         return range(self.config.first_seed, self.config.first_seed + self.config.max_seeds)
+
+    @property
+    def all_seeds(self) -> range:
+        return range(self.config.first_seed, self.config.first_seed + baseline_seeds(self.config, len(self.arms) - 1))
+
+    @property
+    def judged_by(self) -> Rule:
+        most = self.config.max_seeds
+        return Rule(len(self.arms) - 1, most, self.config.margin, len(self.all_seeds) - most)
+
+    def second_seed(self, number: int) -> int | None:
+        """Return the second seed of the baseline in a round, counted from 0; None where it has but one."""
+        return self.seeds.stop + number if number < self.judged_by.extra else None
 
     @property
     def rule(self) -> dict[str, Any]:
         """What must not change once runs have been looked at: the budget may."""
         arms = {arm.label: list(arm.words) for arm in self.arms}
         names = ("baseline", "margin", "max_seeds", "first_seed")
-        return {"arms": arms, "recipe": self.recipe} | {name: getattr(self.config, name) for name in names}
+        chosen = {name: getattr(self.config, name) for name in names}
+        fixed = {"number": RULE_NUMBER, "arms": arms, "recipe": self.recipe}
+        return fixed | chosen | {"baseline_seeds": len(self.all_seeds)}
 
     def words(self, arm: Arm, seed: int) -> list[str]:
         """Return the words of attn-train for a run; a sweep of one job, for what a sweep does: skip, resume, record."""
@@ -76,13 +93,18 @@ def make_plan(config: StudySettings) -> Plan:
     """Check a study as far as that goes before anything runs; raise ConfigError for the first thing wrong."""
     arms = make_arms(config.arms, config.baseline)
     recipe = words.readable(check_recipe(config.recipe))
-    runs = config.budget.runs
-    if runs is not None and runs < FIRST_LOOK * len(arms):
+    if not config.max_seeds <= baseline_seeds(config, len(arms) - 1) <= 2 * config.max_seeds:
         raise ConfigError(
-            f"budget.runs={runs} allows {runs // len(arms)} seeds for {len(arms)} arms, but no verdict comes before "
-            f"{FIRST_LOOK}; give at least {FIRST_LOOK * len(arms)}"
+            f"baseline_seeds={config.baseline_seeds} is out of range; it must be at least max_seeds={config.max_seeds} "
+            "and at most twice that, or null"
         )
     plan = Plan(config, arms, recipe, "", {})
+    runs, least = config.budget.runs, FIRST_LOOK * (len(arms) - 1) + plan.judged_by.due(FIRST_LOOK)
+    if runs is not None and runs < least:
+        raise ConfigError(
+            f"budget.runs={runs} does not hold {FIRST_LOOK} rounds of {len(arms)} arms, but no verdict comes before "
+            f"{FIRST_LOOK} seeds; give at least {least}"
+        )
     sweep = config.sweep or "study_" + hashlib.sha256(json.dumps(plan.rule, sort_keys=True).encode()).hexdigest()[:8]
     options = compose.parse([])
     for arm in arms:
@@ -98,6 +120,13 @@ def make_plan(config: StudySettings) -> Plan:
     plan = Plan(config, arms, recipe, sweep, plan.composed)
     refuse_another_rule(plan)
     return plan
+
+
+def baseline_seeds(config: StudySettings, others: int) -> int:
+    """Return how many seeds the baseline may have in all, compared with so many others."""
+    if config.baseline_seeds is not None:
+        return config.baseline_seeds
+    return config.max_seeds + (3 * config.max_seeds // 4 if others >= SHARED else 0)
 
 
 def refuse_twins(plan: Plan) -> None:
@@ -118,13 +147,21 @@ def refuse_another_rule(plan: Plan) -> None:
         return
     try:
         before = flatten(json.loads(path.read_text(encoding="utf-8"))["rule"])
+        number = before.pop("number", 1)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged; remove it, or name another study with sweep=NAME") from error
+    if number != RULE_NUMBER:
+        raise ConfigError(
+            f"{plan.folder} holds a study judged by rule {number}, and this version judges by rule {RULE_NUMBER}; a "
+            "rule cannot change once runs were looked at: begin another study with sweep=NAME, or go on with the "
+            "version of attn-train that began this one"
+        )
     now = flatten(plan.rule)
+    now.pop("number")
     for key in {**before, **now}:
         if before.get(key) != now.get(key):
             raise ConfigError(
                 f"{plan.folder} holds a study with {key}={before.get(key)}, not {now.get(key)}; that cannot change "
                 "once runs were looked at: name another study with sweep=NAME (to go on past the seeds of this one, "
-                f"with first_seed={plan.seeds.stop})"
+                f"with first_seed={plan.all_seeds.stop})"
             )

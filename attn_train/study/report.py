@@ -3,12 +3,12 @@
 import statistics
 import sys
 
-from attn_train.comparison.statistics import Difference
+from attn_train.comparison.statistics import ALPHA, Difference, unseen, words
 from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.arms import Arm
 from attn_train.study.ledger import Row
 from attn_train.study.rounds import Study
-from attn_train.study.sequential import ALPHA, Look, detectable, seeds_needed
+from attn_train.study.sequential import FUTILE, Look, Rule, forecast, foresee
 from attn_train.writing.text import aligned
 
 
@@ -25,24 +25,28 @@ def interval(difference: Difference) -> str:
 
 
 def words_of(look: Look, study: Study) -> str:
-    """Write a verdict out: what it says of the margin; of one that is not in, how many seeds more it takes."""
-    margin, difference = study.config.margin, look.difference
-    if look.verdict == "equivalent":
-        return f"equivalent within {margin:g} points"
-    if difference is None or look.verdict == "undecided":
-        return f"undecided: {missing(difference, study)}"
-    small = max(abs(difference.low), abs(difference.high)) < margin
-    return f"{look.verdict}, but by less than {margin:g} points" if small else look.verdict
+    """Write a verdict out: what it says of the margin; of one that is not in, how likely it comes."""
+    if look.difference is None or look.verdict == "undecided":
+        return f"undecided: {missing(look, study)}"
+    return words(look.difference, look.verdict, study.config.margin)
 
 
-def missing(difference: Difference | None, study: Study) -> str:
+def missing(look: Look, study: Study) -> str:
+    difference, most = look.difference, study.config.max_seeds
     if difference is None or difference.n < FIRST_LOOK:
         return f"no verdict comes before {FIRST_LOOK} seeds"
-    most = study.config.max_seeds
-    needed = seeds_needed(difference, len(study.others), most, study.config.margin)
-    if needed is None:
-        return f"it takes more than {most} seeds"
-    return f"about {needed - difference.n} more seed{'s' if needed - difference.n > 1 else ''}"
+    if look.futile:
+        return f"stopped, for a verdict by {most} seeds was less than {100 * FUTILE:.0f} % likely"
+    chances = forecast(difference, study.rule)
+    if not chances:
+        return f"all {most} seeds are done"
+    half = (difference.n + 1 + most) // 2
+    near, far = (f"{100 * chances[seeds - difference.n - 1]:.0f} %" for seeds in (half, most))
+    return (
+        f"{far} to be decided by seed {most}"
+        if half == most
+        else f"{near} to be decided by seed {half}, {far} by {most}"
+    )
 
 
 def table(study: Study) -> str:
@@ -52,7 +56,7 @@ def table(study: Study) -> str:
     looks = study.looks()
     for name in study.labels:
         finished = study.ledger.finished(name)
-        shown = study.looked_at(name, looks[name]) if name in looks else finished
+        shown = study.looked_at(name, looks[name])[0] if name in looks else finished
         accuracies = [study.ledger.accuracy(name, seed) for seed in shown]
         accuracy = f"{statistics.mean(accuracies):.2f} %" if accuracies else "-"
         count = f"{len(shown)}" if len(shown) == len(finished) else f"{len(shown)} of {len(finished)}"
@@ -65,26 +69,34 @@ def table(study: Study) -> str:
     return aligned(rows, left=(0, 3))
 
 
-def note(arms: int) -> str:
-    """Say what the table's intervals promise."""
-    together = "its verdict is right and its interval holds"
+def note(arms: int, margin: float, runs: int) -> str:
+    """Say what the table's intervals and verdicts promise, and what they cannot; `runs`: the fewest of an arm."""
+    together = "its interval holds and its verdict is right"
     if arms > 1:
-        together = f"all {arms} verdicts are right and all intervals hold"
+        together = f"all {arms} intervals hold; with the same confidence all verdicts are right"
     return (
-        "Differences in percentage points, paired by seed; an arm's accuracy is over the same seeds.\n"
-        f"With {100 * (1 - ALPHA):g} % confidence {together},\n"
-        "although the runs were looked at after every seed."
+        "Difference: of the mean accuracies over all runs, in percentage points. With "
+        f"{100 * (1 - ALPHA):g} % confidence {together},\n"
+        "although the runs were looked at after every seed.\n"
+        "Helps, hurts: the interval is above, below 0. Equivalent: the difference surely lies within the margin of "
+        f"{margin:g} points; gains less: surely below it\n"
+        "(one-sided bounds, which are narrower than the interval and stand beside the verdict)."
+        + (
+            f"\nWhere none of {runs} runs went wrong, up to {100 * unseen(runs):.0f} % of such runs may."
+            if runs
+            else ""
+        )
     )
 
 
-def foresight(arms: int, max_seeds: int, deviation: float | None) -> str:
-    """Say what difference the study finds with 80 % power: in points where the deviation is known."""
-    units = detectable(arms, max_seeds)
-    if deviation is None:
-        return f"{max_seeds} find a true difference of {units:.2f} deviations of the differences in 80 % of studies"
+def foresight(rule: Rule) -> str:
+    """Say, before the first run, how often such a study ends with verdicts."""
+    foreseen = foresee(rule)
+    shares = ", ".join(f"{100 * each.decided:.0f} % (about {each.runs:.0f} runs)" for each in foreseen)
+    stds = ", ".join(f"{each.std:g}" for each in foreseen)
     return (
-        f"{max_seeds} find a true difference of {units * deviation:.2f} points in 80 % of studies (the differences' "
-        f"deviation is {deviation:.2f})"
+        f"where a run's accuracy varies by {stds} points from seed to seed, an arm that changes nothing gets its "
+        f"verdict in {shares} of such studies"
     )
 
 
@@ -103,11 +115,11 @@ def print_run(row: Row, study: Study) -> None:
     print(f" {row.arm} {ended}", end="", flush=True)
 
 
-def print_round(study: Study, arms: list[Arm], rounds_done: int) -> None:
+def print_round(study: Study, runs: list[tuple[Arm, int]], rounds_done: int) -> None:
     """Say what is known after a round: of each of its arms, and of the time that is left."""
     left = study.time_left(rounds_done)
     print(f"; {time_left(left)} to go" if left is not None and left[1] > 0 else "")
     for name, look in study.looks().items():
-        if look.difference is not None and name in [arm.label for arm in arms]:
+        if look.difference is not None and name in [arm.label for arm, _ in runs]:
             print(f"  {name}: {interval(look.difference)} {words_of(look, study)}")
     sys.stdout.flush()

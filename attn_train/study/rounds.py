@@ -3,14 +3,13 @@
 import re
 import signal
 from collections.abc import Callable
-from statistics import median
 
-from attn_train.settings.study import FIRST_LOOK
 from attn_train.study import process
 from attn_train.study.arms import Arm
 from attn_train.study.ledger import Ledger, Row
+from attn_train.study.looks import look_at
 from attn_train.study.plan import Plan
-from attn_train.study.sequential import Look, look, seeds_needed
+from attn_train.study.sequential import Look, forecast
 
 
 class Study:
@@ -20,46 +19,60 @@ class Study:
         self.plan, self.stopped = plan, stopped
         self.config, self.seeds = plan.config, plan.seeds
         self.baseline, *self.others = plan.arms
+        self.rule = plan.judged_by
         self.ledger = Ledger(plan.folder)
-        for arm in plan.arms:
-            for seed in self.seeds:
-                self.ledger.find(arm.label, seed, plan.job(arm, seed))
+        for number in range(len(self.seeds)):
+            for arm in plan.arms:
+                for seed in self.seeds_of(arm, number):
+                    self.ledger.find(arm.label, seed, plan.job(arm, seed))
         # Of this command: the next one tries again.
         self.failures: list[Row] = []
         self.dropped: dict[str, str] = {}  # by arm, why
         self._last_reason: dict[str, str] = {}
+        self._looks: tuple[int, dict[str, Look]] = (-1, {})  # of so many rows
 
     @property
     def labels(self) -> list[str]:
         return [arm.label for arm in self.plan.arms]
 
     def looks(self) -> dict[str, Look]:
-        """Return the first look with a verdict, else the last one, of each arm but the baseline."""
-        looks = {}
-        for arm in self.others:
-            differences, step = self.ledger.differences(arm.label, self.baseline.label, self.seeds)
-            looks[arm.label] = look(differences, len(self.others), self.config.max_seeds, self.config.margin, step)
-        return looks
+        """Return the look at which each arm but the baseline ended, else its last one."""
+        rows = len(self.ledger.rows)
+        if self._looks[0] != rows:
+            looks = {
+                arm.label: look_at(arm.label, self.labels, self.ledger, self.plan.all_seeds, self.rule)
+                for arm in self.others
+            }
+            self._looks = (rows, looks)
+        return self._looks[1]
 
-    def looked_at(self, arm: str, look: Look) -> list[int]:
-        """Return the seeds that a look at an arm is of."""
-        paired = self.ledger.paired(arm, self.baseline.label, self.seeds)
-        return paired if look.difference is None else paired[: look.difference.n]
+    def looked_at(self, arm: str, look: Look) -> tuple[list[int], list[int]]:
+        """Return the seeds of an arm and of the baseline that a look at the arm is of."""
+        ours, theirs = (self.ledger.in_order(name, self.plan.all_seeds) for name in (arm, self.baseline.label))
+        if look.difference is None:
+            return ours, theirs
+        return ours[: look.difference.n], theirs[: self.rule.due(look.difference.n)]
 
     def open_arms(self) -> list[Arm]:
         """Return the arms that still wait for their verdict; none where the baseline was dropped."""
         if self.baseline.label in self.dropped:
             return []
         looks = self.looks()
-        return [arm for arm in self.others if arm.label not in self.dropped and looks[arm.label].verdict == "undecided"]
+        return [arm for arm in self.others if arm.label not in self.dropped and not looks[arm.label].ended]
 
-    def round(self, number: int) -> list[Arm]:
-        """Return the arms to run in a round, counted from 0, in an order that rotates: a machine that changes meets
+    def seeds_of(self, arm: Arm, number: int) -> list[int]:
+        """Return the seeds of an arm in a round, counted from 0: the baseline has two in the first rounds."""
+        second = self.plan.second_seed(number) if arm is self.baseline else None
+        return [self.seeds[number]] if second is None else [self.seeds[number], second]
+
+    def round(self, number: int) -> list[tuple[Arm, int]]:
+        """Return the runs of a round, each an arm and a seed, in an order that rotates: a machine that changes meets
         all arms alike."""
         waiting = self.open_arms()
         arms = [self.baseline, *waiting] if waiting else []
         turn = number % max(1, len(arms))
-        return [arm for arm in arms[turn:] + arms[:turn] if (arm.label, self.seeds[number]) not in self.ledger.results]
+        runs = [(arm, seed) for arm in arms[turn:] + arms[:turn] for seed in self.seeds_of(arm, number)]
+        return [(arm, seed) for arm, seed in runs if (arm.label, seed) not in self.ledger.results]
 
     def run(self, arm: Arm, seed: int) -> Row:
         """Train one run, record how it ended, and drop an arm that failed twice in a row for the same reason."""
@@ -89,6 +102,10 @@ class Study:
             return f"budget.minutes={minutes:g} holds no further round: {spent:.1f} are gone, one takes {ahead:.1f}"
         return None
 
+    @property
+    def fewest_runs(self) -> int:
+        return min(len(self.ledger.finished(arm.label)) for arm in self.others)
+
     def seconds(self, arms: list[Arm]) -> float:
         """Return what one run of each of `arms` takes; 0 before any has finished."""
         return sum(self.ledger.seconds(arm.label) or 0.0 for arm in arms)
@@ -100,28 +117,23 @@ class Study:
         if self.ledger.seconds(self.baseline.label) is None:
             return None
         looks, rest = self.looks(), self.config.max_seeds - rounds_done
-        ahead = {arm.label: min(rest, self.rounds_ahead(looks[arm.label])) for arm in waiting}
+        ahead = {arm.label: min(float(rest), self.rounds_ahead(looks[arm.label])) for arm in waiting}
         expected = sum(ahead[arm.label] * self.seconds([arm]) for arm in waiting)
-        expected += max(ahead.values(), default=0) * self.seconds([self.baseline])
-        most = rest * self.seconds([self.baseline, *waiting]) if waiting else 0.0
+        longest = rounds_done + round(max(ahead.values(), default=0.0))
+        expected += self.seconds([self.baseline]) * (self.rule.due(longest) - self.rule.due(rounds_done))
+        runs = self.rule.due(self.config.max_seeds) - self.rule.due(rounds_done)
+        most = rest * self.seconds(waiting) + runs * self.seconds([self.baseline]) if waiting else 0.0
         if self.config.budget.minutes is not None:
             room = max(0.0, 60 * (self.config.budget.minutes - self.ledger.minutes_spent))
             expected, most = min(expected, room), min(most, room)
         return expected, most
 
-    def rounds_ahead(self, now: Look) -> int:
-        """Return how many seeds more an arm is expected to need."""
-        difference, most = now.difference, self.config.max_seeds
-        if difference is None:
-            return most
-        needed = seeds_needed(difference, len(self.others), most, self.config.margin)
-        return (most if needed is None else needed) - difference.n
-
-    def deviation(self) -> float | None:
-        """Return the median over arms of their differences' deviation, None before it means something."""
-        differences = [look.difference for look in self.looks().values() if look.difference is not None]
-        known = [difference.deviation for difference in differences if difference.n >= FIRST_LOOK]
-        return median(known) if known else None
+    def rounds_ahead(self, now: Look) -> float:
+        """Return how many seeds more an arm is expected to need: the sum of the chances to need each."""
+        if now.difference is None:
+            return float(self.config.max_seeds)
+        chances = forecast(now.difference, self.rule)
+        return sum(1 - chance for chance in [0.0, *chances[:-1]]) if chances else 0.0
 
 
 def without_numbers(reason: str) -> str:

@@ -1,133 +1,226 @@
 """When a study may stop: verdicts that stay right although the runs are looked at after every seed.
 
-A group-sequential t test. At the look with n seeds an arm's interval is mean +- c_n * deviation / sqrt(n), where the
-c_n are chosen together (see boundary): the intervals of *all* looks hold the true difference at once with at least the
-confidence promised, whatever the deviation. They are repeated confidence intervals (Jennison and Turnbull, 1989), so
-every verdict read off one - helps, hurts, equivalent - and the interval at which an arm stops are valid together.
+A group-sequential t test. At the look with n seeds an arm's interval and bounds are at levels of that look alone, which
+are chosen together: the intervals of *all* looks hold the true difference at once with at least the confidence
+promised. They are repeated confidence intervals (Jennison and Turnbull, 1989), so every verdict read off one, and the
+interval at which an arm stops, are valid together.
 
 How the error is spread over the looks: alpha (n / max_seeds)^2 is spent up to the look with n seeds (Lan and DeMets,
-1983, with the power family of Kim and DeMets, 1987). Compared by simulation at alpha 5 % and at most 20 seeds, for true
-differences of 0.5, 0.75 and 1 deviations (chance to find it | seeds until then, on average), and with none and a margin
-of one deviation (chance to call it equivalent):
+1983, with the power family of Kim and DeMets, 1987). The levels are those of a one-sample t statistic, which are exact
+(see boundary), with Student's quantile at the degrees of freedom that the difference has: the significance-level
+approach (Jennison and Turnbull, 2000, 4.4). `python scripts/simulate_verdicts.py` measures what that keeps.
 
-    power family, exponent 2                      50 %  84 %  98 % | 17.2  14.2  11.5     93 %
-    power family, exponent 1                      44 %  79 %  97 % | 17.0  13.8  10.8     90 %
-    O'Brien-Fleming-like spending                 52 %  85 %  98 % | 17.4  14.6  12.1     94 %
-    Pocock-like spending                          41 %  76 %  95 % | 17.0  13.8  10.6     87 %
-    always valid, t mixture with variance 1       25 %  59 %  87 % | 18.3  15.8  12.7     73 %
-
-The always-valid confidence sequence (Wang and Ramdas, 2023, arXiv 2310.03722) needs no max_seeds, and pays dearly.
-
-Several arms share the baseline's runs: each gets alpha / arms (Bonferroni), so that with 95 % confidence not one
-verdict of a study is wrong and every interval holds. Holm's procedure hands on the share of an arm whose null was
-rejected, because a false null cannot be rejected wrongly. Here that gains nothing safe: whatever an arm's truth is, one
-of its three verdicts is wrong, so each arm needs its share for itself.
+Several arms share the baseline's runs: each gets its part of the level (Bonferroni), so that with 95 % confidence not
+one verdict of a study is wrong and every interval holds. Because they share it, the baseline runs more seeds than they
+do. An arm whose chance of a verdict has become small is stopped without one, which can make no verdict wrong.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from attn_train.comparison.statistics import Difference, Verdict, paired, verdict
+from attn_train.comparison.estimate import Estimate, estimate
+from attn_train.comparison.statistics import (
+    ALPHA,
+    ALPHA_ONE_SIDED,
+    VERDICTS,
+    Bounds,
+    Difference,
+    Verdict,
+    bounds,
+    listed,
+    verdict,
+    verdicts,
+)
 from attn_train.settings.study import FIRST_LOOK
 from attn_train.study.boundary import boundaries
 
-ALPHA = 0.05
-EXPONENT = 2.0
+Array = NDArray[np.float64]
 
-# Studies simulated for a statement about power: its standard error is at most 0.4 points.
-SIMULATED = 20_000
-POWER = 0.8
+EXPONENT = 2.0
+# An arm is stopped where the chance that it ever has a verdict is less.
+FUTILE = 0.1
+UNDECIDED = VERDICTS.index("undecided")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What verdicts go by, fixed before the first run.
+
+    arms: beside the baseline; max_seeds: of each; margin: in percentage points; extra: the baseline has a second seed
+    in so many rounds, the first ones.
+    """
+
+    arms: int
+    max_seeds: int
+    margin: float
+    extra: int = 0
+
+    def due(self, n: int) -> int:
+        """Return how many runs of the baseline belong to the look with n seeds."""
+        return n + min(n, self.extra)
+
+    def scale(self, n: int, ahead: int) -> float:
+        """Return the variance of a difference at the look `ahead` over that at the look with n seeds."""
+        return (1 / ahead + 1 / self.due(ahead)) / (1 / n + 1 / self.due(n))
+
+    def levels(self, n: int) -> tuple[float, float]:
+        """Return the two-sided level of the interval and the level of the bounds at the look with n seeds."""
+        place = max(n, FIRST_LOOK) - FIRST_LOOK
+        two_sided = nominal_levels(ALPHA / self.arms, self.max_seeds)[place]
+        return two_sided, nominal_levels(2 * ALPHA_ONE_SIDED / self.arms, self.max_seeds)[place] / 2
+
+    def bounds(self, result: Estimate, n: int) -> Bounds:
+        """Return the intervals and bounds of estimates at the look with n seeds."""
+        return bounds(result, *self.levels(n))
 
 
 @lru_cache
-def critical_values(arms: int, max_seeds: int) -> tuple[float, ...]:
-    """Return c_n for n = FIRST_LOOK to `max_seeds`, for each of so many `arms` beside the baseline."""
+def nominal_levels(alpha: float, max_seeds: int) -> tuple[float, ...]:
+    """Return the two-sided level of the test at each look, n = FIRST_LOOK to `max_seeds`, so that all spend `alpha`."""
     looks = range(FIRST_LOOK, max_seeds + 1)
-    return tuple(boundaries([ALPHA / arms * (n / max_seeds) ** EXPONENT for n in looks], FIRST_LOOK))
-
-
-def level(n: int, arms: int, max_seeds: int) -> float:
-    """Return the level of the t interval at the look with `n` seeds: the one whose quantile is c_n."""
-    critical = critical_values(arms, max_seeds)[n - FIRST_LOOK]
-    return float(1 - 2 * special.stdtr(n - 1, -critical))
+    critical = boundaries([alpha * (n / max_seeds) ** EXPONENT for n in looks], FIRST_LOOK)
+    return tuple(float(2 * special.stdtr(n - 1, -c)) for n, c in zip(looks, critical, strict=True))
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is known of an arm after some seeds: the interval at that look's own level (None before there are two), and
-    the verdict."""
+    """What is known of an arm after some seeds: the difference with that look's own interval (None before there are two
+    seeds), and the verdict."""
 
     difference: Difference | None
     verdict: Verdict
+    futile: bool = False  # stopped without a verdict
+
+    @property
+    def ended(self) -> bool:
+        return self.futile or self.verdict != "undecided"
 
 
-def look(differences: Sequence[float], arms: int, max_seeds: int, margin: float, step: float = 0.0) -> Look:
-    """Return the first look at which there is a verdict, else the last look.
+def look(accuracies: Array, arm: int, n: int, rule: Rule, step: float = 0.0) -> Look:
+    """Look at an arm that has n seeds, at least two.
 
-    `differences` in percentage points, one for each seed, in the order in which they came; `step` is what one test
-    image counts. Before FIRST_LOOK of them the interval is that of the first look's level, and there is no verdict.
-    Differences without any deviation, where no `step` gives them one, decide nothing either.
+    accuracies: in per cent, (arms, seeds), the baseline first, NaN where a run is missing; `arm` is its place there;
+    `step` is what one test image counts. Before FIRST_LOOK seeds the interval is that of the first look's level, and
+    there is no verdict. Where nothing varies and no `step` gives it a variance, there is none either.
     """
-    now = Look(None, "undecided")
-    for n in range(2, min(len(differences), max_seeds) + 1):
-        difference = paired(differences[:n], level(max(n, FIRST_LOOK), arms, max_seeds), step)
-        decides = n >= FIRST_LOOK and difference.deviation > 0
-        now = Look(difference, verdict(difference, margin) if decides else "undecided")
-        if now.verdict != "undecided":
-            return now
-    return now
+    result = estimate(accuracies, [(arm, 0)], step)
+    (difference,) = listed(result, [n], *rule.levels(n))
+    if n < FIRST_LOOK or difference.error == 0:
+        return Look(difference, "undecided")
+    word = verdict(difference, rule.margin)
+    futile = word == "undecided" and n < rule.max_seeds and bool(is_futile(result, n, rule)[0])
+    return Look(difference, word, futile)
 
 
-def seeds_needed(difference: Difference, arms: int, max_seeds: int, margin: float) -> int | None:
-    """Return how many seeds in all would decide, were mean and deviation those seen; None for more than `max_seeds`."""
-    distance = max(abs(difference.mean), margin - abs(difference.mean))
-    for n in range(max(FIRST_LOOK, difference.n + 1), max_seeds + 1):
-        if critical_values(arms, max_seeds)[n - FIRST_LOOK] * difference.deviation / math.sqrt(n) < distance:
-            return n
-    return None
+def is_futile(result: Estimate, n: int, rule: Rule) -> NDArray[np.bool_]:
+    """Return where estimates at the look with n seeds have too small a chance of a verdict at the last one."""
+    return chance(result, n, rule.max_seeds, rule) < FUTILE
+
+
+def chance(result: Estimate, n: int, ahead: int, rule: Rule) -> Array:
+    """Return the chance that estimates at the look with n seeds lead to a verdict at the look `ahead`.
+
+    Predictive power (Spiegelhalter, Freedman and Blackburn, 1986). The true difference is taken to be normal around
+    what was seen, drawn towards 0 by a normal prior whose standard deviation is the margin; the standard error to
+    shrink as seeds are added.
+    """
+    error = np.where(np.isfinite(result.error), result.error, 1e9)
+    weight = rule.scale(n, ahead)  # of what was seen in the estimate then
+    kept = rule.margin**2 / (rule.margin**2 + error**2)
+    mean = result.mean * (weight + (1 - weight) * kept)
+    spread = error * np.sqrt((1 - weight) * ((1 - weight) * kept + weight))
+    later = Estimate(np.zeros_like(error), error * np.sqrt(weight), result.freedom * ahead / n)
+    held = rule.bounds(later, ahead)
+    # Without a verdict: an estimate between these two, where the first is the lesser.
+    low, high = rule.margin - held.most, held.high
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = special.ndtr((high - mean) / spread) - special.ndtr((low - mean) / spread)
+    return 1 - np.maximum(np.nan_to_num(missed), 0.0)
+
+
+def forecast(difference: Difference, rule: Rule) -> list[float]:
+    """Return the chance that an arm has a verdict by each further look: the largest of `chance` up to there, which is
+    a little too low."""
+    result = Estimate(*(np.array(value) for value in (difference.mean, difference.error, difference.freedom)))
+    looks = range(difference.n + 1, rule.max_seeds + 1)
+    at = [float(chance(result, difference.n, ahead, rule)) if ahead >= FIRST_LOOK else 0.0 for ahead in looks]
+    return list(accumulate(at, max))
 
 
 @dataclass(frozen=True)
-class Chances:
-    """How studies of one arm end: the shares of the verdicts, and the mean number of seeds."""
+class Foresight:
+    """What studies come to whose arms change nothing, where a run's accuracy has the standard deviation `std` over
+    seeds: the share of verdicts in the end, and the mean number of runs."""
 
-    helps: float
-    hurts: float
-    equivalent: float
-    seeds: float
-
-
-@lru_cache(maxsize=1)
-def noise(max_seeds: int) -> NDArray[np.float64]:
-    """Return standard normal differences (studies, seeds), the same ones each time."""
-    return np.random.default_rng(0).standard_normal((SIMULATED, max_seeds))
+    std: float
+    decided: float
+    runs: float
 
 
-def chances(effect: float, margin: float, arms: int, max_seeds: int) -> Chances:
-    """Simulate how an arm's study ends; `effect` and `margin` in deviations of the paired differences."""
-    n = np.arange(1, max_seeds + 1)
-    mean = noise(max_seeds).cumsum(axis=1) / n  # (studies, seeds)
-    spread = np.square(noise(max_seeds)).cumsum(axis=1) - n * np.square(mean)
-    n, mean, spread = n[FIRST_LOOK - 1 :], mean[:, FIRST_LOOK - 1 :] + effect, spread[:, FIRST_LOOK - 1 :]
-    half = np.asarray(critical_values(arms, max_seeds)) * np.sqrt(spread / (n - 1) / n)
-    helps, hurts, within = mean - half > 0, mean + half < 0, np.abs(mean) + half <= margin
-    decided = helps | hurts | within
-    stops = np.where(decided.any(axis=1), decided.argmax(axis=1), len(n) - 1)
-    helped, hurt, inside = (one[np.arange(len(stops)), stops] for one in (helps, hurts, within & ~helps & ~hurts))
-    return Chances(float(helped.mean()), float(hurt.mean()), float(inside.mean()), float(n[stops].mean()))
+def foresee(rule: Rule) -> list[Foresight]:
+    """Simulate studies before the first run, for standard deviations of half the margin, the margin and twice that."""
+    seeds = rule.max_seeds + rule.extra
+    studies = max(40, min(400, 500_000 // (seeds * rule.max_seeds * (rule.arms + 1))))
+    noise = np.random.default_rng(0).standard_normal((studies, rule.arms + 1, seeds))
+    foreseen = []
+    for std in (rule.margin / 2, rule.margin, 2 * rule.margin):
+        ends = simulate(std * noise, rule)
+        decided = (ends.verdict != UNDECIDED).mean()
+        foreseen.append(Foresight(std, float(decided), float(ends.runs.mean())))
+    return foreseen
 
 
-@lru_cache
-def detectable(arms: int, max_seeds: int) -> float:
-    """Return the true difference, in deviations of the paired differences, that a study finds with 80 % power."""
-    low, high = 0.0, 16.0
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        low, high = (middle, high) if chances(middle, 0.0, arms, max_seeds).helps < POWER else (low, middle)
-    return high
+@dataclass(frozen=True)
+class Ends:
+    """How simulated studies ended.
+
+    verdict: places in VERDICTS, seeds: at each arm's end, low and high: of its interval, each (studies, arms); runs: of
+    all arms together (studies,); forecast: at the look with FIRST_LOOK seeds, of a verdict in the end (studies, arms).
+    """
+
+    verdict: NDArray[np.int_]
+    seeds: NDArray[np.int_]
+    low: Array
+    high: Array
+    runs: NDArray[np.int_]
+    forecast: Array
+
+
+def simulate(accuracies: Array, rule: Rule, step: float = 0.0) -> Ends:
+    """Return how studies end whose runs would be these, round by round and stopped by the rule.
+
+    accuracies: (studies, arms, max_seeds + extra), the baseline first; its seeds beyond max_seeds are its second ones.
+    """
+    studies, arms = accuracies.shape[0], accuracies.shape[1] - 1
+    seen = np.full_like(accuracies, np.nan)
+    waiting = np.ones((studies, arms), dtype=bool)
+    verdict = np.full((studies, arms), UNDECIDED)
+    seeds = np.zeros((studies, arms), dtype=int)
+    low, high, forecast = (np.full((studies, arms), np.nan) for _ in range(3))
+    for n in range(1, rule.max_seeds + 1):
+        going = np.flatnonzero(waiting.any(axis=1))
+        if not len(going):
+            break
+        columns = [n - 1] + [rule.max_seeds + n - 1] * (n <= rule.extra)
+        seen[going[:, None], 0, columns] = accuracies[going[:, None], 0, columns]
+        seen[:, 1:, n - 1] = np.where(waiting, accuracies[:, 1:, n - 1], np.nan)
+        seeds[waiting] = n
+        if n < FIRST_LOOK:
+            continue
+        result = estimate(seen[going], step=step)
+        held = rule.bounds(result, n)
+        words = np.where(result.error > 0, verdicts(held, rule.margin), UNDECIDED)
+        ahead = chance(result, n, rule.max_seeds, rule) if n < rule.max_seeds else np.ones_like(result.mean)
+        if n == FIRST_LOOK:
+            forecast[going] = np.where(words == UNDECIDED, ahead, np.nan)
+        at = waiting[going]
+        for kept, new in ((verdict, words), (low, held.low), (high, held.high)):
+            kept[going] = np.where(at, new, kept[going])
+        waiting[going] = at & (words == UNDECIDED) & (ahead >= FUTILE)
+    runs = (~np.isnan(seen)).sum(axis=(1, 2))
+    return Ends(verdict, seeds, low, high, runs, forecast)
