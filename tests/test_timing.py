@@ -64,6 +64,13 @@ def test_the_width_chosen_is_measured_again() -> None:
     assert timed.ratio == 1.05
 
 
+def test_long_pairs_make_smaller_blocks() -> None:
+    """Slow steps drift as much a second, so less from pair to pair: four pairs that correlate by 0.5 are enough."""
+    assert (timing.block_size(0.2), timing.block_size(3.0)) == (8, 4)
+    held, *_ = script.coverage(script.Noise(0.5), timing.block_size(3.0), studies=1000, seed=4)
+    assert held >= 0.9
+
+
 def test_a_control_must_be_near_at_the_far_end_of_its_interval() -> None:
     assert timing.is_within(-0.0125, 0.0075)
     assert not timing.is_within(-0.0125, 0.008)

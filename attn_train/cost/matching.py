@@ -119,13 +119,12 @@ def measure(config: Settings, arm: Settings, base: list[int], macs: Callable[[li
         macs: counts the multiply-adds of a control with these widths.
         start: the arm's multiply-adds, where the search begins.
     """
-    timings = 2 * timing.BLOCKS * timing.PAIRS
     log.info(
-        "control=time: timing steps of the plain network and of model=%s in turn; at each resolution %d steps, "
-        "or as many as take %.0f s, after a shorter look at each of up to %d widths",
+        "control=time: timing steps of the plain network and of model=%s in turn, for a minute or more; at each "
+        "resolution %d steps (slow ones) to as many as take %.0f s, after a shorter look at each of up to %d widths",
         arm.model["name"],
-        timings,
-        timings * LEAST,
+        2 * timing.BLOCKS * timing.SLOW_PAIRS,
+        2 * timing.BLOCKS * timing.PAIRS * LEAST,
         search.PROBES,
     )
     times = StepTimes(arm)

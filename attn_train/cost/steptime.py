@@ -1,6 +1,7 @@
 """Compare the times of two networks' training steps, measured in turn because a machine's speed drifts."""
 
 import math
+import time
 from collections.abc import Iterator
 
 import torch
@@ -95,8 +96,12 @@ class StepTimes:
             control = Steps(other, self.dataset, self.device)
         counts = {side: self.warm_up(control, images) for side, images in self.images.items()}
 
+        started = time.perf_counter()
+        self.pair(control, counts, arm_first=True)
+        pairs = timing.block_size(time.perf_counter() - started)
+
         def block() -> list[tuple[float, float]]:
-            return [self.pair(control, counts, arm_first=number % 2 == 0) for number in range(timing.PAIRS)]
+            return [self.pair(control, counts, arm_first=number % 2 == 0) for number in range(pairs)]
 
         return timing.summarize([block() for _ in range(blocks)])
 

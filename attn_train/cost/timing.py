@@ -13,8 +13,11 @@ from attn_train.settings import widths as search
 # The largest relative difference in cost of a control.
 TOLERANCE = 0.02
 
-# A machine's speed drifts, so that neighbouring pairs of timings err alike. Medians of blocks of PAIRS hardly do.
+# A machine's speed drifts, so that neighbouring pairs of timings err alike; medians of blocks of PAIRS hardly do. Pairs
+# that last LONG seconds see less of the same drift, and SLOW_PAIRS of them do.
 PAIRS = 8
+SLOW_PAIRS = 4
+LONG = 1.0
 # A fixed number: to measure until the figures look certain is to stop where they agree by chance.
 BLOCKS = 10
 PROBE_BLOCKS = 2  # of a width that is only tried
@@ -27,6 +30,11 @@ class Timing:
     seconds: float  # of a step of the arm
     ratio: float  # of the other's time to the arm's
     uncertainty: float  # half the width of the ratio's 95 % interval; 92 % where neighbouring pairs correlate by 0.7
+
+
+def block_size(seconds: float) -> int:
+    """Return how many pairs that last so many seconds make a block."""
+    return PAIRS if seconds < LONG else SLOW_PAIRS
 
 
 def summarize(blocks: Sequence[Sequence[tuple[float, float]]]) -> Timing:
