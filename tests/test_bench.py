@@ -190,7 +190,11 @@ def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
     assert row["tokens"] == [64, 256]
     assert row["value"] == pytest.approx(np.mean(slopes))
     assert row["low"] == pytest.approx(np.mean(slopes) - stats.t.ppf(0.975, 1) * np.std(slopes, ddof=1) / math.sqrt(2))
-    assert f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in ended.out
+    assert len(row["last_slopes"]) == 2
+    assert row["last_slopes"][1] == pytest.approx(np.mean(slopes))
+    last = [f"{value:.2f}" for value in row["last_slopes"]]
+    assert f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] ({', '.join(last)})" in ended.out
+    assert "95 % interval of repetition" in ended.out
 
 
 # What runs give

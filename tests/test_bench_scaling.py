@@ -48,6 +48,35 @@ def test_exponent_is_of_the_largest_maps() -> None:
     assert wide.value < 1.9
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_last_slopes_of_power_laws_are_those_of_numpy(power: float) -> None:
+    """Of a power law they are its exponent; where a constant cost is added they climb, which the interval hides."""
+    tokens = np.array([64, 256, 1024, 4096])
+    for overhead in (0.0, 1e-3):
+        values = overhead + 1e-6 * tokens**power
+        made = {int(n): [value, 1.1 * value] for n, value in zip(tokens, values, strict=True)}
+        expected = np.diff(np.log(values)) / np.diff(np.log(tokens))
+        fit = exponent(made, points=3)
+        assert fit is not None
+        assert fit.last_slopes == pytest.approx(expected[-2:])
+        assert (fit.low, fit.high) == pytest.approx((fit.value, fit.value))
+        if overhead:
+            assert fit.last_slopes[0] < fit.last_slopes[1] < power
+        else:
+            assert fit.last_slopes == pytest.approx([power, power])
+
+
+def test_last_slopes_of_fewer_maps() -> None:
+    """A third map is looked at although the exponent is of two; where it has no value above 0 there is one slope."""
+    for first, expected in ((1.0, [0.5, 1.0]), (0.0, [1.0])):
+        fit = exponent({64: [first], 256: [2.0], 1024: [8.0]}, points=2)
+        assert fit is not None
+        assert fit.last_slopes == pytest.approx(expected)
+    pair = exponent({64: [1.0], 256: [2.0]}, points=2)
+    assert pair is not None
+    assert pair.last_slopes == pytest.approx([0.5])
+
+
 def test_where_there_is_no_exponent_or_no_interval() -> None:
     assert exponent({64: [1.0], 256: [2.0]}, points=3) is None
     assert exponent({64: [0.0], 256: [2.0]}, points=2) is None  # no memory taken

@@ -7,7 +7,6 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.placement import Placement
-from attn_train.cost import matching, steptime
+from attn_train.cost import matching, steptime, timing
+from attn_train.cost.timing import Timing
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Split
@@ -345,18 +345,15 @@ def test_time_is_matched_through_noise() -> None:
 
 
 class Clock:
-    """A time that passes only when a network takes a step: 1 s for 10,000 parameters, the images' area counted in."""
+    """A time by which a step takes 1 s for 10,000 parameters, the images' area counted in."""
 
     def __init__(self) -> None:
-        self.now = 0.0
         self.steps: list[tuple[int, int]] = []
 
     def take(self, steps: steptime.Steps, images: Tensor, labels: Tensor, count: int) -> float:
         parameters = sum(one.numel() for one in steps.trainer.model.parameters())
         self.steps.append((parameters, images.shape[-1]))
-        seconds = parameters / 1e4 * (images.shape[-1] / 16) ** 2
-        self.now += count * seconds
-        return seconds
+        return parameters / 1e4 * (images.shape[-1] / 16) ** 2
 
 
 @pytest.mark.slow
@@ -364,8 +361,6 @@ def test_control_of_time(train: Command, tmp_path: Path, monkeypatch: pytest.Mon
     """By a clock on which time is parameters, control=time is control=parameters; both resolutions are measured."""
     clock = Clock()
     monkeypatch.setattr(steptime.Steps, "take", lambda *arguments: clock.take(*arguments))
-    monkeypatch.setattr(steptime, "time", SimpleNamespace(perf_counter=lambda: clock.now))
-    monkeypatch.setattr(steptime, "SECONDS", 0.0)
     words = (*WIDE, "model=gated", "train.max_steps=4")
     ended = train(*words, "control=time", "hydra.run.dir=time")
     assert ended.code == 0, ended.err
@@ -385,17 +380,30 @@ def test_control_of_time(train: Command, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("uncertainty", "advice"), [(0.01, "another control"), (0.05, "let nothing else run")])
+@pytest.mark.parametrize(
+    ("ratio", "uncertainty", "said", "advice"),
+    [
+        (2.0, 0.001, "+100.00 % (give or take 0.1), more than 2 % apart", "another control"),
+        (2.0, 0.05, "+100.00 % (give or take 5.0), more than 2 % apart", "let nothing else run"),
+        (1.012, 0.009, "+1.20 % (give or take 0.9), which may be more than 2 % apart", "let nothing else run"),
+    ],
+)
 def test_a_time_that_cannot_be_met(
-    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncertainty: float, advice: str
+    train: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ratio: float,
+    uncertainty: float,
+    said: str,
+    advice: str,
 ) -> None:
     """On a machine where the plain network always takes twice as long; and on one that is busy."""
-    timing = steptime.Timing(1.0, 2.0, uncertainty)
-    monkeypatch.setattr(steptime.StepTimes, "beside", lambda self, other: timing)
+    timed = Timing(1.0, ratio, uncertainty)
+    monkeypatch.setattr(steptime.StepTimes, "beside", lambda self, other, blocks: timed)
     ended = train(*WIDE, "model=gated", "control=time", "hydra.run.dir=run")
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1
-    for part in ("control=time", f"+100.00 % (give or take {100 * uncertainty:.1f})", "2 %", advice):
+    for part in ("control=time", said, advice):
         assert part in ended.err
     assert not (tmp_path / "run").exists()
 
@@ -403,15 +411,16 @@ def test_a_time_that_cannot_be_met(
 @pytest.mark.slow
 def test_timing_takes_real_steps_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both networks keep their weights, and torch's random numbers stay where they were."""
-    monkeypatch.setattr(steptime, "SECONDS", 0.0)
+    monkeypatch.setattr(steptime, "LEAST", 0.01)
+    monkeypatch.setattr(timing, "PAIRS", 2)
     config = composed(*WIDE, "train.max_steps=4")
     state = torch.get_rng_state()
     times = steptime.StepTimes(config)
     before = {name: value.clone() for name, value in times.arm.trainer.model.named_parameters()}
-    timing = times.beside(composed(*WIDE, "model=gated", "control=time", "control_width=1.5"))
+    timed = times.beside(composed(*WIDE, "model=gated", "control=time", "control_width=1.5"), blocks=3)
     assert torch.equal(torch.get_rng_state(), state)
-    assert timing.seconds > 0 < timing.ratio < math.inf
-    assert timing.uncertainty >= 0
+    assert timed.seconds > 0 < timed.ratio < math.inf
+    assert timed.uncertainty >= 0
     assert times.shares == {12: 0.5, 16: 0.5}
     for name, value in times.arm.trainer.model.named_parameters():
         if value.requires_grad and value.ndim != 4:  # Muon brings filters to their length, whatever the rate

@@ -9,16 +9,15 @@ import torch
 
 from attn_train import build
 from attn_train.backbones import BACKBONES
+from attn_train.cost import timing
 from attn_train.cost.counting import count_macs, count_parameters
-from attn_train.cost.steptime import StepTimes, Timing
+from attn_train.cost.steptime import LEAST, StepTimes
+from attn_train.cost.timing import TOLERANCE, Timing
 from attn_train.errors import ConfigError
 from attn_train.settings import identity, widths as search
 from attn_train.settings.roles import NAME, OWN_SEED, SEED, flatten
 from attn_train.settings.schema import Settings
 from attn_train.writing.quoting import pasted
-
-# The largest relative difference in cost of a control.
-TOLERANCE = 0.02
 
 UNITS = {"parameters": "parameters", "macs": "multiply-adds", "time": "seconds a training step"}
 
@@ -35,7 +34,7 @@ class Match:
     base: list[int]  # the backbone's own widths
     target: float  # of the network with attention; parameters, multiply-adds or seconds
     cost: float  # of the control
-    uncertainty: float = 0.0  # of the error, as a share, where the cost was measured
+    uncertainty: float = 0.0  # of the error: half the width of its interval, where the cost was measured
 
     @property
     def error(self) -> float:
@@ -73,7 +72,7 @@ def solve(config: Settings) -> Match:
 
     Parameters and multiply-adds are counted, for one image at full resolution. The time of a training step is measured
     with the run's own batch, optimizer and device, as the mean over the run; it needs the data, for the number of steps
-    at each resolution. Raises ConfigError where the cost differs by more than TOLERANCE.
+    at each resolution. Raises ConfigError where the cost differs, or may differ, by more than TOLERANCE.
     """
     if config.control == "none":
         raise ValueError("there is no control to solve")
@@ -84,7 +83,7 @@ def solve(config: Settings) -> Match:
     if key not in _solved:
         match = search_widths(config)
         advice = "give the backbone more channels, whose steps are finer, or choose another control"
-        if match.uncertainty > TOLERANCE / 2:
+        if match.uncertainty > TOLERANCE / 2 or abs(match.error) <= TOLERANCE:
             advice = "the machine is too busy to measure it: let nothing else run, and try again"
         check_tolerance(match, advice)
         _solved[key] = match
@@ -121,21 +120,21 @@ def measure(config: Settings, arm: Settings, base: list[int], macs: Callable[[li
         start: the arm's multiply-adds, where the search begins.
     """
     log.info(
-        "control=time: measuring training steps of the plain network and of model=%s in turn, for a minute or more",
+        "control=time: timing steps of the plain network and of model=%s in turn, for a minute or more; at each "
+        "resolution %d steps (slow ones) to as many as take %.0f s, after a shorter look at each of up to %d widths",
         arm.model["name"],
+        2 * timing.BLOCKS * timing.SLOW_PAIRS,
+        2 * timing.BLOCKS * timing.PAIRS * LEAST,
+        search.PROBES,
     )
     times = StepTimes(arm)
-    timings: dict[tuple[int, ...], Timing] = {}
 
-    def ratio(widths: list[int]) -> float:
-        timing = times.beside(replace(config, control_width=widths))
-        timings[tuple(widths)] = timing
-        return timing.ratio
+    def time(widths: list[int], blocks: int) -> Timing:
+        return times.beside(replace(config, control_width=widths), blocks)
 
-    widths = search.matched(base, macs, start, ratio)
-    best = timings[tuple(widths)]
-    cost = best.ratio * best.seconds
-    return Match(config.control, str(config.model["name"]), widths, base, best.seconds, cost, best.uncertainty)
+    widths, timed = timing.match(base, macs, start, time)
+    cost = timed.ratio * timed.seconds
+    return Match(config.control, str(config.model["name"]), widths, base, timed.seconds, cost, timed.uncertainty)
 
 
 def count(config: Settings, unit: str) -> int:
@@ -154,9 +153,10 @@ def count(config: Settings, unit: str) -> int:
 
 
 def check_tolerance(match: Match, advice: str) -> None:
-    """Raise ConfigError where the cost of a control differs from its target by more than TOLERANCE."""
-    if abs(match.error) > TOLERANCE:
-        raise ConfigError(f"{match}, more than {100 * TOLERANCE:g} % apart; {advice}")
+    """Raise ConfigError where the cost of a control differs, or may differ, from its target by more than TOLERANCE."""
+    if not timing.is_within(match.error, match.uncertainty):
+        may_be = "which may be " if abs(match.error) <= TOLERANCE else ""
+        raise ConfigError(f"{match}, {may_be}more than {100 * TOLERANCE:g} % apart; {advice}")
 
 
 def check_control(config: Settings) -> None:

@@ -1,15 +1,15 @@
 """Compare the times of two networks' training steps, measured in turn because a machine's speed drifts."""
 
 import math
-import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attn_train import build
+from attn_train.cost import timing
+from attn_train.cost.timing import Timing
 from attn_train.data.dataset import Dataset
 from attn_train.data.prune import Order
 from attn_train.machine import device as devices
@@ -20,21 +20,7 @@ from attn_train.training.journal import Journal
 from attn_train.training.loop import Schedule, fit
 from attn_train.training.trainer import Progress
 
-
-@dataclass(frozen=True)
-class Timing:
-    """The time of another network's training step, compared with the arm's."""
-
-    seconds: float  # of a step of the arm
-    ratio: float  # of the other's time to the arm's
-    uncertainty: float  # half the width of the ratio's 95 % interval, as a share of the ratio
-
-
 LEAST = 0.1  # seconds that one timing lasts
-# Pairs of timings are taken, at least FEWEST, until the uncertainty of their median is CERTAIN or SECONDS have gone.
-FEWEST = 5
-CERTAIN = 0.005
-SECONDS = 30.0
 
 
 class SameBatch:
@@ -82,16 +68,6 @@ class Steps:
         return self.take(images, labels, count)
 
 
-def summarize(pairs: list[tuple[float, float]]) -> Timing:
-    """Summarize pairs of timings (of the arm, of the other) in seconds, by their medians."""
-    ratios = [other / arm for arm, other in pairs]
-    ratio = statistics.median(ratios)
-    low, _, high = statistics.quantiles(ratios, n=4)
-    # The notch of a box plot, a 95 % interval of the median (McGill, Tukey and Larsen, 1978).
-    uncertainty = 1.57 * (high - low) / math.sqrt(len(ratios)) / ratio
-    return Timing(statistics.median(arm for arm, _ in pairs), ratio, uncertainty)
-
-
 class StepTimes:
     """Compare the training steps of other networks with those of the network of `arm`.
 
@@ -114,20 +90,20 @@ class StepTimes:
         with torch.random.fork_rng(devices=[]):
             self.arm = Steps(arm, self.dataset, self.device)
 
-    def beside(self, other: Settings) -> Timing:
-        """Time steps of the network of `other` and of the arm's in turn."""
+    def beside(self, other: Settings, blocks: int) -> Timing:
+        """Time steps of the network of `other` and of the arm's in turn, over so many blocks of pairs."""
         with torch.random.fork_rng(devices=[]):
             control = Steps(other, self.dataset, self.device)
         counts = {side: self.warm_up(control, images) for side, images in self.images.items()}
-        pairs: list[tuple[float, float]] = []
+
         started = time.perf_counter()
-        while True:
-            pairs.append(self.pair(control, counts, arm_first=len(pairs) % 2 == 0))
-            if len(pairs) < FEWEST:
-                continue
-            timing = summarize(pairs)
-            if timing.uncertainty <= CERTAIN or time.perf_counter() - started >= SECONDS:
-                return timing
+        self.pair(control, counts, arm_first=True)
+        pairs = timing.block_size(time.perf_counter() - started)
+
+        def block() -> list[tuple[float, float]]:
+            return [self.pair(control, counts, arm_first=number % 2 == 0) for number in range(pairs)]
+
+        return timing.summarize([block() for _ in range(blocks)])
 
     def warm_up(self, control: Steps, images: Tensor) -> int:
         """Take first steps, which compile and allocate; return how many steps of the arm last LEAST seconds."""

@@ -108,7 +108,8 @@ def matched(
     """Return the widths at which `measure`, a noisy ratio that grows with `cost`, came nearest to 1.
 
     The search begins where `cost` is `start`, and goes on where the line through what was measured so far, both in
-    logarithms, crosses zero: a bisection would spend most of its measurements far away.
+    logarithms, crosses zero: a bisection would spend most of its measurements far away. The ratio at these widths
+    is nearer to 1 than the truth, for its error helped to choose them: measure it again.
     """
     points: list[tuple[float, float]] = []
     tried: list[list[int]] = []

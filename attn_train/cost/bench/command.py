@@ -87,7 +87,10 @@ class Bench:
         )
         print(f"\n{title}\n{report.table(outcomes)}")
         if self.config.scaling:
-            print("\nexponent of the number of tokens at the largest maps [95 % confidence interval]")
+            print(
+                "\nexponent of the number of tokens at the largest maps [95 % interval of repetition, over the rounds]"
+            )
+            print("(slopes between the three largest maps: where they still change, the exponent has not settled)")
             print(report.exponent_table(self.exponents()))
         print(f"\nbench.csv and bench.json are in {folder}", flush=True)
         with best_effort() as attempt, attempt("bench.png") as name:

@@ -23,7 +23,9 @@ seed=0                of the order and the inputs
 device=auto           or cpu, cuda, mps; with device.precision, .channels_last, .compile, .threads as in attn-train
 
 Time is the median (lower-upper quartile) of a call; a training step is forward and backward. Memory is the peak above
-what was in use before: of CUDA's allocator, else of the process. Multiply-adds are of one image.
+what was in use before: of CUDA's allocator, else of the process. Multiply-adds are of one image. The interval of an
+exponent is of repetition: it says what other rounds would give on these maps, not whether the exponent has settled; for
+that the slopes between the three largest maps stand beside it.
 
 Examples
   attn-bench 'models=[none,gated,self_attention]' device=cpu device.threads=1

@@ -84,6 +84,6 @@ def exponents(outcomes: list[Outcome], points: int) -> list[dict[str, Any]]:
         measured = [outcome for outcome in outcomes if outcome.cell.arm.label == arm and outcome.status == "ok"]
         for name in (*SECONDS, *BYTES):
             fit = exponent({outcome.cell.tokens: outcome.by_round(name) for outcome in measured}, points)
-            figures = asdict(fit) if fit else dict.fromkeys(("value", "low", "high", "tokens", "rounds"))
+            figures = asdict(fit) if fit else dict.fromkeys(("value", "low", "high", "last_slopes", "tokens", "rounds"))
             rows.append({"model": arm, "quantity": name, **figures})
     return rows

@@ -102,7 +102,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def exponent_table(rows: list[dict[str, Any]]) -> str:
-    """Return the table of exponents with their intervals, a line for each arm."""
+    """Return the table of exponents with their intervals and last slopes, a line for each arm."""
     titles = {"forward_seconds": "forward time", "training_seconds": "training time"}
     titles |= {"forward_bytes": "forward memory", "training_bytes": "training memory"}
     lines = [["model", *titles.values(), "maps"]]
@@ -110,11 +110,13 @@ def exponent_table(rows: list[dict[str, Any]]) -> str:
         quantities = {row["quantity"]: row for row in rows if row["model"] == arm}
         tokens = next((row["tokens"] for row in quantities.values() if row["tokens"]), None)
         sides = ", ".join(f"{round(n**0.5)}x{round(n**0.5)}" for n in tokens) if tokens else "too few measured"
-        lines.append([arm, *(in_brackets(quantities[name]) for name in titles), sides])
+        lines.append([arm, *(shown(quantities[name]) for name in titles), sides])
     return aligned(lines, left=(0,))
 
 
-def in_brackets(row: dict[str, Any]) -> str:
+def shown(row: dict[str, Any]) -> str:
+    """Return an exponent with its interval in brackets and its last slopes in parentheses."""
     if row["value"] is None:
         return "-"
-    return f"{row['value']:.2f}" + ("" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]")
+    interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row['value']:.2f}{interval} ({', '.join(f'{slope:.2f}' for slope in row['last_slopes'])})"
