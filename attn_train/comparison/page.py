@@ -13,6 +13,7 @@ from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
 from attn_train.comparison.report import SHOWN_RUNS
+from attn_train.comparison.sentences import method, sentences
 from attn_train.comparison.summary import COSTS, Summary
 from attn_train.writing.text import printable
 
@@ -31,9 +32,12 @@ def html(summary: Summary) -> str:
     rows = tables.run_rows(summary)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
     resampled = tables.resampled(summary)
+    said, rest = sentences(summary)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=summary,
-        margin=tables.margin(summary),
+        sentences=said,
+        sentences_left=rest,
+        method=method(summary),
         about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
         forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
@@ -46,6 +50,7 @@ def html(summary: Summary) -> str:
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
         resampled=resampled if len(resampled) > 1 else [],
         notes=tables.notes(summary),
+        cost_notes=tables.cost_notes(summary),
         runs=rows[: SHOWN_RUNS + 1],
         runs_left=max(0, len(rows) - 1 - SHOWN_RUNS),
         recipe=[(key, show(value)) for key, value in summary.recipe.items()],
