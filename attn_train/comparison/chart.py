@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # still read there.
 WIDTH = 480
 TEXT, SMALL = 13, 12
-ROW, FOOT = 70, 50  # of a forest plot: the height of a row, and of what stands below the rows
+ROW, FOOT = 76, 50  # of a forest plot: the height of a row, and of what stands below the rows
 POINTS_PER_INCH = 72
 # Arms that have a colour of their own.
 COLOURS = 8
