@@ -33,6 +33,6 @@ def warning(arm: Arm, measure: Measure) -> str:
     farthest = list(arm.runs.values())[int(distances.argmax())]
     return (
         f"the runs of {arm.label} range over {np.ptp(values) / deviation:.1f} robust deviations; the farthest from "
-        f"their median is {farthest.folder} with {farthest.value:,.{measure.digits}f}: look at its curve (of arms "
-        "whose runs are normal one in ten ranges over more than 6)"
+        f"their median is {farthest.folder} with {farthest.value:,.{measure.digits}f}: look at its curve (one arm "
+        "in ten does so by chance)"
     )
