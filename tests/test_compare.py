@@ -468,7 +468,8 @@ def test_no_form_of_the_report_has_a_character_that_does_not_show(tmp_path: Path
         assert not [one for one in text if unicodedata.category(one) in ("Cc", "Cf", "Cs") and one != "\n"]
         assert "\\x1b" in text
     # The name is one cell of one line of the table, and one row a machine reads.
-    (line,) = [line for line in ended.out.splitlines() if line.startswith("a\\x1b[2J") and "hurts" in line]
+    said, line = [line for line in ended.out.splitlines() if line.startswith("a\\x1b[2J") and "hurts" in line]
+    assert said.startswith(r"a\x1b[2J\n| b |\u202e\u2066\x00\ud8ff$\frac$ hurts: ")
     assert line.startswith(r"a\x1b[2J\n| b |\u202e\u2066\x00\ud8ff$\frac$  ")
     assert evil in [one["arm"] for one in record(tmp_path / "out")["comparisons"]]
     assert len(list(csv.DictReader((tmp_path / "out" / "compare.csv").read_text(encoding="utf-8").split("\n")))) == 4

@@ -8,14 +8,15 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from attn_train.comparison.chart import PAINT, Effect, Spot, curves, forest, scatter
+from attn_train.comparison.chart import BASELINE, PAINT, Effect, Spot, curves, forest, scatter
 from attn_train.comparison.curves import Point
 
 EVIL = "<script>alert(1)</script>\"'&{{7*7}} $x$ \x1b[2J\u202e #fe0000"
 SHOWN = "<script>alert(1)</script>\"'&{{7*7}} $x$ \\x1b[2J\\u202e #fe0000"
 
 EFFECTS = [
-    Effect(EVIL, 0.5, 0.1, 0.9, "helps", "+0.50 [+0.10, +0.90], helps"),
+    Effect("none", 0.0, 0.0, 0.0, BASELINE, "its own", [-0.3, 0.1, 0.2]),
+    Effect(EVIL, 0.5, 0.1, 0.9, "helps", "+0.50 [+0.10, +0.90], helps", [0.4, 0.5, 0.5, 1.7], [-2.0]),
     Effect("se", -0.5, -0.9, -0.1, "hurts", "hurts"),
     Effect("eca", 0.0, -0.1, 0.1, "equivalent", "equivalent"),
     Effect("one seed", 0.2, -math.inf, math.inf, "undecided", "[not known]"),
@@ -67,6 +68,25 @@ def test_what_stands_in_the_pictures() -> None:
     assert {"[not known]", "percentage points", "0"} <= set(words(effects(), "text"))
     assert sorted(words(costs(), "title")[1:]) == [SHOWN, "none", "se"]
     assert words(learning(), "title")[1:] == ["none", SHOWN]
+
+
+def test_every_run_of_a_forest_is_a_dot_in_its_place() -> None:
+    """Where two values lie says where all others must: also the ends of intervals, on whose axis the dots are."""
+    marks = {
+        group[0].text: [float(use.attrib["x"]) for use in group.iter("use")]
+        for group in parsed(effects()).iter("g")
+        if len(group) and group[0].tag == "title"
+    }
+    base, ours = marks["none: 3 runs"], marks[f"{SHOWN}: 4 runs"]
+    assert {text for text, places in marks.items() if not places} == {
+        f"{arm}: 0 runs" for arm in ("se", "eca", "one seed")
+    }
+    scale = (base[2] - base[0]) / 0.5
+    for places, values in ((base, [-0.3, 0.1, 0.2]), (ours, [0.4, 0.5, 0.5, 1.7])):
+        assert places == pytest.approx([base[0] + scale * (value + 0.3) for value in values], abs=1e-3)
+    every = [float(use.attrib["x"]) for use in parsed(effects()).iter("use")]
+    for value in (-2.0, 0.5, 0.1, 0.9):  # the ring, the mean and the ends of its interval
+        assert any(place == pytest.approx(base[0] + scale * (value + 0.3), abs=1e-3) for place in every)
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 # still read there.
 WIDTH = 480
 TEXT, SMALL = 13, 12
-ROW, FOOT = 62, 50  # of a forest plot: the height of a row, and of what stands below the rows
+ROW, FOOT = 76, 50  # of a forest plot: the height of a row, and of what stands below the rows
 POINTS_PER_INCH = 72
 # Arms that have a colour of their own.
 COLOURS = 8
+# The verdict of the baseline's own row in a forest plot.
+BASELINE = "baseline"
 
 # What is drawn in one of these is shown in the page's colour of that name: a variable of its style sheet.
 NAMES = ("ground", "ink", "muted", "line", "margin", "helps", "hurts", "equivalent", "gains-less", "undecided")
@@ -65,7 +67,11 @@ def plain_axes(figure: "Figure", left: float, bottom: float, right: float, top: 
 
 @dataclass(frozen=True)
 class Effect:
-    """A row of a forest plot: infinite ends stand for an interval that is not known."""
+    """A row of a forest plot: infinite ends stand for an interval that is not known.
+
+    Each of `runs` is a dot, as its difference from the mean that the row is compared with; each of `uncounted` a ring:
+    a run that the interval is not of. The baseline's own row has no interval, but for its `mean` of 0.
+    """
 
     label: str
     mean: float
@@ -73,12 +79,19 @@ class Effect:
     high: float
     verdict: str
     words: str
+    runs: Sequence[float] = ()
+    uncounted: Sequence[float] = ()
+
+    @property
+    def ends(self) -> list[float]:
+        """What the axis has to hold."""
+        return [end for end in (self.low, self.mean, self.high, *self.runs, *self.uncounted) if math.isfinite(end)]
 
 
 def forest(effects: Sequence[Effect], margin: float, title: str, unit: str) -> Markup:
     """Draw differences with their intervals, below each other on one axis in `unit`, and the margin as a band about
     zero."""
-    ends = [one for effect in effects for one in (effect.low, effect.mean, effect.high) if math.isfinite(one)]
+    ends = [end for effect in effects for end in effect.ends]
     with drawing(ROW * len(effects) + FOOT) as figure:
         axes = plain_axes(figure, left=14, bottom=FOOT - 4, right=14, top=4)
         axes.set(xlim=around([*ends, -margin, margin, 0.0]), ylim=(len(effects), 0), yticks=())
@@ -88,21 +101,38 @@ def forest(effects: Sequence[Effect], margin: float, title: str, unit: str) -> M
             bar(axes, effect, place)
         axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:+g}" if tick else "0")
         axes.set_xlabel(printable(unit), fontsize=SMALL, color=PAINT["muted"])
-    return inline(figure, title)
+    return inline(figure, title, [f"{effect.label}: {len(effect.runs)} runs" for effect in effects])
 
 
 def bar(axes: "Axes", effect: Effect, place: int) -> None:
-    """Draw the row of a forest plot that begins at `place`: label, words, interval."""
-    colour, at = PAINT.get(effect.verdict.replace(" ", "-"), PAINT["undecided"]), place + 49 / ROW
+    """Draw the row of a forest plot that begins at `place`: label, words, interval, and the runs below it."""
+    colour, at = colour_of(effect), place + 47 / ROW
     label, words = shortened(printable(effect.label), 50), printable(effect.words)
     edge = axes.get_yaxis_transform()  # from the left edge of the axes, whatever the range of values
     axes.text(0, place + 16 / ROW, label, transform=edge, fontsize=TEXT, weight="bold", color=PAINT["ink"])
     axes.text(0, place + 33 / ROW, words, transform=edge, fontsize=SMALL, color=PAINT["muted"])
-    if math.isfinite(effect.low) and math.isfinite(effect.high):
-        axes.plot([effect.low, effect.high], [at, at], "-|", color=colour, linewidth=2.5, markersize=10)
-    else:
-        axes.plot([0, 1], [at, at], transform=edge, color=colour, linewidth=2.5, linestyle=(0, (1, 2)))
-    axes.plot(effect.mean, at, "o", color=colour, markersize=11)
+    if effect.verdict != BASELINE:
+        if math.isfinite(effect.low) and math.isfinite(effect.high):
+            axes.plot([effect.low, effect.high], [at, at], "-|", color=colour, linewidth=2.5, markersize=10)
+        else:
+            axes.plot([0, 1], [at, at], transform=edge, color=colour, linewidth=2.5, linestyle=(0, (1, 2)))
+        axes.plot(effect.mean, at, "o", color=colour, markersize=11)
+    dots(axes, effect, place)
+
+
+def colour_of(effect: Effect) -> str:
+    verdict = effect.verdict.replace(" ", "-")
+    return PAINT["c0"] if verdict == BASELINE else PAINT.get(verdict, PAINT["undecided"])
+
+
+def dots(axes: "Axes", effect: Effect, place: int) -> None:
+    """Draw every run of the row of a forest plot that begins at `place`."""
+    colour = colour_of(effect)
+    at = place + (47 if effect.verdict == BASELINE else 60) / ROW
+    for values, filled in ((effect.runs, True), (effect.uncounted, False)):
+        (marks,) = axes.plot(values, [at] * len(values), "o", color=colour, alpha=0.55, markersize=6, clip_on=False)
+        marks.set(markeredgewidth=0 if filled else 1.5, markerfacecolor=colour if filled else "none")
+        marks.set_gid(f"name-{place}" if filled else None)
 
 
 def frame(figure: "Figure", horizontal: str) -> "Axes":

@@ -1,7 +1,8 @@
 """report.html: one page that opens from a file, with no network, no script and nothing in it that was not escaped."""
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from attn_train.comparison import chart, tables
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
+from attn_train.comparison.measures import Measure
 from attn_train.comparison.report import SHOWN_RUNS
+from attn_train.comparison.sentences import method, sentences
 from attn_train.comparison.summary import COSTS, Summary
 from attn_train.writing.text import printable
 
@@ -31,9 +34,14 @@ def html(summary: Summary) -> str:
     rows = tables.run_rows(summary)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
     resampled = tables.resampled(summary)
+    said, rest = sentences(summary)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=summary,
+        sentences=said,
+        sentences_left=rest,
+        method=method(summary),
         margin=tables.margin(summary),
+        has_later=any(len(comparison.seeds) < len(comparison.arm.runs) for comparison in summary.comparisons),
         about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
         forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
@@ -46,6 +54,7 @@ def html(summary: Summary) -> str:
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
         resampled=resampled if len(resampled) > 1 else [],
         notes=tables.notes(summary),
+        cost_notes=tables.cost_notes(summary),
         runs=rows[: SHOWN_RUNS + 1],
         runs_left=max(0, len(rows) - 1 - SHOWN_RUNS),
         recipe=[(key, show(value)) for key, value in summary.recipe.items()],
@@ -77,17 +86,39 @@ def colour(summary: Summary, arm: Arm) -> int:
 
 
 def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Markup:
-    """Draw comparisons; those beyond MOST_EFFECTS are in the table only."""
-    effects = []
-    for comparison in comparisons[:MOST_EFFECTS]:
-        label, reference = comparison.arm.label, comparison.reference
-        if not reference.is_plain:
-            label = f"{label} against {reference.label}"
-        mean, low, high = tables.ends(comparison)
-        words = f"{tables.difference(comparison)}, {comparison.words.split(':')[0]}"
-        effects.append(chart.Effect(label, mean, low, high, comparison.verdict, words))
-    unit = summary.measure.differences
-    return chart.forest(effects, summary.margin, title, unit) if effects else Markup("")
+    """Draw comparisons, below the baseline's own runs where all are with it; those beyond MOST_EFFECTS are in the table
+    only."""
+    effects = [effect(comparison) for comparison in comparisons[:MOST_EFFECTS]]
+    if not effects:
+        return Markup("")
+    if all(comparison.reference is summary.baseline for comparison in comparisons):
+        effects.insert(0, baseline_row(summary))
+    return chart.forest(effects, summary.margin, title, summary.measure.differences)
+
+
+def effect(comparison: Comparison) -> chart.Effect:
+    """Return the row of a comparison: its runs are shown as differences from the mean that it is compared with."""
+    label, arm, reference = comparison.arm.label, comparison.arm, comparison.reference
+    if not reference.is_plain:
+        label = f"{label} against {reference.label}"
+    mean, low, high = tables.ends(comparison)
+    words = f"{tables.difference(comparison)}, {comparison.words.split(':')[0].split(' (')[0]}"
+    base = comparison.numbers[1]
+    counted = away(comparison.numbers[0], base, comparison.measure)
+    later = away(arm.over([seeds for seeds in arm.runs if seeds not in comparison.seeds]), base, comparison.measure)
+    return chart.Effect(label, mean, low, high, comparison.verdict, words, counted, later)
+
+
+def baseline_row(summary: Summary) -> chart.Effect:
+    runs = away(summary.baseline.values, summary.baseline.values, summary.measure)
+    words = f"its own {len(runs)} runs, about their mean"
+    return chart.Effect(summary.baseline.label, 0.0, 0.0, 0.0, chart.BASELINE, words, runs)
+
+
+def away(values: Sequence[float], base: Sequence[float], measure: Measure) -> list[float]:
+    """Return how far numbers are from the mean of `base`, as a reader gets it."""
+    mean = statistics.fmean(map(measure.scaled, base))
+    return [measure.shown(measure.scaled(value) - mean) for value in values]
 
 
 def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:

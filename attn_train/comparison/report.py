@@ -1,17 +1,36 @@
 """The report as text: what a terminal shows, and report.md."""
 
+from attn_train.comparison.sentences import method, sentences
 from attn_train.comparison.summary import Summary
-from attn_train.comparison.tables import Table, control_verdicts, costs, lists, notes, resampled, run_rows, verdicts
+from attn_train.comparison.tables import (
+    Table,
+    control_verdicts,
+    cost_notes,
+    costs,
+    lists,
+    notes,
+    resampled,
+    run_rows,
+    verdicts,
+)
 from attn_train.writing.text import aligned, printable
 
 # Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.
 SHOWN = 20
 SHOWN_RUNS = 2000
+# The columns of the verdicts, for who reads them on a terminal; `notes` says more.
+COLUMNS = (
+    "p: adjusted for the number of arms. Detects: the smallest true difference that so many runs find with 80 % power. "
+    "Beats it: the chance that a run of the arm does better than one of the baseline."
+)
 
 
 def terminal(summary: Summary) -> str:
     """Return what is printed."""
-    parts = [aligned(verdicts(summary), left=(0,))]
+    said, left = sentences(summary)
+    first = [printable(str(sentence)) for sentence in said] + ([left] if left else [])
+    explained = "\n".join(map(printable, [*method(summary), COLUMNS]))
+    parts = ["\n".join(first), aligned(verdicts(summary), left=(0,)), explained]
     if summary.against_controls:
         parts.append(
             "Against a plain network of the same cost\n" + aligned(control_verdicts(summary), left=(0, 1)),
@@ -73,7 +92,11 @@ def latex(text: str) -> str:
 
 def markdown(summary: Summary) -> str:
     """Return report.md."""
-    parts = ["# Does it help, by how much, at what cost?", markdown_table(verdicts(summary))]
+    said, left = sentences(summary)
+    first = [f"- **{escaped(sentence.claim)}**: {escaped(sentence.figures)}" for sentence in said]
+    first += [f"- {left}"] if left else []
+    parts = ["# Does it help, by how much, at what cost?", "\n".join(first), *map(escaped, method(summary))]
+    parts.append(markdown_table(verdicts(summary)))
     if summary.against_controls:
         parts += ["## Against a plain network of the same cost", markdown_table(control_verdicts(summary))]
     if summary.has_costs:
@@ -83,7 +106,8 @@ def markdown(summary: Summary) -> str:
     for title, lines in lists(summary):
         if lines:
             parts += [f"## {title}", "\n".join(f"- {escaped(line)}" for line in lines)]
-    parts += ["## How to read it", "\n".join(f"- {line}" for line in notes(summary))]
+    explained = notes(summary) + (cost_notes(summary) if summary.has_costs else [])
+    parts += ["## How to read it", "\n".join(f"- {line}" for line in explained)]
     parts += ["## Runs", markdown_table(run_rows(summary)[: SHOWN_RUNS + 1])]
     if summary.recipe:
         settings = "\n".join(f"{key}: {value}" for key, value in summary.recipe.items())

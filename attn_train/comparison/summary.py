@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from attn_train.comparison import analysis, arms as sorting, benched, cost, measures
+from attn_train.comparison import analysis, arms as sorting, benched, cost, measures, strays
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
@@ -146,7 +146,7 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=left_out + repeated,
-        warnings=list(dict.fromkeys(warnings + unlike + problems + more + lacking)),
+        warnings=list(dict.fromkeys(warnings + unlike + strays.warnings(arms, measure) + problems + more + lacking)),
         measure=measure,
         margin=margin,
         benched=config.bench is not None,

@@ -185,13 +185,18 @@ def notes(summary: Summary) -> list[str]:
         failure_note(summary),
         f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
         f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
-        "A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance.",
     ]
     if summary.split == "val":
         sentences.append(
             "Validation images were held out of training to choose by; what is chosen is flattered by them. A claim is "
             "for test images: split=test, once nothing is chosen any more, which can also resample them."
         )
+    return sentences
+
+
+def cost_notes(summary: Summary) -> list[str]:
+    """Return how the figures of the costs came about."""
+    sentences = ["A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance."]
     if summary.benched:
         sentences.append(
             "Time and memory are of the mechanism alone, as attn-bench measured it with the same options on maps and "
