@@ -7,7 +7,8 @@ Each figure is a share of N simulated studies, whose standard error is at most h
 errors     how often any arm of a study gets a wrong verdict: where no arm changes anything, and where all gain just the
            margin; with runs that vary otherwise than equally and normally, in one arm or the baseline.
 costs      how many runs a study takes and how many arms it decides, as mechanisms come: of five, three change nothing.
-looks      what it costs attn-compare's 5 % to follow its advice, "about m more seeds", until it has its verdict.
+looks      what it costs attn-compare's 5 % to follow its advice, "about m more seeds", until it has its verdict; as
+           single looks, and with max_seeds=30 said at the first.
 rare       how often an arm that loses 10 points in a few of its runs is called equivalent.
 forecast   forecasts at the fifth seed, and how many of those arms came to a verdict.
 """
@@ -18,10 +19,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_train.comparison import statistics
-from attn_train.comparison.statistics import VERDICTS
+from attn_train.settings.compare import FIRST_LOOK
 from attn_train.settings.study import SHARED
-from attn_train.study.sequential import Ends, Rule, simulate
+from attn_train.statistics import intervals, power
+from attn_train.statistics.intervals import VERDICTS
+from attn_train.statistics.sequential import Ends, Rule, simulate
 from attn_train.writing.text import aligned
 
 Array = NDArray[np.float64]
@@ -156,17 +158,19 @@ def costs(studies: int, seed: int) -> None:
     print(f"\nruns and verdicts, margin {MARGIN}\n{aligned(rows, left=(0,))}")
 
 
-def followed(generator: np.random.Generator, arms: int, first: int, most: int) -> bool:
+def followed(generator: np.random.Generator, arms: int, first: int, most: int, *, planned: bool) -> bool:
     """Return whether advice that is followed, up to so many seeds, makes an arm without effect help or hurt."""
+    rule = Rule(arms, most, MARGIN)
     accuracies = STD * generator.standard_normal((arms + 1, most))
     n = first
     while True:
-        found = statistics.differences(accuracies[:, :n])
-        words = [statistics.verdict(difference, MARGIN) for difference in found]
+        two_sided, one_sided = (np.full(arms, level) for level in rule.levels(n))
+        found = intervals.differences(accuracies[:, :n], levels=(two_sided, one_sided) if planned else None)
+        words = [intervals.verdict(difference, MARGIN) for difference in found]
         if any(word in ("helps", "hurts") for word in words):
             return True
         advice = [
-            statistics.needed(difference, MARGIN, arms)
+            power.needed(difference, MARGIN, arms)
             for difference, word in zip(found, words, strict=True)
             if word == "undecided"
         ]
@@ -176,13 +180,19 @@ def followed(generator: np.random.Generator, arms: int, first: int, most: int) -
         n = min(more)
 
 
+def followed_share(arms: int, studies: int, seed: int, *, planned: bool) -> str:
+    generator = np.random.default_rng(seed)
+    return per_cent(
+        float(np.mean([followed(generator, arms, FIRST_LOOK, 30, planned=planned) for _ in range(studies)]))
+    )
+
+
 def looks(studies: int, seed: int) -> None:
-    rows = [("arms, first look", "an arm without effect helps or hurts")]
-    for arms, first in ((1, 3), (1, 5), (3, 5), (5, 5)):
-        generator = np.random.default_rng(seed)
-        share = np.mean([followed(generator, arms, first, 30) for _ in range(studies)])
-        rows.append((f"{arms}, {first} seeds", per_cent(float(share))))
-    print(f"\nattn-compare's advice followed up to 30 seeds\n{aligned(rows, left=(0,))}")
+    rows = [("arms, first look at 5 seeds", "single looks", "max_seeds=30")]
+    for arms in (1, 3, 5):
+        single, planned = (followed_share(arms, studies, seed, planned=planned) for planned in (False, True))
+        rows.append((str(arms), single, planned))
+    print(f"\nattn-compare's advice followed: an arm without effect helps or hurts\n{aligned(rows, left=(0,))}")
 
 
 def rare(studies: int, seed: int) -> None:

@@ -365,8 +365,41 @@ def test_a_mechanism_is_held_against_its_own_control(tmp_path: Path, sweep: Path
         changes = {"arm": settings, "arm_digest": "control"}
         write_run(sweep / f"control{seed}", "gated", seed, 9374 + seed, **changes)
     assert compare(tmp_path, "sweep", "output=out").code == 0
-    found = record(tmp_path / "out")["against_controls"]
-    assert [(one["arm"], one["reference"]) for one in found] == [("gated", "gated-control-parameters")]
+    found = record(tmp_path / "out")
+    against = found["against_controls"]
+    assert [(one["arm"], one["reference"]) for one in against] == [("gated", "gated-control-parameters")]
+    # One family: the control costs no verdict of its own against none, and all intervals hold at once.
+    assert [one["arm"] for one in found["comparisons"]] == ["gated", "se"]
+    assert [one["level"] for one in [*found["comparisons"], *against]] == pytest.approx([1 - 0.05 / 3] * 3)
+
+
+def test_planned_looks_share_the_error(tmp_path: Path, sweep: Path) -> None:
+    """At the first look, n of N seeds, (n / N)^2 of the error is spent, exactly; where that is the last, all of it."""
+    halves = []
+    for number, (words, spent) in enumerate((((), 1), (("max_seeds=5",), 1), (("max_seeds=10",), 0.25))):
+        ended = compare(tmp_path, "sweep", f"output={number}", *words)
+        assert ended.code == 0, ended.err
+        one = record(tmp_path / str(number))["comparisons"][0]
+        assert 1 - one["level"] == pytest.approx(0.05 / 2 * spent)
+        halves.append(one["high"] - one["mean"])
+        assert halves[-1] == pytest.approx(one["error"] * stats.t.ppf((1 + one["level"]) / 2, one["freedom"]))
+    assert halves[0] == pytest.approx(halves[1])
+    ended = compare(tmp_path, "sweep", "max_seeds=4")
+    assert ended.code == 2
+    assert "max_seeds=4 is out of range; it must be at least 5" in ended.err
+    write_run(sweep / "sixth", "none", 6, 9300)
+    ended = compare(tmp_path, "sweep", "max_seeds=5")
+    assert ended.code == 2
+    assert "max_seeds=5, but none has 6 runs" in ended.err
+
+
+def test_an_undecided_comparison_was_a_look(tmp_path: Path, sweep: Path) -> None:
+    for words, expected in ((("margin=0.01",), True), (("margin=0.01", "max_seeds=9"), False)):
+        ended = compare(tmp_path, "sweep", *words)
+        assert ended.code == 0, ended.err
+        assert "undecided: about" in ended.out
+        assert ("seen; this was a look" in ended.out) == expected
+        assert ("Say max_seeds=N at the first look" in ended.out) == expected
 
 
 def test_single_runs_by_mcnemar(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 from test_compare import TOTAL, compare, record, write_run
 
 from attn_train.comparison.measures import MEASURES, brier, negative_log_likelihood
-from attn_train.comparison.statistics import differences
+from attn_train.statistics.intervals import differences
 
 LOSSES = {"none": [0.250, 0.262, 0.255, 0.259, 0.248], "gated": [0.240, 0.251, 0.244, 0.250, 0.238]}
 

@@ -55,7 +55,7 @@ def test_the_page_goes_from_the_answer_to_its_details(tmp_path: Path) -> None:
     parts = [
         "<strong>gated helps</strong>",
         "Difference from none, with its 95 % interval",
-        "by Student's t for all 2 arms at once (Bonferroni)".replace("'", "&#39;"),
+        "by Student's t for all 2 differences at once (Bonferroni)".replace("'", "&#39;"),
         "Cost against gain",
         "Learning curves",
         "p (adjusted)",

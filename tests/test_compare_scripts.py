@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_compare import compare, record, write_sweep
 
-from attn_train.comparison.statistics import differences
+from attn_train.statistics.intervals import differences
 
 LISTED = {"none": [93.1, 93.3, 93.0, 93.2, 93.4], "gated": [93.6, 93.9, 93.4, 93.7, 94.0]}
 

@@ -12,9 +12,9 @@ from attn_train.comparison.doubts import Doubt
 from attn_train.comparison.measures import ACCURACY, MEASURES, Measure
 from attn_train.comparison.report import terminal
 from attn_train.comparison.sentences import MOST_SENTENCES, sentence
-from attn_train.comparison.statistics import Difference
 from attn_train.comparison.summary import summarize
 from attn_train.settings import compose
+from attn_train.statistics.intervals import Difference
 
 SECONDS = "cost +15 % training time"
 

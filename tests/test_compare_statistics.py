@@ -1,5 +1,4 @@
-"""attn_train.comparison.estimate, .statistics and .resampling against SciPy, against formulas written again, and in
-simulation."""
+"""attn_train.statistics against SciPy, against formulas written again, and in simulation."""
 
 import math
 import statistics as plain
@@ -10,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from attn_train.comparison import resampling, statistics
-from attn_train.comparison.estimate import Estimate, estimate
-from attn_train.comparison.statistics import Difference, bounds, differences, listed, verdicts
+from attn_train.statistics import intervals, power, resampling
+from attn_train.statistics.estimate import Estimate, estimate
+from attn_train.statistics.intervals import Difference, bounds, differences, listed, verdicts
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -35,7 +34,10 @@ def by_hand(arms: list[dict[int, float]], first: int, second: int) -> tuple[floa
     total = pooled[first] / count[first] + pooled[second] / count[second] - taken * covariance
     common = (share[first] / count[first] + share[second] / count[second]) / len(arms)
     weight = [common + (place in (first, second)) * (1 - share[place]) / count[place] for place in range(len(arms))]
-    spread = sum(2 * (w * v) ** 2 / (n - 1) for w, v, n in zip(weight, variance, count, strict=True))
+    tame = [
+        v if place in (first, second) else min(v, math.sqrt(math.pi / 2) * typical) for place, v in enumerate(variance)
+    ]
+    spread = sum(2 * (w * v) ** 2 / (n - 1) for w, v, n in zip(weight, tame, count, strict=True))
     a, b = variance[first], variance[second]
     fa, fb = count[first] - 1, count[second] - 1
     spread += 4 * weight[first] * weight[second] * covariance**2 * f / (fa * fb)
@@ -112,7 +114,7 @@ def test_a_single_run_decides_nothing() -> None:
     for table in ([[90.0], [93.0]], [[90.0, 90.1, 90.2], [93.0, math.nan, math.nan]]):
         (found,) = differences(np.array(table))
         assert (found.low, found.high, found.p_value) == (-math.inf, math.inf, 1.0)
-        assert statistics.verdict(found, 0.2) == "undecided"
+        assert intervals.verdict(found, 0.2) == "undecided"
 
 
 def test_runs_that_agree_by_rounding_have_the_deviation_of_rounding() -> None:
@@ -120,7 +122,7 @@ def test_runs_that_agree_by_rounding_have_the_deviation_of_rounding() -> None:
     table = np.array([[90.0, 90.0], [90.0 + step, 90.0 + step]])
     (found,) = differences(table, step=step)
     assert found.error == pytest.approx(math.sqrt(step**2 / 12))
-    assert statistics.verdict(found, 0.2) == "undecided"
+    assert intervals.verdict(found, 0.2) == "undecided"
     (exact,) = differences(table)
     assert (exact.error, exact.p_value) == (0.0, 0.0)
 
@@ -132,6 +134,16 @@ def test_a_wild_arm_makes_only_its_own_interval_wide() -> None:
     wild = estimate(accuracies).error
     assert (wild[:4] < 1.5 * calm[:4]).all()
     assert wild[4] > 20 * calm[4]
+
+
+def test_a_wild_arm_costs_the_others_no_certainty() -> None:
+    accuracies = 90 + 0.15 * np.random.default_rng(0).standard_normal((6, 8))
+    before = differences(accuracies)
+    accuracies[5, 3] -= 9
+    after = differences(accuracies)
+    widths = [(one.high - one.low) / (other.high - other.low) for one, other in zip(after, before, strict=True)]
+    assert widths[:4] == pytest.approx([1] * 4, abs=0.1)
+    assert widths[4] > 10
 
 
 # Error rates, by simulation
@@ -226,7 +238,7 @@ def test_no_verdict_of_a_family_is_wrong_in_95_percent() -> None:
 )
 def test_verdict(low: float, high: float, least: float, most: float, expected: str) -> None:
     found = Difference(5, (low + high) / 2, 0.1, 8.0, low, high, least, most, 0.95, 0.5)
-    assert statistics.verdict(found, 0.2) == expected
+    assert intervals.verdict(found, 0.2) == expected
 
 
 @pytest.mark.parametrize(
@@ -241,14 +253,14 @@ def test_verdict(low: float, high: float, least: float, most: float, expected: s
 )
 def test_words_of_a_verdict(mean: float, said: str) -> None:
     found = difference_at(9, mean, 0.06, 20.0, alpha=0.05, one_sided=0.04)
-    assert statistics.words(found, statistics.verdict(found, 0.5), 0.5) == said
+    assert intervals.words(found, intervals.verdict(found, 0.5), 0.5) == said
 
 
 def test_words_of_a_verdict_that_has_one_bound() -> None:
     found = difference_at(9, -0.2, 0.2, 20.0, alpha=0.05, one_sided=0.04)
     most = -0.2 + 0.2 * stats.t.ppf(0.96, 20)
     assert (
-        statistics.words(found, statistics.verdict(found, 0.5), 0.5)
+        intervals.words(found, intervals.verdict(found, 0.5), 0.5)
         == f"gains less than 0.5 points (at most {most:+.2f})"
     )
 
@@ -257,7 +269,7 @@ def test_words_of_a_verdict_that_has_one_bound() -> None:
 def test_what_so_many_runs_cannot_have_seen(n: int) -> None:
     """Clopper and Pearson's one-sided bound for nothing in n."""
     expected = stats.binomtest(0, n, alternative="less").proportion_ci(0.95).high
-    assert statistics.unseen(n) == pytest.approx(expected)
+    assert intervals.unseen(n) == pytest.approx(expected)
 
 
 # Power
@@ -266,7 +278,7 @@ def test_what_so_many_runs_cannot_have_seen(n: int) -> None:
 @pytest.mark.parametrize("n", [2, 5, 12])
 @pytest.mark.parametrize("effect", [0.4, 1.0])
 def test_power_is_that_of_simulation_and_of_scipy(n: int, effect: float) -> None:
-    stated = statistics.power(effect, 1 / math.sqrt(n), n - 1, 0.05)
+    stated = power.power(effect, 1 / math.sqrt(n), n - 1, 0.05)
     values = np.random.default_rng(5).normal(effect, 1.0, (40_000, n))
     assert abs((stats.ttest_1samp(values, 0, axis=1).pvalue <= 0.05).mean() - stated) < 0.01
     critical, shift = stats.t.ppf(0.975, n - 1), effect * math.sqrt(n)
@@ -276,7 +288,7 @@ def test_power_is_that_of_simulation_and_of_scipy(n: int, effect: float) -> None
 
 @pytest.mark.parametrize(("n", "effect"), [(8, 0.0), (20, 0.1), (5, 0.05)])
 def test_power_below_the_margin_is_that_of_simulation(n: int, effect: float) -> None:
-    stated = statistics.power_below(effect, 0.25 / math.sqrt(n), n - 1, margin=0.3, alpha=0.04)
+    stated = power.power_below(effect, 0.25 / math.sqrt(n), n - 1, margin=0.3, alpha=0.04)
     values = np.random.default_rng(8).normal(effect, 0.25, (40_000, n))
     called = stats.ttest_1samp(values, 0.3, axis=1, alternative="less").pvalue <= 0.04
     assert abs(called.mean() - stated) < 0.01
@@ -287,7 +299,7 @@ def test_power_below_the_margin_is_that_of_simulation(n: int, effect: float) -> 
 def test_detectable_is_found_in_80_percent(n: int, alpha: float) -> None:
     """Two arms of n runs with equal variances: Welch's test."""
     found = difference_at(n, 0.0, 0.25 * math.sqrt(2 / n), 2 * n - 2, alpha=alpha, one_sided=alpha)
-    effect = statistics.detectable(found, alpha)
+    effect = power.detectable(found, alpha)
     values = np.random.default_rng(6).normal(0, 0.25, (2, 40_000, n))
     rejected = stats.ttest_ind(values[0] + effect, values[1], axis=1).pvalue <= alpha
     assert abs(rejected.mean() - 0.8) < 0.02
@@ -296,18 +308,18 @@ def test_detectable_is_found_in_80_percent(n: int, alpha: float) -> None:
 @pytest.mark.parametrize(("mean", "shows"), [(0.24, "effect"), (0.0, "less")])
 def test_needed_is_the_first_number_of_seeds_with_80_percent(mean: float, shows: str) -> None:
     found = difference_at(5, mean, 0.13, 8.0, alpha=0.05, one_sided=0.04)
-    needed = statistics.needed(found, 0.2)
+    needed = power.needed(found, 0.2)
     assert needed is not None
     assert needed.shows == shows
 
     def best(n: int) -> float:
         error, freedom = 0.13 * math.sqrt(5 / n), 8 * n / 5
-        below = statistics.power_below(mean, error, freedom, margin=0.2, alpha=0.04)
-        return max(statistics.power(mean, error, freedom, 0.05), below)
+        below = power.power_below(mean, error, freedom, margin=0.2, alpha=0.04)
+        return max(power.power(mean, error, freedom, 0.05), below)
 
     assert best(needed.n) >= 0.8
     assert best(needed.n - 1) < 0.8
-    more = statistics.needed(found, 0.2, arms=5)
+    more = power.needed(found, 0.2, arms=5)
     assert more is not None
     assert more.n > needed.n
 
@@ -316,7 +328,7 @@ def test_chance_is_mann_whitneys_u_over_all_pairs() -> None:
     generator = np.random.default_rng(2)
     ours, theirs = generator.integers(0, 6, 9), generator.integers(0, 5, 7)
     u = stats.mannwhitneyu(ours, theirs).statistic
-    assert statistics.chance(ours.tolist(), theirs.tolist()) == pytest.approx(u / (9 * 7))
+    assert intervals.chance(ours.tolist(), theirs.tolist()) == pytest.approx(u / (9 * 7))
 
 
 def test_bootstrap_over_seeds_is_scipys() -> None:

@@ -20,12 +20,12 @@ def arms_of(folder: Path, counts: list[int], metric: str = "accuracy") -> list[A
     return sort(measured(read_all(find([str(folder)]))[0], MEASURES[metric])[0])[0]
 
 
-@pytest.mark.parametrize("last", [9400, 9403, 9404, 9420])
-def test_the_bound_is_six_robust_deviations(tmp_path: Path, last: int) -> None:
+@pytest.mark.parametrize("last", [9460, 9470, 9480, 9500])
+def test_the_bound_is_ten_robust_deviations(tmp_path: Path, last: int) -> None:
     counts = [*STEADY, last]
     deviation = stats.median_abs_deviation(counts, scale="normal")
     said = warnings(arms_of(tmp_path, counts), ACCURACY)
-    assert len(said) == (max(counts) - min(counts) > 6 * deviation)
+    assert len(said) == (max(counts) - min(counts) > 10 * deviation)
     if said:
         assert f"{(max(counts) - min(counts)) / deviation:.1f} robust deviations" in said[0]
 

@@ -21,7 +21,7 @@ from conftest import LONG, TINY, Command, run_here, script
 from attn_train import build
 from attn_train.errors import Interrupted
 from attn_train.machine.interrupt import STOPPING, end_on_signals, stop_on_signals
-from attn_train.study.ledger import INTERRUPTED
+from attn_train.runs.ledger import INTERRUPTED
 from attn_train.training.step import TrainingStep
 
 SCHEDULERS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]

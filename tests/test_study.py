@@ -16,15 +16,15 @@ import pytest
 import yaml
 from conftest import Command, Outcome
 from scipy import stats
-from test_compare import write_run
+from test_compare import compare, record, write_run
 from test_compare_statistics import by_hand
 
 from attn_train.settings import compose
+from attn_train.statistics.sequential import Rule
 from attn_train.study import process
 from attn_train.study.arms import words_of
 from attn_train.study.help import HELP
 from attn_train.study.process import Ended
-from attn_train.study.sequential import Rule
 
 TOTAL = 10_000
 WORDS = ("arms=[none,gated]", "recipe=[dataset=synthetic,device=cpu]", "margin=0.2", "max_seeds=8", "sweep=mine")
@@ -161,7 +161,9 @@ def test_a_report_that_fails_costs_a_warning(
 @pytest.mark.slow
 def test_words_of_a_run(study: Command, trainer: Trainer) -> None:
     arms = "arms=[none,{model:{name:gated,per:pixel},backbone.placement.stages:[1,3]}]"
-    ended = study(arms, "recipe=[+experiment=smoke,device=cpu]", "max_seeds=5", "first_seed=7", "sweep=mine")
+    ended = study(
+        arms, "recipe=[+experiment=smoke,device=cpu]", "margin=1", "max_seeds=5", "first_seed=7", "sweep=mine"
+    )
     assert ended.code == 0, ended.err
     assert trainer.words[1] == [
         "-m", "+experiment=smoke", "device=cpu", "model=gated", "model.per=pixel", "backbone.placement.stages=[1,3]",
@@ -177,7 +179,7 @@ def test_a_text_in_the_recipe_needs_no_quotes_but_the_shells(study: Command, tra
         "arms=[none,gated]",
         "recipe=[dataset=synthetic,device=cpu,dataset.root=it's [a] (1)=2, dataset.digest=1_0]",
     )
-    ended = study(arms, recipe, "max_seeds=5", "sweep=mine")
+    ended = study(arms, recipe, "margin=1", "max_seeds=5", "sweep=mine")
     assert ended.code == 0, ended.err
     given = settings(trainer.words[0])
     assert given["dataset.root"] == '"it\'s [a] (1)=2"'
@@ -199,6 +201,35 @@ def test_time_is_foretold(study: Command, trainer: Trainer) -> None:
     assert len(trainer.runs) == 10
     assert ended.out.startswith("study outputs/other: gated against none\n")
     assert re.search(r"at most 16 runs, 10 of them done; (\d+ min expected, )?at most 3 min to go\n", ended.out)
+
+
+@pytest.mark.slow
+def test_whatever_reads_its_folder_goes_by_the_studys_rule(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    """Its baseline, its margin and the intervals of its looks, which are wider than those of a single one."""
+    trainer.effects["gated"] = 0.4
+    words = ("arms=[none,gated,se]", "baseline=gated", *WORDS[1:])
+    assert study(*words).code == 0
+    sweep = tmp_path / "outputs" / "mine"
+    complete(sweep)
+    assert study(*words).code == 0
+    arms = state(sweep)["arms"]
+    ended = compare(tmp_path, "outputs/mine", "output=out")
+    assert ended.code == 0, ended.err
+    for found in (record(sweep / "report"), record(tmp_path / "out")):
+        assert (found["baseline"], found["margin"], len(found["comparisons"])) == ("gated", 0.2, 2)
+        for one in found["comparisons"]:
+            for key in ("verdict", "n", "mean", "low", "high"):
+                assert one[key] == arms[one["arm"]][key]
+    ended = compare(tmp_path, "outputs/mine", "output=other", "baseline=none")
+    assert "looked at after every seed, but these intervals are of a single look" in ended.out
+    digests = {"data_digest": "d", "recipe_digest": "r", "arm_digest": "none"}
+    write_run(tmp_path / "outputs" / "more" / "run", "none", 99, 9300, **digests)
+    ended = compare(tmp_path, "outputs/mine", "outputs/more", "output=mixed")
+    assert "runs of attn-study, here among others; its runs were looked at after every seed" in ended.out
+    for word, said in (("margin=0.5", "has margin=0.2"), ("max_seeds=20", "has max_seeds=8")):
+        ended = compare(tmp_path, "outputs/mine", word)
+        assert ended.code == 2
+        assert f"{said}, fixed before its first run; leave {word.split('=')[0]} out" in ended.err
 
 
 @pytest.mark.slow
@@ -400,10 +431,11 @@ def test_a_name_of_its_own(study: Command, trainer: Trainer, tmp_path: Path) -> 
 def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "arms:\n  - none\n  - model: {name: gated, per: pixel}\n"
-        "recipe: [dataset=synthetic, 'dataset.root=a b']\nmax_seeds: 9\nbudget: {runs: 12}\nsweep: mine\n"
+        "recipe: [dataset=synthetic, 'dataset.root=a b']\nmargin: 1\nmax_seeds: 9\nbudget: {runs: 12}\nsweep: mine\n"
     )
-    assert words_of([str(tmp_path / "mine.yaml")])[1:3] == [
+    assert words_of([str(tmp_path / "mine.yaml")])[1:4] == [
         "recipe=['dataset=synthetic','dataset.root=a b']",
+        "margin=1",
         "max_seeds=9",
     ]
     ended = study("mine.yaml", "max_seeds=6")
@@ -548,6 +580,7 @@ def test_one_study_at_a_time(study: Command, trainer: Trainer, tmp_path: Path) -
         (["recipe=[train.epochs=abc]"], "train.epochs=abc does not fit"),
         (["recipe=[train.epoch=1]"], "unknown setting 'train.epoch'"),
         (["recipe=[+experiment=quickk]"], "unknown experiment 'quickk'"),
+        (["margin=null"], "margin is missing; .* like margin=0.2"),
         (["margin=0"], "margin=0.* above 0"),
         (["max_seeds=4"], "max_seeds=4 .* 5 .* 200"),
         (["max_seeds=many"], "max_seeds=many does not fit"),

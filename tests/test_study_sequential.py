@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from attn_train.comparison.estimate import Estimate, estimate
-from attn_train.comparison.statistics import ALPHA, ALPHA_ONE_SIDED, VERDICTS, Difference
-from attn_train.settings.study import FIRST_LOOK
-from attn_train.study.boundary import boundaries
-from attn_train.study.sequential import Look, Rule, chance, forecast, foresee, look, nominal_levels, simulate
+from attn_train.settings.compare import FIRST_LOOK
+from attn_train.statistics.boundary import boundaries
+from attn_train.statistics.estimate import Estimate, estimate
+from attn_train.statistics.intervals import ALPHA, ALPHA_ONE_SIDED, VERDICTS, Difference
+from attn_train.statistics.sequential import Look, Rule, chance, forecast, foresee, look, nominal_levels, simulate
 
 Array = NDArray[np.float64]
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from attn_train.comparison import resampling, statistics
 from attn_train.comparison.arms import Arm, Seeds
 from attn_train.comparison.doubts import Doubt, doubts
 from attn_train.comparison.measures import Measure
-from attn_train.comparison.resampling import Interval, McNemar
-from attn_train.comparison.statistics import Difference, Needed, Verdict
+from attn_train.statistics import intervals, power, resampling
+from attn_train.statistics.intervals import ALPHA, Array, Difference, Verdict
+from attn_train.statistics.power import Needed
+from attn_train.statistics.resampling import Interval, McNemar
+from attn_train.statistics.sequential import Rule
 
 # Below so many runs of an arm the test images are resampled too where nothing else is asked for.
 FEW = 5
@@ -36,6 +38,7 @@ class Comparison:
     needed: Needed | None
     measure: Measure
     margin: float  # as a reader gets it
+    max_seeds: int | None = None  # that looks were planned up to; None: this is the only look
     over_seeds: Interval | None = None
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
@@ -56,7 +59,7 @@ class Comparison:
     def chance(self) -> float:
         """How often a run of the arm beats one of the reference, both among those that are compared."""
         ours, theirs = self.numbers if self.measure.better > 0 else reversed(self.numbers)
-        return statistics.chance(ours, theirs)
+        return intervals.chance(ours, theirs)
 
     @property
     def values(self) -> list[float]:
@@ -90,7 +93,7 @@ class Comparison:
             return f"undecided: {self.wanted}"
         gain, shown = towards(self.difference, self.measure), self.measure.shown
         gain = replace(gain, low=shown(gain.low), high=shown(gain.high), least=shown(gain.least), most=shown(gain.most))
-        return statistics.words(gain, self.statistical, self.margin, self.measure.unit, self.measure.places)
+        return intervals.words(gain, self.statistical, self.margin, self.measure.unit, self.measure.places)
 
     @property
     def wanted(self) -> str:
@@ -99,13 +102,15 @@ class Comparison:
         if found.n < 2:
             return "one seed says nothing of the deviation; 5 are a start"
         if self.needed is None:
-            return f"more than {statistics.MOST_SEEDS:,} seeds"
+            return f"more than {power.MOST_SEEDS:,} seeds"
         missing = self.needed.n - found.n
         more = f"about {missing} more seed{'s' if missing > 1 else ''}"
-        seen = f"{self.measure.shown(found.mean):+.{self.measure.places}f}"
-        if self.needed.shows == "effect":
-            return f"{more}, if the difference is the {seen} seen"
-        return f"{more} to show a gain below {self.margin:g}, if the difference is the {seen} seen"
+        seen = f"if the difference is the {self.measure.shown(found.mean):+.{self.measure.places}f} seen"
+        shows = "" if self.needed.shows == "effect" else f" to show a gain below {self.margin:g}"
+        if self.max_seeds is None:
+            return f"{more}{shows}, {seen}; this was a look"
+        past = f", past max_seeds={self.max_seeds}" if self.needed.n > self.max_seeds else ""
+        return f"{more}{shows}, {seen}{past}"
 
 
 def towards(difference: Difference, measure: Measure) -> Difference:
@@ -117,20 +122,20 @@ def towards(difference: Difference, measure: Measure) -> Difference:
 
 
 def compare(
-    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, images: bool | None
+    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, *, images: bool | None, max_seeds: int | None
 ) -> tuple[list[Comparison], list[str]]:
     """Compare the arms of each pair, the second being the reference, as one family; return also what went wrong.
 
     `margin` is in the measure's unit. `images` says whether to resample test images; None: where there are few seeds.
+    `max_seeds`: what the intervals hold at all looks up to; None: at this one.
     """
     if not pairs:
         return [], []
     scaled_margin = measure.scaled_margin(margin)
     problems = [*filter(None, (about_seeds(arm, reference) for arm, reference in pairs))]
     comparisons = []
-    for (arm, reference), gain in zip(pairs, gains(pairs, measure), strict=True):
-        verdict = statistics.verdict(gain, scaled_margin)
-        undecided = verdict == "undecided"
+    for (arm, reference), gain in zip(pairs, gains(pairs, measure, max_seeds), strict=True):
+        verdict = intervals.verdict(gain, scaled_margin)
         comparison = Comparison(
             arm=arm,
             reference=reference,
@@ -138,15 +143,16 @@ def compare(
             reference_seeds=list(reference.runs),
             difference=towards(gain, measure),
             statistical=verdict,
-            p_value=statistics.adjusted(gain.p_value, len(pairs)),
-            detectable=measure.shown(statistics.detectable(gain, statistics.ALPHA / len(pairs))),
-            needed=statistics.needed(gain, scaled_margin, len(pairs)) if undecided else None,
+            p_value=intervals.adjusted(gain.p_value, len(pairs)),
+            detectable=measure.shown(power.detectable(gain, ALPHA / len(pairs))),
+            needed=power.needed(gain, scaled_margin, len(pairs)) if verdict == "undecided" else None,
             measure=measure,
             margin=margin,
+            max_seeds=max_seeds,
             doubts=tuple(doubts(arm, reference)),
         )
         if len(comparison.shared) >= resampling.LEAST_SEEDS:
-            over_seeds = resampling.over_seeds(comparison.values, 1 - statistics.ALPHA)
+            over_seeds = resampling.over_seeds(comparison.values, 1 - ALPHA)
             comparison = replace(comparison, over_seeds=over_seeds)
         if images or (images is None and min(len(arm.runs), len(reference.runs)) < FEW):
             comparison, problem = by_image(comparison)
@@ -155,7 +161,7 @@ def compare(
     return comparisons, problems
 
 
-def gains(pairs: Sequence[tuple[Arm, Arm]], measure: Measure) -> list[Difference]:
+def gains(pairs: Sequence[tuple[Arm, Arm]], measure: Measure, max_seeds: int | None) -> list[Difference]:
     """Return what the arm of each pair gains on the other, on the measure's scale, as one family."""
     arms = list({id(arm): arm for pair in pairs for arm in pair}.values())
     seeds = sorted({seeds for arm in arms for seeds in arm.runs})
@@ -165,7 +171,18 @@ def gains(pairs: Sequence[tuple[Arm, Arm]], measure: Measure) -> list[Difference
         row[[column[one] for one in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
     places = {id(arm): place for place, arm in enumerate(arms)}
     step = max(arm.first.step for arm in arms)
-    return statistics.differences(table, [(places[id(arm)], places[id(other)]) for arm, other in pairs], step)
+    placed = [(places[id(arm)], places[id(other)]) for arm, other in pairs]
+    return intervals.differences(table, placed, step, levels(pairs, max_seeds))
+
+
+def levels(pairs: Sequence[tuple[Arm, Arm]], max_seeds: int | None) -> tuple[Array, Array] | None:
+    """Return the two-sided level of each pair's interval and the one-sided level of its bounds; None: those of a single
+    look."""
+    if max_seeds is None:
+        return None
+    rule = Rule(arms=len(pairs), max_seeds=max_seeds, margin=0.0)
+    at = np.array([rule.levels(min(len(arm.runs), len(other.runs))) for arm, other in pairs])
+    return at[:, 0], at[:, 1]
 
 
 def about_seeds(arm: Arm, reference: Arm) -> str:
@@ -189,17 +206,16 @@ def by_image(comparison: Comparison) -> tuple[Comparison, str]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         return comparison, f"{comparison.arm.label}: the predictions of its runs cannot be used ({error})"
     single = resampling.mcnemar(ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else None
-    over_images = resampling.over_images(ours, theirs, 1 - statistics.ALPHA)
+    over_images = resampling.over_images(ours, theirs, 1 - ALPHA)
     return replace(comparison, over_images=over_images, mcnemar=single), ""
 
 
-def controls(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
-    """Return each mechanism with each of its own controls."""
+def controls(arms: Sequence[Arm], baseline: Arm) -> list[tuple[Arm, Arm]]:
+    """Return each mechanism with each of its own controls, unless either is what all are compared with."""
     mechanisms = {key(arm): arm for arm in arms if arm.first.arm.get("control", "none") == "none"}
+    pairs = [(mechanisms.get(key(arm)), arm) for arm in arms if arm.first.arm.get("control", "none") != "none"]
     return [
-        (mechanisms[key(arm)], arm)
-        for arm in arms
-        if arm.first.arm.get("control", "none") != "none" and key(arm) in mechanisms
+        (arm, control) for arm, control in pairs if arm is not None and baseline is not arm and baseline is not control
     ]
 
 

@@ -11,6 +11,8 @@ metric=accuracy       or val_accuracy, loss, nll, brier, train_seconds, images_p
                       runs are compared by; loss, time and memory as ratios, in per cent
 margin=0.2            a difference that is surely smaller counts as none, in the metric's unit; default: 0.2 points of
                       accuracy, 1 % of loss and nll, 0.002 of brier, 5 % of time and memory
+max_seeds=N           the most seeds that an arm may come to, said at the first look: the verdicts then hold at every
+                      look up to there, not at one alone. A study's folder is judged by the study's own rule
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out

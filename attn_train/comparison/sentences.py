@@ -87,11 +87,13 @@ def method(summary: Summary) -> list[str]:
     comparisons = summary.comparisons
     runs = span([len(comparison.seeds) for comparison in comparisons])
     base_runs = span([len(comparison.reference_seeds) for comparison in comparisons])
-    together = f" for all {len(comparisons)} arms at once" if len(comparisons) > 1 else ""
+    family = len(comparisons) + (0 if summary.study is not None else len(summary.against_controls))
+    together = f" for all {family} differences at once" if family > 1 else ""
     if any(comparison.told is not None for comparison in comparisons):
         interval = f"as attn-study computes it{together}, valid although the runs were looked at after every seed"
     else:
-        interval = f"by Student's t{together}{' (Bonferroni)' if together else ''}, for one look at the runs"
+        looks = "one look at the runs" if summary.max_seeds is None else f"all looks up to {summary.max_seeds} seeds"
+        interval = f"by Student's t{together}{' (Bonferroni)' if together else ''}, for {looks}"
     return [
         f"Difference: the mean of an arm's runs ({runs}) less that of {summary.baseline.label} ({base_runs}); in "
         f"brackets its 95 % confidence interval, {interval}.",

@@ -4,19 +4,20 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from attn_train.comparison import analysis, arms as sorting, benched, cost, measures, strays
+from attn_train.comparison import analysis, arms as sorting, benched, cost, measures, strays, studied
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
 from attn_train.comparison.measures import ACCURACY, Measure
+from attn_train.comparison.studied import Studied
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split
@@ -26,6 +27,10 @@ from attn_train.settings import compose, identity
 from attn_train.settings.compare import CompareSettings
 from attn_train.writing.quoting import pasted
 
+LOOK = (
+    "this was a look at these runs: judged again together with more seeds, until each verdict is in, up to 9 % of "
+    "such comparisons come to a wrong one, not 5 %. Say max_seeds=N at the first look already, or use attn-study"
+)
 COSTS = ("parameters", "macs", "seconds", "bytes")
 
 
@@ -35,8 +40,10 @@ class Summary:
 
     arms: list[Arm]
     baseline: Arm
-    comparisons: list[Comparison]  # each other arm against the baseline
+    comparisons: list[Comparison]  # each other arm against the baseline, but controls whose mechanism is there
     against_controls: list[Comparison]  # each mechanism against its own controls
+    study: Studied | None  # by whose rule the comparisons were judged
+    max_seeds: int | None  # up to which looks were planned
     costs: dict[str, Cost]
     curves: dict[str, Curves]
     left_out: list[LeftOut]
@@ -66,7 +73,7 @@ class Summary:
         """The arms' mean numbers: of the baseline the mean over all runs, and on it each arm's mean difference."""
         base = statistics.fmean(self.baseline.values)
         moved = {one.arm.label: self.measure.moved(base, one.difference.mean) for one in self.comparisons}
-        means = {self.baseline.label: base, **moved}
+        means = {arm.label: statistics.fmean(arm.values) for arm in self.arms} | moved
         return {
             label: round(mean, 9) for label, mean in means.items()
         }  # equal arms are equal, however they were added up
@@ -115,18 +122,18 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
     left_out += without
     if not runs:
         raise ConfigError(f"metric={measure.name}: no run has it{passed_over(left_out)}")
-    margin = measure.margin if config.margin is None else config.margin
     arms, repeated = sorting.sort(runs, left_out)
     if len(arms) < 2:
         raise ConfigError(
             f"all runs found are of one arm, {arms[0].label}; a comparison needs another, like "
             f"model={'gated' if arms[0].is_plain else 'none'}{passed_over(left_out)}"
         )
-    baseline = sorting.choose_baseline(arms, config.baseline)
+    baseline, judge, about_looks = choose_judge(arms, measure, config)
+    warnings = about_looks + warnings
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
-    images = resampled(config, measure)
-    comparisons, problems = analysis.compare([(arm, baseline) for arm in arms[1:]], measure, margin, images)
-    against_controls, more = analysis.compare(analysis.controls(arms), measure, margin, images)
+    margin = measure.margin if config.margin is None else config.margin
+    margin = margin if judge is None else judge.rule.margin
+    comparisons, against_controls, problems = families(arms, measure, margin, config, judge)
     if runs[0].split == "val":
         comparisons.sort(key=lambda one: -one.difference.mean)
         against_controls.sort(key=lambda one: -one.difference.mean)
@@ -143,10 +150,12 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
         baseline=baseline,
         comparisons=comparisons,
         against_controls=against_controls,
+        study=judge,
+        max_seeds=config.max_seeds,
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=left_out + repeated,
-        warnings=list(dict.fromkeys(warnings + unlike + strays.warnings(arms, measure) + problems + more + lacking)),
+        warnings=list(dict.fromkeys(warnings + unlike + strays.warnings(arms, measure) + problems + lacking)),
         measure=measure,
         margin=margin,
         benched=config.bench is not None,
@@ -156,6 +165,56 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
     )
+
+
+def choose_judge(
+    arms: Sequence[Arm], measure: Measure, config: CompareSettings
+) -> tuple[Arm, Studied | None, list[str]]:
+    """Return the baseline, the study by whose rule the arms are judged, if any, and warnings about looks.
+
+    Raises ConfigError where settings would change the rule of a study, or planned looks do not hold all runs.
+    """
+    for arm in arms:
+        if config.max_seeds is not None and len(arm.runs) > config.max_seeds:
+            raise ConfigError(
+                f"max_seeds={config.max_seeds}, but {arm.label} has {len(arm.runs)} runs; it is the most that an arm "
+                "may come to, fixed before the first look"
+            )
+    study, warnings = studied.of([run for arm in arms for run in arm.runs.values()])
+    if study is None:
+        return sorting.choose_baseline(arms, config.baseline), None, warnings
+    studied.check_settings(study, config.margin, config.max_seeds)
+    of_study = next((arm for arm in arms if study.label_of(arm) == study.baseline), None)
+    baseline = of_study if of_study and config.baseline is None else sorting.choose_baseline(arms, config.baseline)
+    if baseline is of_study and measure.factor == 100 and arms[0].first.split == study.ledger.split:
+        return baseline, study, warnings
+    what = f"a study of {accuracy.WORDS[study.ledger.split]} accuracy against {study.baseline}"
+    return baseline, None, [f"{study.ledger.folder}: {what}; {studied.LOOKED_AT}"]
+
+
+def families(
+    arms: Sequence[Arm], measure: Measure, margin: float, config: CompareSettings, judge: Studied | None
+) -> tuple[list[Comparison], list[Comparison], list[str]]:
+    """Compare arms with the first, and mechanisms with their controls; return also what went wrong.
+
+    All are one family, but for a study, whose rule is of its arms against its baseline alone.
+    """
+    baseline, *others = arms
+    controlled = analysis.controls(arms, baseline)
+    if judge is None:
+        others = [arm for arm in others if all(arm is not control for _, control in controlled)]
+    pairs = [(arm, baseline) for arm in others]
+    compare = partial(
+        analysis.compare, measure=measure, margin=margin, images=resampled(config, measure), max_seeds=config.max_seeds
+    )
+    if judge is None:
+        found, problems = compare([*pairs, *controlled])
+        if config.max_seeds is None and any(one.statistical == "undecided" for one in found):
+            problems.append(LOOK)
+        return found[: len(pairs)], found[len(pairs) :], problems
+    found, problems = compare(pairs)
+    against, more = compare(controlled)
+    return [judge.judged(comparison) for comparison in found], against, problems + more
 
 
 def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:

@@ -7,11 +7,11 @@ from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.doubts import FAILING, FEWEST_SEEDS, exact_interval
 from attn_train.comparison.measures import ACCURACY, Measure
-from attn_train.comparison.resampling import LEAST_SEEDS
-from attn_train.comparison.statistics import unseen
 from attn_train.comparison.summary import Summary
 from attn_train.runs.accuracy import WORDS, mean_and_std
 from attn_train.runs.finished import Run
+from attn_train.statistics.intervals import unseen
+from attn_train.statistics.resampling import LEAST_SEEDS
 
 Table = list[list[str]]
 
@@ -103,7 +103,13 @@ def verdicts(summary: Summary) -> Table:
             "what others are held against",
         ],
     ]
-    return rows + [[comparison.arm.label, *verdict_row(summary, comparison)] for comparison in summary.comparisons]
+    rows += [[comparison.arm.label, *verdict_row(summary, comparison)] for comparison in summary.comparisons]
+    for arm in summary.arms[1:]:
+        if summary.of(arm) is None:
+            own = spread(arm.values, summary.measure.digits)
+            cells = [str(len(arm.runs)), *failures(summary, arm), own, *[""] * 5]
+            rows.append([arm.label, *cells, "a control, which its mechanism is held against"])
+    return rows
 
 
 def control_verdicts(summary: Summary) -> Table:
@@ -168,17 +174,14 @@ def margin(summary: Summary) -> str:
 
 def notes(summary: Summary) -> list[str]:
     """Return how the figures came about, a sentence or two each."""
-    arms = len(summary.comparisons)
     sentences = [
         what_is_compared(summary),
         "Difference: of the two means over all runs; runs of the same seed make its error smaller where they vary "
-        f"together. Its interval (Student's t) is for {arms} arm{'s' if arms > 1 else ''} at once: with 95 % "
-        "confidence all of them hold.",
+        f"together. {what_holds(summary)}",
         "Verdict: an arm helps or hurts where its interval is above or below 0 (p, adjusted for the number of arms by "
-        "Bonferroni, is at most 0.05). Else it is equivalent where its difference surely lies within "
+        "Bonferroni, is of a single look). Else it is equivalent where its difference surely lies within "
         f"{margin(summary)}, the margin, and gains less where it surely gains less than that: by one-sided bounds at "
-        "96 %, for all arms at once, which stand beside the verdict. With 95 % confidence no verdict of the table is "
-        "wrong, if the runs are looked at once.",
+        "96 %, for all arms at once, which stand beside the verdict. With 95 % confidence no verdict is wrong.",
         "Detects: the smallest true difference that so many runs find with 80 % power. How many seeds more is solved "
         "likewise, for the deviation that was seen: a rough guide. Beats it: the chance that one run of the row does "
         "better than one of the other arm's; a tie is half.",
@@ -216,6 +219,22 @@ def what_is_compared(summary: Summary) -> str:
         what = f"The {measure.words}, of which {better}: mean ± standard deviation of one run, at the final epoch. "
     scale = ", compared as ratios" if measure.logarithmic else ""
     return f"{what}Differences are in {measure.differences}{scale}."
+
+
+def what_holds(summary: Summary) -> str:
+    """Say which intervals hold together, and at how many looks."""
+    if summary.study is not None:
+        rest = " Those against controls are of a single look, and not part of it." if summary.against_controls else ""
+        return (
+            f"Its interval (Student's t) is that of attn-study's last look: with 95 % confidence all against "
+            f"{summary.baseline.label} hold, although the runs were looked at after every seed.{rest}"
+        )
+    family = len(summary.comparisons) + len(summary.against_controls)
+    together = "the only one" if family == 1 else f"for all {family} of this page at once"
+    looks = "if the runs are looked at once"
+    if summary.max_seeds is not None:
+        looks = f"however often they are looked at, up to {summary.max_seeds} seeds, if that was fixed before"
+    return f"Its interval (Student's t) is {together}: with 95 % confidence every one holds, {looks}."
 
 
 def failure_note(summary: Summary) -> str:

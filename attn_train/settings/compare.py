@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from attn_train.errors import ConfigError
-from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, one_of
+from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, one_of, within
 
+# Before so many seeds there is no verdict: the deviation is not known well enough to mean anything.
+FIRST_LOOK = 5
+# More than anyone takes; so far the levels of planned looks are known to be exact.
+MOST_LOOKS = 200
 MARGIN = above(0, " (in the unit of the metric)")
 # The verdicts that a script may expect, each also as not_WORD.
 EXPECTED = ("helps", "hurts", "equivalent", "gains_less", "undecided")
@@ -34,6 +38,7 @@ class CompareSettings:
     metric: Annotated[str, TEXT]
     margin: Annotated[float | None, MARGIN]
     baseline: Annotated[str | None, TEXT]
+    max_seeds: Annotated[int | None, within(FIRST_LOOK, MOST_LOOKS, " (planned looks), or null for a single look")]
     bench: Annotated[str | None, PATH]
     split: Annotated[str, one_of("auto", "val", "test")]
     images: Annotated[Any, one_of("auto", True, False)]

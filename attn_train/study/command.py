@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from attn_train.comparison.studied import FILE
 from attn_train.errors import ConfigError, Interrupted
 from attn_train.machine.interrupt import stop_on_signals
 from attn_train.runs.lock import locked
-from attn_train.settings.study import FIRST_LOOK, StudySettings
+from attn_train.settings.compare import FIRST_LOOK
+from attn_train.settings.study import StudySettings
 from attn_train.study import page, report
-from attn_train.study.plan import RULE, make_plan
+from attn_train.study.plan import make_plan
 from attn_train.study.rounds import Study
 from attn_train.writing.best_effort import best_effort
 from attn_train.writing.durable import write_utf8
@@ -33,7 +35,7 @@ def main(config: StudySettings, claim: Callable[[Path], object]) -> None:
         introduce(study)
         why = go_on(study)
         save(study)
-        print(f"\n{report.table(study)}\n{report.note(len(study.others), study.config.margin, study.fewest_runs)}")
+        print(f"\n{report.table(study)}\n{report.note(len(study.others), study.plan.margin, study.fewest_runs)}")
         if stop.signal is not None:
             raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
         print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
@@ -54,7 +56,7 @@ def introduce(study: Study) -> None:
     """Say what the study is going to do, and how long that takes."""
     config, others = study.config, study.others
     print(f"study {study.plan.folder}: {', '.join(arm.label for arm in others)} against {study.baseline.label}")
-    print(f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on, margin {config.margin:g} points")
+    print(f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on, margin {study.plan.margin:g} points")
     results = study.ledger.results
     if not results:
         print(report.foresight(study.rule))
@@ -100,7 +102,7 @@ def save(study: Study) -> None:
         for name, look in study.looks().items()
     }
     text = json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n"
-    write_utf8(study.plan.folder / RULE, text)
+    write_utf8(study.plan.folder / FILE, text)
 
 
 def finish(study: Study) -> None:

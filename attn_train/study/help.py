@@ -9,7 +9,7 @@ arms=LIST             mechanisms, 'arms=[none,gated]', or sections of words that
                       backbone.placement.NAME, control): 'arms=[none,{model:se,model.reduction:8}]'
 recipe=LIST           words of attn-train that all arms share: 'recipe=[+experiment=quick,dataset.root=data]'
 baseline=none         the arm that the others are compared with
-margin=1              percentage points: of a gain worth having
+margin=POINTS         of accuracy: a gain worth having; only the demonstration has one of its own, 1
 max_seeds=12          at most; fixed before the first run
 baseline_seeds=null   of the baseline, which all arms share; null: 1.75 times max_seeds for three or more arms
 first_seed=0          seeds are first_seed, first_seed + 1, ...

@@ -10,16 +10,16 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from attn_train import build
+from attn_train.comparison.studied import FILE
 from attn_train.cost import matching
 from attn_train.errors import ConfigError
 from attn_train.settings import compose, words
+from attn_train.settings.compare import FIRST_LOOK
 from attn_train.settings.identity import identity
 from attn_train.settings.roles import flatten
-from attn_train.settings.study import FIRST_LOOK, RULE as RULE_NUMBER, SHARED, StudySettings
+from attn_train.settings.study import DEMONSTRATION_MARGIN, RULE as RULE_NUMBER, SHARED, StudySettings
+from attn_train.statistics.sequential import Rule
 from attn_train.study.arms import Arm, check_recipe, make_arms
-from attn_train.study.sequential import Rule
-
-RULE = "study.json"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Plan:
     """A checked study: nothing has run yet, nothing is written."""
 
     config: StudySettings
+    margin: float
     arms: list[Arm]  # the baseline first
     recipe: list[str]
     sweep: str
@@ -48,7 +49,7 @@ class Plan:
     @property
     def judged_by(self) -> Rule:
         most = self.config.max_seeds
-        return Rule(len(self.arms) - 1, most, self.config.margin, len(self.all_seeds) - most)
+        return Rule(len(self.arms) - 1, most, self.margin, len(self.all_seeds) - most)
 
     def second_seed(self, number: int) -> int | None:
         """Return the second seed of the baseline in a round, counted from 0; None where it has but one."""
@@ -58,9 +59,9 @@ class Plan:
     def rule(self) -> dict[str, Any]:
         """What must not change once runs have been looked at: the budget may."""
         arms = {arm.label: list(arm.words) for arm in self.arms}
-        names = ("baseline", "margin", "max_seeds", "first_seed")
+        names = ("baseline", "max_seeds", "first_seed")
         chosen = {name: getattr(self.config, name) for name in names}
-        fixed = {"number": RULE_NUMBER, "arms": arms, "recipe": self.recipe}
+        fixed = {"number": RULE_NUMBER, "arms": arms, "recipe": self.recipe, "margin": self.margin}
         return fixed | chosen | {"baseline_seeds": len(self.all_seeds)}
 
     def words(self, arm: Arm, seed: int) -> list[str]:
@@ -91,6 +92,7 @@ class Plan:
 
 def make_plan(config: StudySettings) -> Plan:
     """Check a study as far as that goes before anything runs; raise ConfigError for the first thing wrong."""
+    margin = margin_of(config)
     arms = make_arms(config.arms, config.baseline)
     recipe = words.readable(check_recipe(config.recipe))
     if not config.max_seeds <= baseline_seeds(config, len(arms) - 1) <= 2 * config.max_seeds:
@@ -98,7 +100,7 @@ def make_plan(config: StudySettings) -> Plan:
             f"baseline_seeds={config.baseline_seeds} is out of range; it must be at least max_seeds={config.max_seeds} "
             "and at most twice that, or null"
         )
-    plan = Plan(config, arms, recipe, "", {})
+    plan = Plan(config, margin, arms, recipe, "", {})
     runs, least = config.budget.runs, FIRST_LOOK * (len(arms) - 1) + plan.judged_by.due(FIRST_LOOK)
     if runs is not None and runs < least:
         raise ConfigError(
@@ -117,9 +119,22 @@ def make_plan(config: StudySettings) -> Plan:
         except ConfigError as error:
             raise ConfigError(f"arm {arm.label}: {error}") from error
     refuse_twins(plan)
-    plan = Plan(config, arms, recipe, sweep, plan.composed)
+    plan = Plan(config, margin, arms, recipe, sweep, plan.composed)
     refuse_another_rule(plan)
     return plan
+
+
+def margin_of(config: StudySettings) -> float:
+    """Return the margin; raise ConfigError where a study has none of its own: what gain is worth having depends on what
+    is compared. The demonstration's is no other's."""
+    if config.margin is not None:
+        return config.margin
+    if list(config.recipe) == list(compose.study([]).recipe):
+        return DEMONSTRATION_MARGIN
+    raise ConfigError(
+        "margin is missing; say how many percentage points a gain must have to be worth it, like margin=0.2 for "
+        "CIFAR-10; verdicts go by it"
+    )
 
 
 def baseline_seeds(config: StudySettings, others: int) -> int:
@@ -142,7 +157,7 @@ def refuse_twins(plan: Plan) -> None:
 def refuse_another_rule(plan: Plan) -> None:
     """Raise ConfigError where the folder holds a study with another rule: changed after a look at the runs, its error
     rates would no longer be kept."""
-    path = plan.folder / RULE
+    path = plan.folder / FILE
     if not path.exists():
         return
     try:

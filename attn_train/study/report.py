@@ -3,12 +3,12 @@
 import statistics
 import sys
 
-from attn_train.comparison.statistics import ALPHA, Difference, unseen, words
-from attn_train.settings.study import FIRST_LOOK
+from attn_train.comparison.studied import words_of
+from attn_train.runs.ledger import Row
+from attn_train.statistics.intervals import ALPHA, Difference, unseen
+from attn_train.statistics.sequential import Rule, foresee
 from attn_train.study.arms import Arm
-from attn_train.study.ledger import Row
 from attn_train.study.rounds import Study
-from attn_train.study.sequential import FUTILE, Look, Rule, forecast, foresee
 from attn_train.writing.text import aligned
 
 
@@ -22,31 +22,6 @@ def duration(seconds: float) -> str:
 
 def interval(difference: Difference) -> str:
     return f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
-
-
-def words_of(look: Look, study: Study) -> str:
-    """Write a verdict out: what it says of the margin; of one that is not in, how likely it comes."""
-    if look.difference is None or look.verdict == "undecided":
-        return f"undecided: {missing(look, study)}"
-    return words(look.difference, look.verdict, study.config.margin)
-
-
-def missing(look: Look, study: Study) -> str:
-    difference, most = look.difference, study.config.max_seeds
-    if difference is None or difference.n < FIRST_LOOK:
-        return f"no verdict comes before {FIRST_LOOK} seeds"
-    if look.futile:
-        return f"stopped, for a verdict by {most} seeds was less than {100 * FUTILE:.0f} % likely"
-    chances = forecast(difference, study.rule)
-    if not chances:
-        return f"all {most} seeds are done"
-    half = (difference.n + 1 + most) // 2
-    near, far = (f"{100 * chances[seeds - difference.n - 1]:.0f} %" for seeds in (half, most))
-    return (
-        f"{far} to be decided by seed {most}"
-        if half == most
-        else f"{near} to be decided by seed {half}, {far} by {most}"
-    )
 
 
 def table(study: Study) -> str:
@@ -64,7 +39,7 @@ def table(study: Study) -> str:
             rows.append((name, count, accuracy, "", "the baseline"))
             continue
         difference = looks[name].difference
-        word = words_of(looks[name], study) + ("; dropped" if name in study.dropped else "")
+        word = words_of(looks[name], study.rule) + ("; dropped" if name in study.dropped else "")
         rows.append((name, count, accuracy, interval(difference) if difference else "-", word))
     return aligned(rows, left=(0, 3))
 
@@ -121,5 +96,5 @@ def print_round(study: Study, runs: list[tuple[Arm, int]], rounds_done: int) -> 
     print(f"; {time_left(left)} to go" if left is not None and left[1] > 0 else "")
     for name, look in study.looks().items():
         if look.difference is not None and name in [arm.label for arm, _ in runs]:
-            print(f"  {name}: {interval(look.difference)} {words_of(look, study)}")
+            print(f"  {name}: {interval(look.difference)} {words_of(look, study.rule)}")
     sys.stdout.flush()

@@ -4,12 +4,12 @@ import re
 import signal
 from collections.abc import Callable
 
+from attn_train.comparison.studied import Studied
+from attn_train.runs.ledger import Ledger, Row
+from attn_train.statistics.sequential import Look, forecast
 from attn_train.study import process
 from attn_train.study.arms import Arm
-from attn_train.study.ledger import Ledger, Row
-from attn_train.study.looks import look_at
 from attn_train.study.plan import Plan
-from attn_train.study.sequential import Look, forecast
 
 
 class Study:
@@ -29,7 +29,7 @@ class Study:
         self.failures: list[Row] = []
         self.dropped: dict[str, str] = {}  # by arm, why
         self._last_reason: dict[str, str] = {}
-        self._looks: tuple[int, dict[str, Look]] = (-1, {})  # of so many rows
+        self._studied = Studied(self.labels, self.rule, plan.all_seeds, self.ledger)
 
     @property
     def labels(self) -> list[str]:
@@ -37,21 +37,11 @@ class Study:
 
     def looks(self) -> dict[str, Look]:
         """Return the look at which each arm but the baseline ended, else its last one."""
-        rows = len(self.ledger.rows)
-        if self._looks[0] != rows:
-            looks = {
-                arm.label: look_at(arm.label, self.labels, self.ledger, self.plan.all_seeds, self.rule)
-                for arm in self.others
-            }
-            self._looks = (rows, looks)
-        return self._looks[1]
+        return self._studied.looks()
 
     def looked_at(self, arm: str, look: Look) -> tuple[list[int], list[int]]:
         """Return the seeds of an arm and of the baseline that a look at the arm is of."""
-        ours, theirs = (self.ledger.in_order(name, self.plan.all_seeds) for name in (arm, self.baseline.label))
-        if look.difference is None:
-            return ours, theirs
-        return ours[: look.difference.n], theirs[: self.rule.due(look.difference.n)]
+        return self._studied.looked_at(arm, look)
 
     def open_arms(self) -> list[Arm]:
         """Return the arms that still wait for their verdict; none where the baseline was dropped."""

@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 BORROWED = 4.0
 # A covariance with so many degrees of freedom counts half.
 PAIRS_HALF = 10.0
+# The standard error of a median over that of a mean: no arm counts more in the error of the typical variance.
+EFFICIENCY = float(np.sqrt(np.pi / 2))
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def variance_of_difference(at: Moments, first: NDArray[np.int_], second: NDArray
     total = own[..., first] * a + own[..., second] * b + common * several * level - taken * covariance
     by_a, by_b = own[..., first] + common, own[..., second] + common
     each = 2 * np.square(at.variance) / at.freedom  # the variance of a variance
-    others = np.nansum(each, axis=-1, keepdims=True) - each[..., first] - each[..., second]
+    # Of the other arms only the typical variance is used, which one that is wild hardly moves.
+    tame = 2 * np.square(np.minimum(at.variance, EFFICIENCY * level)) / at.freedom
+    others = np.nansum(tame, axis=-1, keepdims=True) - tame[..., first] - tame[..., second]
     spread = by_a**2 * each[..., first] + by_b**2 * each[..., second] + common**2 * others
     fa, fb = at.freedom[..., first], at.freedom[..., second]
     spread += 4 * by_a * by_b * covariance**2 * freedom / (fa * fb)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attn_train.study.ledger import Ledger
-from attn_train.study.sequential import Array, Look, Rule, look
+from attn_train.runs.ledger import Ledger
+from attn_train.statistics.sequential import Array, Look, Rule, look
 
 
 def look_at(arm: str, labels: Sequence[str], ledger: Ledger, seeds: Sequence[int], rule: Rule) -> Look:

@@ -1,4 +1,4 @@
-"""Differences between arms over seeds: interval, verdict, correction for many arms, power.
+"""Differences between arms over seeds: interval, verdict, correction for many arms.
 
 The difference and its standard error are those of `estimate`; Student's t throughout. All differences are in percentage
 points of accuracy.
@@ -10,17 +10,15 @@ or nothing; so that any verdict of a family is wrong has a chance of at most 5 %
 for the sake of skewed runs: where one arm's errors are exponential, a bound at 5 % is wrong in 7.5 % of studies.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from attn_train.comparison.estimate import Estimate, estimate
+from attn_train.statistics.estimate import Estimate, estimate
 
 Array = NDArray[np.float64]
 Verdict = Literal["helps", "hurts", "equivalent", "gains less", "undecided"]
@@ -28,9 +26,6 @@ VERDICTS: tuple[Verdict, ...] = ("helps", "hurts", "equivalent", "gains less", "
 
 ALPHA = 0.05
 ALPHA_ONE_SIDED = 0.04
-POWER = 0.8
-# Beyond so many seeds there is no point in naming a number.
-MOST_SEEDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,9 @@ class Bounds:
     most: Array
 
 
-def bounds(result: Estimate, alpha: float, one_sided: float) -> Bounds:
-    """Return the intervals of estimates at the two-sided level `alpha` and their bounds at the level `one_sided`."""
+def bounds(result: Estimate, alpha: float | Array, one_sided: float | Array) -> Bounds:
+    """Return the intervals of estimates at the two-sided level `alpha` and their bounds at the level `one_sided`, each
+    one for all or one for each."""
     known = np.isfinite(result.error)
     error = np.where(known, result.error, 0.0)
     half = np.where(known, special.stdtrit(result.freedom, 1 - alpha / 2) * error, np.inf)
@@ -87,7 +83,7 @@ def verdict(difference: Difference, margin: float) -> Verdict:
     return VERDICTS[int(verdicts(Bounds(*map(np.asarray, ends)), margin))]
 
 
-def listed(result: Estimate, counts: Sequence[int], alpha: float, one_sided: float) -> list[Difference]:
+def listed(result: Estimate, counts: Sequence[int], alpha: float | Array, one_sided: float | Array) -> list[Difference]:
     """Return estimates (pairs,) one by one, with their intervals, bounds and p-values; `counts` are the arms' runs."""
     held = bounds(result, alpha, one_sided)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -100,18 +96,23 @@ def listed(result: Estimate, counts: Sequence[int], alpha: float, one_sided: flo
 
 
 def differences(
-    accuracies: Array, pairs: Sequence[tuple[int, int]] | None = None, step: float = 0.0
+    accuracies: Array,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    step: float = 0.0,
+    levels: tuple[Array, Array] | None = None,
 ) -> list[Difference]:
-    """Compare arms once, as one family: their intervals hold all at once.
+    """Compare arms as one family: their intervals hold all at once.
 
     accuracies: in per cent, (arms, seeds), NaN where an arm has no run of a seed.
     pairs: each the places of an arm and of what it is compared with; by default each arm with the first.
     step: what one image counts.
+    levels: two-sided of each pair's interval, one-sided of its bounds; by default those of a single look.
     An arm with fewer than two runs decides nothing: its interval is infinite.
     """
     pairs = [(place, 0) for place in range(1, len(accuracies))] if pairs is None else pairs
     counts = [int((~np.isnan(accuracies[place])).sum()) for place, _ in pairs]
-    return listed(estimate(accuracies, pairs, step), counts, ALPHA / len(pairs), ALPHA_ONE_SIDED / len(pairs))
+    alpha, one_sided = levels or (ALPHA / len(pairs), ALPHA_ONE_SIDED / len(pairs))
+    return listed(estimate(accuracies, pairs, step), counts, alpha, one_sided)
 
 
 def words(difference: Difference, verdict: Verdict, margin: float, unit: str = "points", places: int = 2) -> str:
@@ -142,95 +143,3 @@ def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """
     wins = np.sign(np.subtract.outer(np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)))
     return float((wins.mean() + 1) / 2)
-
-
-@lru_cache(maxsize=4096)
-def quantile(probability: float, freedom: float) -> float:
-    """Return Student's t quantile."""
-    return float(special.stdtrit(freedom, probability))
-
-
-def power(effect: float, error: float, freedom: float, alpha: float) -> float:
-    """Return the chance that a t test, two-sided at `alpha`, finds a true difference of `effect`.
-
-    error: the true standard error; freedom: of its estimate.
-    This is the noncentral t distribution, as an integral: libraries lose it far from its middle, where n=2 is.
-    """
-    edge, shift = quantile(1 - alpha / 2, freedom) * deviations(freedom), abs(effect) / error
-    return float((special.ndtr(shift - edge) + special.ndtr(-shift - edge)).mean())
-
-
-def power_below(effect: float, error: float, freedom: float, *, margin: float, alpha: float) -> float:
-    """Return the chance that the upper bound, one-sided at `alpha`, is below the margin; arguments as of `power`."""
-    edge = quantile(1 - alpha, freedom) * deviations(freedom)
-    return float(special.ndtr((margin - effect) / error - edge).mean())
-
-
-@lru_cache(maxsize=1024)
-def deviations(freedom: float) -> Array:
-    """Return 400 equally likely standard deviations, estimated with so many degrees of freedom, of a true one of 1."""
-    values: Array = np.sqrt(special.chdtri(freedom, (np.arange(400) + 0.5) / 400) / freedom)
-    return values
-
-
-def detectable(difference: Difference, alpha: float = ALPHA) -> float:
-    """Return the smallest true difference that such a comparison finds with 80 % power; infinite where none."""
-    if not math.isfinite(difference.error):
-        return math.inf
-    return difference.error * detectable_errors(difference.freedom, alpha)
-
-
-@lru_cache(maxsize=1024)
-def detectable_errors(freedom: float, alpha: float) -> float:
-    """Return `detectable` for a standard error of 1: the effect at which the power, which rises with it, is 80 %."""
-    low, high = 0.0, 1.0
-    while power(high, 1.0, freedom, alpha) < POWER:
-        high *= 2
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if power(middle, 1.0, freedom, alpha) < POWER else (low, middle)
-    return high
-
-
-@dataclass(frozen=True)
-class Needed:
-    """How many seeds an undecided comparison needs in all, and what they would then show."""
-
-    n: int
-    shows: Literal["effect", "less"]
-
-
-def needed(difference: Difference, margin: float, arms: int = 1) -> Needed | None:
-    """Return how many seeds decide with 80 % power, were the true difference and error those that were seen.
-
-    Whichever takes fewer: to find that difference, or to show that it is less than the margin, each at the level that
-    one of so many arms has. None where no number up to 100,000 does, or the error is not known.
-    """
-    if not math.isfinite(difference.error) or difference.error == 0:
-        return None
-    effect, least = difference.mean, difference.n + 1
-
-    def at(n: int) -> tuple[float, float]:
-        return difference.error * math.sqrt(difference.n / n), difference.freedom * n / difference.n
-
-    choices = [
-        Needed(smallest(lambda n: power(effect, *at(n), ALPHA / arms), least), "effect"),
-        Needed(
-            smallest(lambda n: power_below(effect, *at(n), margin=margin, alpha=ALPHA_ONE_SIDED / arms), least), "less"
-        ),
-    ]
-    best = min(choices, key=lambda choice: choice.n)
-    return best if best.n <= MOST_SEEDS else None
-
-
-def smallest(power_of: Callable[[int], float], least: int) -> int:
-    """Return the smallest n from `least` on whose power is 80 %; more than MOST_SEEDS where none is up to there."""
-    low, high = least - 1, least
-    while power_of(high) < POWER:
-        low, high = high, 2 * high
-        if low > MOST_SEEDS:
-            return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if power_of(middle) < POWER else (low, middle)
-    return high

@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from attn_train.comparison.estimate import Estimate, estimate
-from attn_train.comparison.statistics import (
+from attn_train.settings.compare import FIRST_LOOK
+from attn_train.statistics.boundary import boundaries
+from attn_train.statistics.estimate import Estimate, estimate
+from attn_train.statistics.intervals import (
     ALPHA,
     ALPHA_ONE_SIDED,
     VERDICTS,
@@ -36,8 +38,6 @@ from attn_train.comparison.statistics import (
     verdict,
     verdicts,
 )
-from attn_train.settings.study import FIRST_LOOK
-from attn_train.study.boundary import boundaries
 
 Array = NDArray[np.float64]
 

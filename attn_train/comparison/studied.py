@@ -1,0 +1,140 @@
+"""A study as its folder tells: the rule that was fixed before its first run, the runs that ended, and the verdicts that
+follow. Its runs were looked at after every seed, so no other rule may judge them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import Arm, Seeds
+from attn_train.comparison.looks import look_at
+from attn_train.errors import ConfigError
+from attn_train.runs.finished import Run
+from attn_train.runs.ledger import Ledger
+from attn_train.settings.compare import FIRST_LOOK
+from attn_train.settings.study import RULE
+from attn_train.statistics.intervals import words
+from attn_train.statistics.sequential import FUTILE, Look, Rule, forecast
+
+FILE = "study.json"
+LOOKED_AT = "its runs were looked at after every seed, but these intervals are of a single look: the 5 % is not kept"
+
+
+class Studied:
+    """What is known of a study.
+
+    labels: of its arms, the baseline first; seeds: all that a run of it can have.
+    """
+
+    def __init__(self, labels: Sequence[str], rule: Rule, seeds: range, ledger: Ledger) -> None:
+        self.labels, self.rule, self.seeds, self.ledger = list(labels), rule, seeds, ledger
+        self._looks: tuple[int, dict[str, Look]] = (-1, {})  # of so many rows
+
+    @property
+    def baseline(self) -> str:
+        return self.labels[0]
+
+    def looks(self) -> dict[str, Look]:
+        """Return the look at which each arm but the baseline ended, else its last one."""
+        rows = len(self.ledger.rows)
+        if self._looks[0] != rows:
+            looks = {arm: look_at(arm, self.labels, self.ledger, self.seeds, self.rule) for arm in self.labels[1:]}
+            self._looks = (rows, looks)
+        return self._looks[1]
+
+    def looked_at(self, arm: str, look: Look) -> tuple[list[int], list[int]]:
+        """Return the seeds of an arm and of the baseline that a look at the arm is of."""
+        ours, theirs = (self.ledger.in_order(name, self.seeds) for name in (arm, self.baseline))
+        if look.difference is None:
+            return ours, theirs
+        return ours[: look.difference.n], theirs[: self.rule.due(look.difference.n)]
+
+    def label_of(self, arm: Arm) -> str | None:
+        """Return what the study calls an arm that attn-compare found in its folder; None for one that is not its."""
+        names = {row.job: row.arm for row in self.ledger.rows}
+        return next((names[run.folder.name] for run in arm.runs.values() if run.folder.name in names), None)
+
+    def judged(self, comparison: Comparison) -> Comparison:
+        """Return the comparison of an arm with the study's baseline as the study's last look at it is."""
+        label = self.label_of(comparison.arm)
+        look = self.looks().get(label) if label is not None else None
+        if label is None or look is None or look.difference is None:
+            return comparison
+        ours, theirs = self.looked_at(label, look)
+        return replace(
+            comparison,
+            seeds=self._seeds(comparison.arm, label, ours),
+            reference_seeds=self._seeds(comparison.reference, self.baseline, theirs),
+            difference=look.difference,
+            statistical=look.verdict,
+            told=words_of(look, self.rule),
+        )
+
+    def _seeds(self, arm: Arm, label: str, seeds: Sequence[int]) -> list[Seeds]:
+        jobs = {row.job for row in self.ledger.rows if row.arm == label and row.seed in seeds}
+        return [own for own, run in arm.runs.items() if run.folder.name in jobs]
+
+
+def of(runs: Sequence[Run]) -> tuple[Studied | None, list[str]]:
+    """Return the study that runs are of, where all are of one that can be read, and a warning where only some are."""
+    folders = {run.folder.parent for run in runs}
+    studies = sorted(folder for folder in folders if (folder / FILE).exists())
+    if not studies:
+        return None, []
+    if len(folders) == 1:
+        try:
+            return read(studies[0]), []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, [f"{studies[0] / FILE} cannot be used ({error}); {LOOKED_AT}"]
+    return None, [f"{', '.join(map(str, studies))}: runs of attn-study, here among others; {LOOKED_AT}"]
+
+
+def read(folder: Path) -> Studied:
+    """Read the study in a folder; raises ValueError, KeyError or TypeError where it is damaged or of another rule."""
+    rule = json.loads((folder / FILE).read_text(encoding="utf-8"))["rule"]
+    if (number := rule.get("number", 1)) != RULE:
+        raise ValueError(f"judged by rule {number}, and this version judges by rule {RULE}")
+    labels, most, seeds = list(rule["arms"]), int(rule["max_seeds"]), int(rule["baseline_seeds"])
+    first = int(rule["first_seed"])
+    judge = Rule(len(labels) - 1, most, float(rule["margin"]), seeds - most)
+    return Studied(labels, judge, range(first, first + seeds), Ledger(folder))
+
+
+def check_settings(study: Studied, margin: float | None, max_seeds: int | None) -> None:
+    """Raise ConfigError where settings of attn-compare would change the rule of a study."""
+    for name, value, fixed in (
+        ("margin", margin, study.rule.margin),
+        ("max_seeds", max_seeds, study.rule.max_seeds),
+    ):
+        if value is not None and value != fixed:
+            raise ConfigError(
+                f"{name}={value:g}, but the study in {study.ledger.folder} has {name}={fixed:g}, fixed before its "
+                f"first run; leave {name} out"
+            )
+
+
+def words_of(look: Look, rule: Rule) -> str:
+    """Write a study's verdict out: what it says of the margin; of one that is not in, how likely it comes."""
+    if look.difference is None or look.verdict == "undecided":
+        return f"undecided: {missing(look, rule)}"
+    return words(look.difference, look.verdict, rule.margin)
+
+
+def missing(look: Look, rule: Rule) -> str:
+    """Say why a study's verdict on an arm is not in, and how likely it comes."""
+    difference, most = look.difference, rule.max_seeds
+    if difference is None or difference.n < FIRST_LOOK:
+        return f"no verdict comes before {FIRST_LOOK} seeds"
+    if look.futile:
+        return f"stopped, for a verdict by {most} seeds was less than {100 * FUTILE:.0f} % likely"
+    chances = forecast(difference, rule)
+    if not chances:
+        return f"all {most} seeds are done"
+    half = (difference.n + 1 + most) // 2
+    near, far = (f"{100 * chances[seeds - difference.n - 1]:.0f} %" for seeds in (half, most))
+    return (
+        f"{far} to be decided by seed {most}"
+        if half == most
+        else f"{near} to be decided by seed {half}, {far} by {most}"
+    )
