@@ -226,6 +226,13 @@ def test_whatever_reads_its_folder_goes_by_the_studys_rule(study: Command, train
     write_run(tmp_path / "outputs" / "more" / "run", "none", 99, 9300, **digests)
     ended = compare(tmp_path, "outputs/mine", "outputs/more", "output=mixed")
     assert "runs of attn-study, here among others; its runs were looked at after every seed" in ended.out
+    # A part of it, picked by links: no verdict of the study's, which is of other runs too.
+    (tmp_path / "picks").mkdir()
+    for run in [path.parent for path in sweep.glob("*_seed[34]_*/result.json")]:
+        (tmp_path / "picks" / f"pick_{run.name}").symlink_to(run)
+    ended = compare(tmp_path, "picks", "output=picked", "baseline=gated")
+    assert ended.code == 0, ended.err
+    assert "more have finished; its runs were looked at after every seed" in ended.out
     for word, said in (("margin=0.5", "has margin=0.2"), ("max_seeds=20", "has max_seeds=8")):
         ended = compare(tmp_path, "outputs/mine", word)
         assert ended.code == 2

@@ -8,10 +8,8 @@ from typing import Any, Literal
 from scipy import special
 
 from attn_train.comparison.arms import Arm, Seeds, words_of
+from attn_train.settings.compare import FIRST_LOOK
 
-# With fewer seeds the deviation is not known well enough to mean anything, and what comes out significant is mostly
-# exaggerated: attn-study gives no verdict before so many either.
-FEWEST_SEEDS = 5
 # By so much an arm's share of failed runs may exceed the reference's where it is to be called a help, or equivalent.
 FAILING = 0.1
 LEVEL = 0.95
@@ -78,10 +76,10 @@ def failing(arm: Arm, reference: Arm) -> Doubt | None:
 
 
 def few(seeds: int) -> Doubt | None:
-    """Doubt a verdict on fewer than FEWEST_SEEDS seeds."""
-    if seeds >= FEWEST_SEEDS:
+    """Doubt a verdict on fewer than FIRST_LOOK seeds."""
+    if seeds >= FIRST_LOOK:
         return None
-    return Doubt("preliminary", f"no verdict stands on fewer than {FEWEST_SEEDS} seeds", spares=("undecided",))
+    return Doubt("preliminary", f"no verdict stands on fewer than {FIRST_LOOK} seeds", spares=("undecided",))
 
 
 def exact_interval(count: int, total: int, level: float = LEVEL) -> tuple[float, float]:

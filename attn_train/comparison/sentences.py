@@ -89,7 +89,7 @@ def method(summary: Summary) -> list[str]:
     base_runs = span([len(comparison.reference_seeds) for comparison in comparisons])
     family = len(comparisons) + (0 if summary.study is not None else len(summary.against_controls))
     together = f" for all {family} differences at once" if family > 1 else ""
-    if any(comparison.told is not None for comparison in comparisons):
+    if summary.study is not None:
         interval = f"as attn-study computes it{together}, valid although the runs were looked at after every seed"
     else:
         looks = "one look at the runs" if summary.max_seeds is None else f"all looks up to {summary.max_seeds} seeds"

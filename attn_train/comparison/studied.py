@@ -53,7 +53,12 @@ class Studied:
     def label_of(self, arm: Arm) -> str | None:
         """Return what the study calls an arm that attn-compare found in its folder; None for one that is not its."""
         names = {row.job: row.arm for row in self.ledger.rows}
-        return next((names[run.folder.name] for run in arm.runs.values() if run.folder.name in names), None)
+        return next((names[job] for job in map(job_of, arm.runs.values()) if job in names), None)
+
+    def missing(self, runs: Sequence[Run]) -> int:
+        """Return how many of the study's finished runs are not among these."""
+        finished = {row.job for row in self.ledger.rows if (row.arm, row.seed) in self.ledger.results}
+        return len(finished - set(map(job_of, runs)))
 
     def judged(self, comparison: Comparison) -> Comparison:
         """Return the comparison of an arm with the study's baseline as the study's last look at it is."""
@@ -73,20 +78,31 @@ class Studied:
 
     def _seeds(self, arm: Arm, label: str, seeds: Sequence[int]) -> list[Seeds]:
         jobs = {row.job for row in self.ledger.rows if row.arm == label and row.seed in seeds}
-        return [own for own, run in arm.runs.items() if run.folder.name in jobs]
+        return [own for own, run in arm.runs.items() if job_of(run) in jobs]
+
+
+def job_of(run: Run) -> str:
+    """Return the name of a run's folder, which a link to it need not have."""
+    return run.folder.resolve().name
 
 
 def of(runs: Sequence[Run]) -> tuple[Studied | None, list[str]]:
-    """Return the study that runs are of, where all are of one that can be read, and a warning where only some are."""
-    folders = {run.folder.parent for run in runs}
+    """Return the study that these are all finished runs of, else a warning where some are of a study.
+
+    Links are followed: a run that is picked by a link is a study's all the same.
+    """
+    folders = {run.folder.resolve().parent for run in runs}
     studies = sorted(folder for folder in folders if (folder / FILE).exists())
     if not studies:
         return None, []
     if len(folders) == 1:
         try:
-            return read(studies[0]), []
+            study = read(studies[0])
         except (OSError, ValueError, KeyError, TypeError) as error:
             return None, [f"{studies[0] / FILE} cannot be used ({error}); {LOOKED_AT}"]
+        if missing := study.missing(runs):
+            return None, [f"{studies[0]}: runs of attn-study, of which {missing} more have finished; {LOOKED_AT}"]
+        return study, []
     return None, [f"{', '.join(map(str, studies))}: runs of attn-study, here among others; {LOOKED_AT}"]
 
 

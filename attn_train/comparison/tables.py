@@ -5,11 +5,12 @@ import math
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
-from attn_train.comparison.doubts import FAILING, FEWEST_SEEDS, exact_interval
+from attn_train.comparison.doubts import FAILING, exact_interval
 from attn_train.comparison.measures import ACCURACY, Measure
 from attn_train.comparison.summary import Summary
 from attn_train.runs.accuracy import WORDS, mean_and_std
 from attn_train.runs.finished import Run
+from attn_train.settings.compare import FIRST_LOOK
 from attn_train.statistics.intervals import unseen
 from attn_train.statistics.resampling import LEAST_SEEDS
 
@@ -249,7 +250,7 @@ def failure_note(summary: Summary) -> str:
     return (
         "Failed: runs that broke off by themselves, as by a loss that is not finite, with the exact 95 % interval of "
         f"their share; no arm helps or is equivalent while that may exceed the other's by {100 * FAILING:.0f} points."
-        f"{possible} With fewer than {FEWEST_SEEDS} seeds every verdict is preliminary."
+        f"{possible} With fewer than {FIRST_LOOK} seeds every verdict is preliminary."
     )
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from attn_train.errors import ConfigError
 from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, one_of, within
 
-# Before so many seeds there is no verdict: the deviation is not known well enough to mean anything.
+# Before so many seeds there is no verdict: the deviation is not known well enough to mean anything, and what comes out
+# significant is mostly exaggerated.
 FIRST_LOOK = 5
 # More than anyone takes; so far the levels of planned looks are known to be exact.
 MOST_LOOKS = 200
