@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from attn_train.comparison import chart, tables
+from attn_train.comparison import chart, notes, tables
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
@@ -53,8 +53,8 @@ def html(summary: Summary) -> str:
         curve_charts=curve_charts(summary),
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
         resampled=resampled if len(resampled) > 1 else [],
-        notes=tables.notes(summary),
-        cost_notes=tables.cost_notes(summary),
+        notes=notes.notes(summary),
+        cost_notes=notes.cost_notes(summary),
         runs=rows[: SHOWN_RUNS + 1],
         runs_left=max(0, len(rows) - 1 - SHOWN_RUNS),
         recipe=[(key, show(value)) for key, value in summary.recipe.items()],

@@ -1,18 +1,9 @@
 """The report as text: what a terminal shows, and report.md."""
 
+from attn_train.comparison.notes import cost_notes, notes
 from attn_train.comparison.sentences import method, sentences
 from attn_train.comparison.summary import Summary
-from attn_train.comparison.tables import (
-    Table,
-    control_verdicts,
-    cost_notes,
-    costs,
-    lists,
-    notes,
-    resampled,
-    run_rows,
-    verdicts,
-)
+from attn_train.comparison.tables import Table, control_verdicts, costs, lists, resampled, run_rows, verdicts
 from attn_train.writing.text import aligned, printable
 
 # Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.

@@ -135,16 +135,8 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
     margin = margin if judge is None else judge.rule.margin
     comparisons, against_controls, problems = families(arms, measure, margin, config, judge)
     if runs[0].split == "val":
-        comparisons.sort(key=lambda one: -one.difference.mean)
-        against_controls.sort(key=lambda one: -one.difference.mean)
-        places = {one.arm.label: place for place, one in enumerate(comparisons)}
-        arms[1:] = sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))
-    if config.bench is None:
-        costs = {arm.label: cost.of_runs(arm) for arm in arms}
-        lacking = [cost.DRIFT] if any(one.seconds is not None for one in costs.values()) else []
-    else:
-        bench = benched.read_bench(Path(config.bench), compose.CONF)
-        costs, lacking = benched.with_bench(arms, bench, compose.CONF)
+        arms = by_gain(arms, comparisons, against_controls)
+    costs, lacking = costs_of(arms, config.bench)
     return Summary(
         arms=arms,
         baseline=baseline,
@@ -165,6 +157,23 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
     )
+
+
+def by_gain(arms: Sequence[Arm], comparisons: list[Comparison], against_controls: list[Comparison]) -> list[Arm]:
+    """Sort comparisons in place, the largest difference first, and return the arms in their order, the baseline first:
+    images that are there to choose by ask for a ranking."""
+    for table in (comparisons, against_controls):
+        table.sort(key=lambda comparison: -comparison.difference.mean)
+    places = {comparison.arm.label: place for place, comparison in enumerate(comparisons)}
+    return [arms[0], *sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))]
+
+
+def costs_of(arms: Sequence[Arm], bench: str | None) -> tuple[dict[str, Cost], list[str]]:
+    """Return what each arm costs, by its runs or by the results of attn-bench in the folder `bench`, and warnings."""
+    if bench is not None:
+        return benched.with_bench(arms, benched.read_bench(Path(bench), compose.CONF), compose.CONF)
+    costs = {arm.label: cost.of_runs(arm) for arm in arms}
+    return costs, [cost.DRIFT] if any(known.seconds is not None for known in costs.values()) else []
 
 
 def choose_judge(
