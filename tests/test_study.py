@@ -457,6 +457,19 @@ def test_file_of_settings(study: Command, trainer: Trainer, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_a_doubt_takes_the_place_of_the_verdict(study: Command, trainer: Trainer, tmp_path: Path) -> None:
+    assert study(*WORDS).code == 0
+    sweep = tmp_path / "outputs" / "mine"
+    complete(sweep, device="cpu")
+    for path in sweep.glob("gated_*/result.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "cuda"}))
+    ended = study(*WORDS)
+    assert ended.code == 0, ended.err
+    assert row(ended.out, "gated")[-1].startswith("confounded: gated has device cuda, none cpu")
+    assert row(ended.out, "gated")[-1].endswith("(without that: helps)")
+
+
+@pytest.mark.slow
 def test_a_failed_run_ends_nothing(study: Command, trainer: Trainer) -> None:
     trainer.fails = lambda model, seed: (
         Ended(1.0, 4, f"nan at {seed}") if (model, seed) in (("gated", 1), ("gated", 3)) else None

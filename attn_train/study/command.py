@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from attn_train.comparison.studied import FILE
+from attn_train.comparison.summary import Summary
 from attn_train.errors import ConfigError, Interrupted
 from attn_train.machine.interrupt import stop_on_signals
 from attn_train.runs.lock import locked
@@ -35,21 +36,29 @@ def main(config: StudySettings, claim: Callable[[Path], object]) -> None:
         introduce(study)
         why = go_on(study)
         save(study)
-        print(f"\n{report.table(study)}\n{report.note(len(study.others), study.plan.margin, study.fewest_runs)}")
+        summary, without = compare(study)
+        words = {} if summary is None else page.doubted(summary)
+        print(f"\n{report.table(study, words)}\n{report.note(len(study.others), study.plan.margin, study.fewest_runs)}")
         if stop.signal is not None:
             raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
         print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
-        with best_effort() as attempt, attempt("the report"):
-            print_report(study)
+        if summary is None:
+            print(printable(f"no report: {without}"), flush=True)
+        else:
+            with best_effort() as attempt, attempt("the report"):
+                print(f"look at it in a browser: {page.write(summary, study)}", flush=True)
     finish(study)
 
 
-def print_report(study: Study) -> None:
-    """Write the report and say where it is, or why there is none."""
-    try:
-        print(f"look at it in a browser: {page.write_report(study)}", flush=True)
-    except ConfigError as error:
-        print(printable(f"no report: {error}"), flush=True)
+def compare(study: Study) -> tuple[Summary | None, str]:
+    """Return what attn-compare finds in the study's runs, or why it finds nothing."""
+    why = "its runs cannot be compared"
+    with best_effort() as attempt, attempt("the comparison of the runs"):
+        try:
+            return page.compare(study), ""
+        except ConfigError as error:
+            why = str(error)
+    return None, why
 
 
 def introduce(study: Study) -> None:

@@ -3,18 +3,27 @@
 from pathlib import Path
 
 from attn_train.comparison.command import leave
-from attn_train.comparison.summary import summarize
+from attn_train.comparison.summary import Summary, summarize
 from attn_train.settings import compose
 from attn_train.study.rounds import Study
 
 
-def write_report(study: Study) -> Path:
-    """Write report.html and its company to the study's folder `report`; return the page's path.
+def compare(study: Study) -> Summary:
+    """Compare a study's runs as attn-compare does; raise ConfigError where it finds nothing to compare."""
+    return summarize(compose.compare([]), [str(study.plan.folder)], compose.STAMP.command)
 
-    Raises ConfigError where attn-compare finds nothing to compare.
-    """
+
+def doubted(summary: Summary) -> dict[str, str]:
+    """Return the words on each arm whose verdict cannot be given, by the name that the study gives the arm."""
+    if summary.study is None:
+        return {}
+    words = {summary.study.label_of(one.arm): one.words for one in summary.comparisons if one.doubt is not None}
+    return {label: said for label, said in words.items() if label is not None}
+
+
+def write(summary: Summary, study: Study) -> Path:
+    """Write report.html and its company to the study's folder `report`; return the page's path."""
     folder = study.plan.folder / "report"
-    summary = summarize(compose.compare([]), [str(study.plan.folder)], compose.STAMP.command)
     folder.mkdir(exist_ok=True)
     leave(summary, folder)
     return folder / "report.html"

@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+from collections.abc import Mapping
 
 from attn_train.comparison.studied import words_of
 from attn_train.runs.ledger import Row
@@ -24,8 +25,11 @@ def interval(difference: Difference) -> str:
     return f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
 
 
-def table(study: Study) -> str:
-    """Return the table of verdicts, the baseline first; an arm's accuracy is over the seeds of its difference."""
+def table(study: Study, doubted: Mapping[str, str]) -> str:
+    """Return the table of verdicts, the baseline first; an arm's accuracy is over the seeds of its difference.
+
+    doubted: by arm, what takes the place of a verdict that cannot be given, as where runs failed.
+    """
     title = "validation accuracy" if study.ledger.split == "val" else "accuracy"
     rows = [("arm", "seeds", title, "difference [interval]", "verdict")]
     looks = study.looks()
@@ -39,7 +43,7 @@ def table(study: Study) -> str:
             rows.append((name, count, accuracy, "", "the baseline"))
             continue
         difference = looks[name].difference
-        word = words_of(looks[name], study.rule) + ("; dropped" if name in study.dropped else "")
+        word = doubted.get(name, words_of(looks[name], study.rule)) + ("; dropped" if name in study.dropped else "")
         rows.append((name, count, accuracy, interval(difference) if difference else "-", word))
     return aligned(rows, left=(0, 3))
 
