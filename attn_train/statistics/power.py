@@ -86,7 +86,9 @@ def needed(difference: Difference, margin: float, arms: int = 1) -> Needed | Non
     effect, least = difference.mean, difference.n + 1
 
     def at(n: int) -> tuple[float, float]:
-        return difference.error * math.sqrt(difference.n / n), difference.freedom * n / difference.n
+        # Two digits are enough, and what is computed for one number of degrees of freedom serves all near it.
+        freedom = float(f"{difference.freedom * n / difference.n:.2g}")
+        return difference.error * math.sqrt(difference.n / n), freedom
 
     choices = [
         Needed(smallest(lambda n: power(effect, *at(n), ALPHA / arms), least), "effect"),
