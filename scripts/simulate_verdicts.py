@@ -10,7 +10,7 @@ costs      how many runs a study takes and how many arms it decides, as mechanis
 looks      what it costs attn-compare's 5 % to follow its advice, "about m more seeds", until it has its verdict; as
            single looks, and with max_seeds=30 said at the first.
 rare       how often an arm that loses 10 points in a few of its runs is called equivalent.
-forecast   forecasts at the fifth seed, and how many of those arms came to a verdict.
+forecast   forecasts of one arm at the fifth seed, and how many of them came to a verdict.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from attn_train.settings.compare import FIRST_LOOK
 from attn_train.settings.study import SHARED
-from attn_train.statistics import intervals, power
+from attn_train.statistics import intervals, power, sequential
 from attn_train.statistics.intervals import VERDICTS
-from attn_train.statistics.sequential import Ends, Rule, simulate
+from attn_train.statistics.sequential import Rule, look, simulate
 from attn_train.writing.text import aligned
 
 Array = NDArray[np.float64]
@@ -208,13 +208,29 @@ def rare(studies: int, seed: int) -> None:
     print(f"\nan arm called equivalent that sometimes fails\n{aligned(rows, left=(0,))}")
 
 
-def calibration(ends: Ends) -> list[tuple[str, str, str]]:
+def foretold(accuracies: Array, rule: Rule) -> Array:
+    """Return what is forecast of the first arm at its first look, of a verdict in the end (studies,); NaN where the
+    verdict is in."""
+    seen = np.full_like(accuracies, np.nan)
+    seen[..., :FIRST_LOOK] = accuracies[..., :FIRST_LOOK]
+    second = slice(rule.max_seeds, rule.max_seeds + min(rule.extra, FIRST_LOOK))
+    seen[:, 0, second] = accuracies[:, 0, second]
+    chances = np.full(len(seen), np.nan)
+    for study, table in enumerate(seen):
+        at = look(table, 1, FIRST_LOOK, rule)
+        if at.difference is not None and at.verdict == "undecided":
+            chances[study] = sequential.forecast(at.difference, rule)[-1]
+    return chances
+
+
+def calibration(accuracies: Array, rule: Rule) -> list[tuple[str, str, str]]:
+    chances, verdict = foretold(accuracies, rule), simulate(accuracies, rule).verdict[:, 0]
     rows = []
     for low, high in ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.95), (0.95, 1.01)):
-        chosen = (ends.forecast >= low) & (ends.forecast < high)
+        chosen = (chances >= low) & (chances < high)
         if chosen.sum() >= 30:
-            decided = float((ends.verdict[chosen] != UNDECIDED).mean())
-            rows.append((per_cent(float(ends.forecast[chosen].mean())), per_cent(decided), str(int(chosen.sum()))))
+            decided = float((verdict[chosen] != UNDECIDED).mean())
+            rows.append((per_cent(float(chances[chosen].mean())), per_cent(decided), str(int(chosen.sum()))))
     return rows
 
 
@@ -223,12 +239,12 @@ def forecast(studies: int, seed: int) -> None:
         rule, head = rule_of(arms, most, MARGIN), ("forecast", "decided", "arms")
         _, accuracies = as_they_come(np.random.default_rng(seed), rule, studies, std)
         print(f"\nforecasts, {arms} arms, at most {most} seeds, std {std}, effects as they come")
-        print(aligned([head, *calibration(simulate(accuracies, rule))], left=()))
+        print(aligned([head, *calibration(accuracies, rule)], left=()))
         generator = np.random.default_rng(seed)
         accuracies = std * generator.standard_normal(shape_of(rule, studies))
         accuracies[:, 1:] += generator.normal(0, MARGIN, (studies, arms, 1))
         print("the same, effects normal with the margin as their std, as the forecast takes them to be")
-        print(aligned([head, *calibration(simulate(accuracies, rule))], left=()))
+        print(aligned([head, *calibration(accuracies, rule)], left=()))
 
 
 PARTS = {"errors": errors, "costs": costs, "looks": looks, "rare": rare, "forecast": forecast}

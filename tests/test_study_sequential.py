@@ -200,6 +200,23 @@ def test_a_forecast_is_the_share_of_studies_that_come_to_a_verdict() -> None:
         assert decided[chosen].mean() == pytest.approx(foretold[chosen].mean(), abs=0.08)
 
 
+def test_forecasts_come_true() -> None:
+    """Where effects are normal with the margin as their deviation, and runs vary by any size; known from five seeds."""
+    rule, generator = Rule(1, 12, 0.5), np.random.default_rng(5)
+    values = generator.standard_normal((500, 2, 12)) * np.exp(generator.uniform(-3.5, 1.5, (500, 1, 1)))
+    values[:, 1] += generator.normal(0, rule.margin, (500, 1))
+    decided = simulate(values, rule).verdict[:, 0] != VERDICTS.index("undecided")
+    looks = [look(value[:, :5], 1, 5, rule) for value in values]
+    waiting = np.array([at.verdict == "undecided" for at in looks])
+    foretold = np.array(
+        [forecast(at.difference, rule)[-1] for at in looks if at.verdict == "undecided" and at.difference]
+    )
+    assert waiting.sum() > 200
+    for chosen in (foretold < 0.3, (foretold >= 0.3) & (foretold < 0.8), foretold >= 0.8):
+        assert chosen.sum() > 30
+        assert decided[waiting][chosen].mean() == pytest.approx(foretold[chosen].mean(), abs=0.12)
+
+
 @pytest.mark.slow
 def test_forecasts_rise_and_end_with_the_study() -> None:
     rule = Rule(2, 20, 0.4)
@@ -207,7 +224,9 @@ def test_forecasts_rise_and_end_with_the_study() -> None:
     ahead = forecast(found, rule)
     assert len(ahead) == 14
     assert ahead == sorted(ahead)
-    assert 0 < ahead[0] < ahead[-1] < 1
+    assert 0 <= ahead[0] < ahead[-1] < 1
+    early = Difference(3, 3.0, 0.25, 4.0, 0.0, 0.0, 0.0, 0.0, 0.95, 1.0)
+    assert forecast(early, rule)[0] == 0 < forecast(early, rule)[1]
     assert forecast(Difference(20, 0.05, 0.25, 10.0, 0.0, 0.0, 0.0, 0.0, 0.95, 1.0), rule) == []
 
 

@@ -17,7 +17,6 @@ do. An arm whose chance of a verdict has become small is stopped without one, wh
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +43,8 @@ Array = NDArray[np.float64]
 EXPONENT = 2.0
 # An arm is stopped where the chance that it ever has a verdict is less.
 FUTILE = 0.1
+# A forecast is a share of so many.
+CONTINUATIONS = 1000
 UNDECIDED = VERDICTS.index("undecided")
 
 
@@ -144,12 +145,36 @@ def chance(result: Estimate, n: int, ahead: int, rule: Rule) -> Array:
 
 
 def forecast(difference: Difference, rule: Rule) -> list[float]:
-    """Return the chance that an arm has a verdict by each further look: the largest of `chance` up to there, which is
-    a little too low."""
-    result = Estimate(*(np.array(value) for value in (difference.mean, difference.error, difference.freedom)))
-    looks = range(difference.n + 1, rule.max_seeds + 1)
-    at = [float(chance(result, difference.n, ahead, rule)) if ahead >= FIRST_LOOK else 0.0 for ahead in looks]
-    return list(accumulate(at, max))
+    """Return the chance that an arm has a verdict by each further look: the share of continuations that end so.
+
+    A continuation begins at what was seen. Its true standard error is drawn as far from the estimated one as the
+    degrees of freedom allow; its true difference is normal, as `chance` takes it to be; its estimates and their errors
+    then go from look to look as independent runs would take them.
+    """
+    looks = np.arange(difference.n + 1, rule.max_seeds + 1)
+    if not len(looks) or not np.isfinite(difference.error):
+        return [0.0] * len(looks)
+    generator = np.random.default_rng(0)
+    freedom, error = difference.freedom, difference.error
+    # Drawn by the standard error's own distribution, then again by how well each explains the difference that was seen.
+    true = error * np.sqrt(freedom / generator.chisquare(freedom, CONTINUATIONS))
+    prior = rule.margin**2 + true**2
+    share = special.softmax(-(difference.mean**2) / (2 * prior) - np.log(prior) / 2)
+    true = generator.choice(true, CONTINUATIONS, p=share)
+    kept = rule.margin**2 / (rule.margin**2 + true**2)
+    effect = kept * difference.mean + np.sqrt(kept) * true * generator.standard_normal(CONTINUATIONS)
+    # A sum of estimates weighted by information, in units of that at the look now, has independent increments.
+    information = np.array([1 / rule.scale(difference.n, int(ahead)) for ahead in looks])
+    added = np.diff(information, prepend=1.0)
+    noise = generator.standard_normal((CONTINUATIONS, len(looks))) * np.sqrt(added)
+    sums = difference.mean + (effect[:, None] * added + true[:, None] * noise).cumsum(axis=1)
+    squares = generator.chisquare(freedom / difference.n, noise.shape).cumsum(axis=1) * true[:, None] ** 2
+    variance = (freedom * error**2 + squares) / (freedom * looks / difference.n)
+    at = np.array([rule.levels(int(ahead)) for ahead in looks])
+    result = Estimate(sums / information, np.sqrt(variance / information), freedom * looks / difference.n)
+    words = verdicts(bounds(result, at[:, 0], at[:, 1]), rule.margin)
+    decided = (words != UNDECIDED) & (looks >= FIRST_LOOK)
+    return [float(share) for share in np.maximum.accumulate(decided, axis=1).mean(axis=0)]
 
 
 @dataclass(frozen=True)
@@ -180,7 +205,7 @@ class Ends:
     """How simulated studies ended.
 
     verdict: places in VERDICTS, seeds: at each arm's end, low and high: of its interval, each (studies, arms); runs: of
-    all arms together (studies,); forecast: at the look with FIRST_LOOK seeds, of a verdict in the end (studies, arms).
+    all arms together (studies,).
     """
 
     verdict: NDArray[np.int_]
@@ -188,7 +213,6 @@ class Ends:
     low: Array
     high: Array
     runs: NDArray[np.int_]
-    forecast: Array
 
 
 def simulate(accuracies: Array, rule: Rule, step: float = 0.0) -> Ends:
@@ -201,7 +225,7 @@ def simulate(accuracies: Array, rule: Rule, step: float = 0.0) -> Ends:
     waiting = np.ones((studies, arms), dtype=bool)
     verdict = np.full((studies, arms), UNDECIDED)
     seeds = np.zeros((studies, arms), dtype=int)
-    low, high, forecast = (np.full((studies, arms), np.nan) for _ in range(3))
+    low, high = (np.full((studies, arms), np.nan) for _ in range(2))
     for n in range(1, rule.max_seeds + 1):
         going = np.flatnonzero(waiting.any(axis=1))
         if not len(going):
@@ -216,11 +240,9 @@ def simulate(accuracies: Array, rule: Rule, step: float = 0.0) -> Ends:
         held = rule.bounds(result, n)
         words = np.where(result.error > 0, verdicts(held, rule.margin), UNDECIDED)
         ahead = chance(result, n, rule.max_seeds, rule) if n < rule.max_seeds else np.ones_like(result.mean)
-        if n == FIRST_LOOK:
-            forecast[going] = np.where(words == UNDECIDED, ahead, np.nan)
         at = waiting[going]
         for kept, new in ((verdict, words), (low, held.low), (high, held.high)):
             kept[going] = np.where(at, new, kept[going])
         waiting[going] = at & (words == UNDECIDED) & (ahead >= FUTILE)
     runs = (~np.isnan(seen)).sum(axis=(1, 2))
-    return Ends(verdict, seeds, low, high, runs, forecast)
+    return Ends(verdict, seeds, low, high, runs)
