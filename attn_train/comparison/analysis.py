@@ -53,7 +53,8 @@ class Comparison:
     @property
     def shared(self) -> list[Seeds]:
         """The seeds that both have."""
-        return [seeds for seeds in self.seeds if seeds in self.reference_seeds]
+        theirs = set(self.reference_seeds)
+        return [seeds for seeds in self.seeds if seeds in theirs]
 
     @property
     def chance(self) -> float:

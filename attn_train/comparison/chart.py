@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WIDTH = 480
 TEXT, SMALL = 13, 12
 ROW, FOOT = 76, 50  # of a forest plot: the height of a row, and of what stands below the rows
+MOST_DOTS = 200  # in a row: more would lie on each other
 POINTS_PER_INCH = 72
 # Arms that have a colour of their own.
 COLOURS = 8
@@ -126,10 +127,14 @@ def colour_of(effect: Effect) -> str:
 
 
 def dots(axes: "Axes", effect: Effect, place: int) -> None:
-    """Draw every run of the row of a forest plot that begins at `place`."""
+    """Draw the runs of the row of a forest plot that begins at `place`: of very many, some at even distances in their
+    order, the first and the last among them."""
     colour = colour_of(effect)
     at = place + (47 if effect.verdict == BASELINE else 60) / ROW
     for values, filled in ((effect.runs, True), (effect.uncounted, False)):
+        if len(values) > MOST_DOTS:
+            ordered, last = sorted(values), len(values) - 1
+            values = [ordered[round(last * number / (MOST_DOTS - 1))] for number in range(MOST_DOTS)]
         (marks,) = axes.plot(values, [at] * len(values), "o", color=colour, alpha=0.55, markersize=6, clip_on=False)
         marks.set(markeredgewidth=0 if filled else 1.5, markerfacecolor=colour if filled else "none")
         marks.set_gid(f"name-{place}" if filled else None)

@@ -41,6 +41,7 @@ def html(summary: Summary) -> str:
         sentences_left=rest,
         method=method(summary),
         margin=tables.margin(summary),
+        dots=chart.MOST_DOTS if any(len(arm.runs) > chart.MOST_DOTS for arm in summary.arms) else 0,
         has_later=any(len(comparison.seeds) < len(comparison.arm.runs) for comparison in summary.comparisons),
         about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
@@ -105,7 +106,8 @@ def effect(comparison: Comparison) -> chart.Effect:
     words = f"{tables.difference(comparison)}, {comparison.words.split(':')[0].split(' (')[0]}"
     base = comparison.numbers[1]
     counted = away(comparison.numbers[0], base, comparison.measure)
-    later = away(arm.over([seeds for seeds in arm.runs if seeds not in comparison.seeds]), base, comparison.measure)
+    counts = set(comparison.seeds)
+    later = away(arm.over([seeds for seeds in arm.runs if seeds not in counts]), base, comparison.measure)
     return chart.Effect(label, mean, low, high, comparison.verdict, words, counted, later)
 
 

@@ -130,7 +130,13 @@ def to_json(summary: Summary) -> str:
         "left_out": [{"folder": str(run.folder), "reason": run.reason} for run in summary.left_out],
         "warnings": summary.warnings,
     }
-    return json.dumps(finite(record), indent=1, allow_nan=False, default=str) + "\n"
+    # An entry a line: with an indent, json is ten times slower.
+    entries = (f"{json.dumps(key)}: {dumped(entry)}" for key, entry in finite(record).items())
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def dumped(entry: Any) -> str:
+    return json.dumps(entry, allow_nan=False, default=str)
 
 
 def to_line(summary: Summary, folder: Path) -> str:

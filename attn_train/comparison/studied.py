@@ -91,7 +91,9 @@ def of(runs: Sequence[Run]) -> tuple[Studied | None, list[str]]:
 
     Links are followed: a run that is picked by a link is a study's all the same.
     """
-    folders = {run.folder.resolve().parent for run in runs}
+    # Most runs are no links, and have their folder's parent in common.
+    parents = {folder: folder.resolve() for folder in {run.folder.parent for run in runs}}
+    folders = {run.folder.resolve().parent if run.folder.is_symlink() else parents[run.folder.parent] for run in runs}
     studies = sorted(folder for folder in folders if (folder / FILE).exists())
     if not studies:
         return None, []

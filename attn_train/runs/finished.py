@@ -85,10 +85,9 @@ def below(top: str, seen: set[str]) -> Iterator[Path]:
 
     `seen` are the real paths of the folders visited so far; it grows.
     """
-    folders = deque([top])
+    folders = deque([(top, os.path.realpath(top))])
     while folders:
-        folder = folders.popleft()
-        real = os.path.realpath(folder)
+        folder, real = folders.popleft()
         if real in seen:
             continue
         seen.add(real)
@@ -105,8 +104,13 @@ def below(top: str, seen: set[str]) -> Iterator[Path]:
             yield Path(folder)
             continue
         shown = [entry for entry in entries if not entry.name.startswith(".")]
-        folders += [entry.path for entry in shown if os.path.isdir(entry.path)]
+        folders += [(entry.path, real_path(entry, real)) for entry in shown if os.path.isdir(entry.path)]
         yield from (Path(entry.path) for entry in shown if entry.is_symlink() and not os.path.exists(entry.path))
+
+
+def real_path(entry: "os.DirEntry[str]", folder: str) -> str:
+    """Return the real path of what is in a folder whose real path is known: of what is no link, without a look."""
+    return os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(folder, entry.name)
 
 
 def leads_back(folder: Path) -> bool:
