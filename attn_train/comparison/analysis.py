@@ -1,7 +1,6 @@
 """From arms to answers: each arm against the baseline, each mechanism against its own controls, corrected for their
 number."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,13 +10,11 @@ from attn_train.comparison.arms import Arm, Seeds
 from attn_train.comparison.doubts import Doubt, doubts
 from attn_train.comparison.measures import Measure
 from attn_train.statistics import intervals, power, resampling
+from attn_train.statistics.images import NewImages
 from attn_train.statistics.intervals import ALPHA, Array, Difference, Verdict
 from attn_train.statistics.power import Needed
 from attn_train.statistics.resampling import Interval, McNemar
 from attn_train.statistics.sequential import Rule
-
-# Below so many runs of an arm the test images are resampled too where nothing else is asked for.
-FEW = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Comparison:
     over_seeds: Interval | None = None
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
+    new_images: NewImages | None = None
     told: str | None = None  # the verdict in words, where another rule than this one reached it
     doubts: tuple[Doubt, ...] = ()
 
@@ -122,12 +120,11 @@ def towards(difference: Difference, measure: Measure) -> Difference:
 
 
 def compare(
-    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, *, images: bool | None, max_seeds: int | None
+    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, *, max_seeds: int | None
 ) -> tuple[list[Comparison], list[str]]:
     """Compare the arms of each pair, the second being the reference, as one family; return also what went wrong.
 
-    `margin` is in the measure's unit. `images` says whether to resample test images; None: where there are few seeds.
-    `max_seeds`: what the intervals hold at all looks up to; None: at this one.
+    `margin` is in the measure's unit. `max_seeds`: what the intervals hold at all looks up to; None: at this one.
     """
     if not pairs:
         return [], []
@@ -154,9 +151,6 @@ def compare(
         if len(comparison.shared) >= resampling.LEAST_SEEDS:
             over_seeds = resampling.over_seeds(comparison.values, 1 - ALPHA)
             comparison = replace(comparison, over_seeds=over_seeds)
-        if images or (images is None and min(len(arm.runs), len(reference.runs)) < FEW):
-            comparison, problem = by_image(comparison)
-            problems += [problem] if problem else []
         comparisons.append(comparison)
     return comparisons, problems
 
@@ -194,20 +188,6 @@ def about_seeds(arm: Arm, reference: Arm) -> str:
         f"{arm.label} ({len(arm.runs)} runs) and {reference.label} ({len(reference.runs)}) have {shared} seeds in "
         "common; all runs count"
     )
-
-
-def by_image(comparison: Comparison) -> tuple[Comparison, str]:
-    """Return a comparison with what the predictions of single images add, or why they add nothing."""
-    try:
-        ours, theirs = (
-            np.stack([resampling.read_correct(run.folder, run.result["total"], run.result["correct"]) for run in runs])
-            for runs in (comparison.arm.runs.values(), comparison.reference.runs.values())
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return comparison, f"{comparison.arm.label}: the predictions of its runs cannot be used ({error})"
-    single = resampling.mcnemar(ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else None
-    over_images = resampling.over_images(ours, theirs, 1 - ALPHA)
-    return replace(comparison, over_images=over_images, mcnemar=single), ""
 
 
 def controls(arms: Sequence[Arm], baseline: Arm) -> list[tuple[Arm, Arm]]:

@@ -34,6 +34,19 @@ def notes(summary: Summary) -> list[str]:
     return sentences
 
 
+def image_notes(summary: Summary) -> list[str]:
+    """Return how the figures for other test images came about."""
+    sentences = [
+        "Images like these: the interval for other test images of the same kind and other seeds, at the same level; "
+        "it is paired by the seeds that both arms have, while that for these images is of all runs.",
+        "Std of a run: of its accuracy over seeds, in points; of independent errors: what it were if each image were "
+        "right or wrong by itself, as often as it is. Runs that are trained out vary no more (Jordan, 2023).",
+    ]
+    if summary.study is not None:
+        sentences.append("The study's rule does not judge by other images: these intervals are of a single look.")
+    return sentences
+
+
 def cost_notes(summary: Summary) -> list[str]:
     """Return how the figures of the costs came about."""
     sentences = ["A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance."]

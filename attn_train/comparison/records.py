@@ -43,7 +43,7 @@ def in_unit(comparison: Comparison) -> dict[str, Any]:
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison flat, but for what resampling found."""
+    """Return a comparison flat, but for what resampling and single images add."""
     ours, theirs = comparison.numbers
     name = name_of(comparison.measure)
     return {
@@ -68,6 +68,7 @@ def nested(comparison: Comparison) -> dict[str, Any]:
         "over_seeds": comparison.over_seeds,
         "over_images": comparison.over_images,
         "mcnemar": comparison.mcnemar,
+        "new_images": comparison.new_images,
     }
     return {
         **plain(comparison),
@@ -96,6 +97,7 @@ def to_json(summary: Summary) -> str:
     arms = [
         {
             **arm_row(summary, arm),
+            "errors": asdict(summary.deviations[arm.label]) if arm.label in summary.deviations else None,
             "settings": arm.first.arm,
             "command": summary.commands[arm.label],
             "runs": [

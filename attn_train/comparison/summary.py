@@ -9,23 +9,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from attn_train.comparison import analysis, arms as sorting, benched, cost, measures, strays, studied
+from attn_train.comparison import (
+    again,
+    analysis,
+    arms as sorting,
+    benched,
+    cost,
+    measures,
+    predictions,
+    strays,
+    studied,
+)
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
-from attn_train.comparison.measures import ACCURACY, Measure
+from attn_train.comparison.measures import Measure
 from attn_train.comparison.studied import Studied
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
 from attn_train.runs.listed import read_listed
-from attn_train.settings import compose, identity
+from attn_train.settings import compose
 from attn_train.settings.compare import CompareSettings
-from attn_train.writing.quoting import pasted
+from attn_train.statistics.images import Deviation
 
 LOOK = (
     "this was a look at these runs: judged again together with more seeds, until each verdict is in, up to 9 % of "
@@ -42,6 +50,7 @@ class Summary:
     baseline: Arm
     comparisons: list[Comparison]  # each other arm against the baseline, but controls whose mechanism is there
     against_controls: list[Comparison]  # each mechanism against its own controls
+    deviations: dict[str, Deviation]  # of arms whose predictions were read
     study: Studied | None  # by whose rule the comparisons were judged
     max_seeds: int | None  # up to which looks were planned
     costs: dict[str, Cost]
@@ -112,11 +121,7 @@ def passed_over(left_out: Sequence[LeftOut]) -> str:
 def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
     runs, left_out = read_runs(paths)
-    if not runs:
-        raise ConfigError(
-            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
-        )
-    warnings = sorting.check_recipe(runs)
+    about_runs = sorting.check_recipe(runs)
     measure, unlike = measures.choose(runs, config.metric, config.split)
     runs, without = measures.measured(runs, measure)
     left_out += without
@@ -129,30 +134,32 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
             f"model={'gated' if arms[0].is_plain else 'none'}{passed_over(left_out)}"
         )
     baseline, judge, about_looks = choose_judge(arms, measure, config)
-    warnings = about_looks + warnings
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
     margin = measure.margin if config.margin is None else config.margin
     margin = margin if judge is None else judge.rule.margin
-    comparisons, against_controls, problems = families(arms, measure, margin, config, judge)
+    comparisons, against_controls, problems = families(arms, measure, margin, config.max_seeds, judge)
+    deviations, about_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
     if runs[0].split == "val":
         arms = by_gain(arms, comparisons, against_controls)
-    costs, lacking = costs_of(arms, config.bench)
+    costs, lacking = benched.costs(arms, config.bench, compose.CONF)
+    problems += about_images + lacking
     return Summary(
         arms=arms,
         baseline=baseline,
         comparisons=comparisons,
         against_controls=against_controls,
+        deviations=deviations,
         study=judge,
         max_seeds=config.max_seeds,
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=left_out + repeated,
-        warnings=list(dict.fromkeys(warnings + unlike + strays.warnings(arms, measure) + problems + lacking)),
+        warnings=list(dict.fromkeys([*about_looks, *about_runs, *unlike, *strays.warnings(arms, measure), *problems])),
         measure=measure,
         margin=margin,
         benched=config.bench is not None,
-        recipe=recipe_of(baseline),
-        commands={arm.label: training_command(arm) for arm in arms},
+        recipe=again.recipe_of(baseline),
+        commands={arm.label: again.training_command(arm) for arm in arms},
         command=command,
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
@@ -166,14 +173,6 @@ def by_gain(arms: Sequence[Arm], comparisons: list[Comparison], against_controls
         table.sort(key=lambda comparison: -comparison.difference.mean)
     places = {comparison.arm.label: place for place, comparison in enumerate(comparisons)}
     return [arms[0], *sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))]
-
-
-def costs_of(arms: Sequence[Arm], bench: str | None) -> tuple[dict[str, Cost], list[str]]:
-    """Return what each arm costs, by its runs or by the results of attn-bench in the folder `bench`, and warnings."""
-    if bench is not None:
-        return benched.with_bench(arms, benched.read_bench(Path(bench), compose.CONF), compose.CONF)
-    costs = {arm.label: cost.of_runs(arm) for arm in arms}
-    return costs, [cost.DRIFT] if any(known.seconds is not None for known in costs.values()) else []
 
 
 def choose_judge(
@@ -202,7 +201,7 @@ def choose_judge(
 
 
 def families(
-    arms: Sequence[Arm], measure: Measure, margin: float, config: CompareSettings, judge: Studied | None
+    arms: Sequence[Arm], measure: Measure, margin: float, max_seeds: int | None, judge: Studied | None
 ) -> tuple[list[Comparison], list[Comparison], list[str]]:
     """Compare arms with the first, and mechanisms with their controls; return also what went wrong.
 
@@ -213,12 +212,10 @@ def families(
     if judge is None:
         others = [arm for arm in others if all(arm is not control for _, control in controlled)]
     pairs = [(arm, baseline) for arm in others]
-    compare = partial(
-        analysis.compare, measure=measure, margin=margin, images=resampled(config, measure), max_seeds=config.max_seeds
-    )
+    compare = partial(analysis.compare, measure=measure, margin=margin, max_seeds=max_seeds)
     if judge is None:
         found, problems = compare([*pairs, *controlled])
-        if config.max_seeds is None and any(one.statistical == "undecided" for one in found):
+        if max_seeds is None and any(one.statistical == "undecided" for one in found):
             problems.append(LOOK)
         return found[: len(pairs)], found[len(pairs) :], problems
     found, problems = compare(pairs)
@@ -227,50 +224,20 @@ def families(
 
 
 def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
-    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once."""
+    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once, or where none has
+    finished."""
     files = [path for path in paths if path.endswith(".csv") and Path(path).is_file()]
     if not files:
-        return reading.read_all(reading.find(paths))
-    if len(files) < len(paths):
+        runs, left_out = reading.read_all(reading.find(paths))
+    elif len(files) < len(paths):
         folder = next(path for path in paths if path not in files)
         raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
-    lists = [read_listed(Path(file)) for file in files]
-    return [run for runs, _ in lists for run in runs], [run for _, left_out in lists for run in left_out]
-
-
-def resampled(config: CompareSettings, measure: Measure) -> bool | None:
-    """Return whether to resample test images (see analysis.compare); raise ConfigError where that is asked for, but the
-    arms are compared by something else."""
-    if config.images == "auto":
-        return None if measure is ACCURACY else False
-    if config.images and measure is not ACCURACY:
+    else:
+        lists = [read_listed(Path(file)) for file in files]
+        runs = [run for finished, _ in lists for run in finished]
+        left_out = [run for _, others in lists for run in others]
+    if not runs:
         raise ConfigError(
-            f"images=true resamples what is right on test images, but these runs are compared by {measure.words}; say "
-            "images=auto, or metric=accuracy split=test"
+            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
         )
-    return bool(config.images)
-
-
-def recipe_of(arm: Arm) -> dict[str, Any]:
-    """Return the settings that all runs share, or nothing where no configuration is left."""
-    try:
-        return identity.recipe(reading.read_config(arm.first.folder), arm.first.result["precision"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return {}
-
-
-def training_command(arm: Arm) -> str:
-    """Return the command that trains an arm's runs again, from the words that the first of them was started with."""
-    try:
-        words = reading.load_yaml(arm.first.folder / ".hydra" / "overrides.yaml") or []
-    except (OSError, yaml.YAMLError, ValueError):
-        return ""
-    if not isinstance(words, list) or any(len(set(seeds)) > 1 for seeds in arm.runs):
-        return ""
-    kept = [str(word) for word in words if str(word).split("=")[0] not in ("seed", "sweep", "resume")]
-    width = arm.first.arm.get("control_width")
-    if width is not None:
-        kept = [word for word in kept if not word.startswith("control_width=")]
-        kept.append(f"control_width={sorting.show(width)}")
-    seeds = ",".join(str(seeds[0]) for seeds in arm.runs)
-    return pasted("attn-train", "-m", *kept, f"seed={seeds}", "sweep=again")
+    return runs, left_out

@@ -13,6 +13,7 @@ from attn_train.runs.finished import Run
 
 Table = list[list[str]]
 
+STANDARD_DEVIATIONS = ("std of a run", "of independent errors")
 TWO_RUNS = "it is about these two networks: two seeds of one arm differ as often"
 
 
@@ -164,6 +165,29 @@ def resampled(summary: Summary) -> Table:
                 [*names, "McNemar's test of two single runs", f"{counts}: p {p_value(test.p_value)}; {TWO_RUNS}"]
             )
     return rows
+
+
+def new_images(summary: Summary) -> Table:
+    """Return what the predictions say of other test images: of each comparison the interval for them, of each arm how
+    its runs deviate; or a head without rows."""
+    rows = [["arm", "against", "seeds of both", "these images", "images like these", *STANDARD_DEVIATIONS]]
+    compared = {comparison.arm.label for comparison in summary.comparisons}
+    alone = [arm.label for arm in summary.arms if arm.label not in compared and arm.label in summary.deviations]
+    rows += [[label, *[""] * 4, *standard_deviations(summary, label)] for label in alone]
+    for family, repeated in ((summary.comparisons, False), (summary.against_controls, True)):
+        for comparison in family:
+            if (held := comparison.new_images) is not None:
+                label, seeds = comparison.arm.label, str(len(comparison.shared))
+                wider = f"{signed(held.mean)} {interval(held.low, held.high)}"
+                deviations = ["", ""] if repeated else standard_deviations(summary, label)
+                rows.append([label, comparison.reference.label, seeds, difference(comparison), wider, *deviations])
+    return rows
+
+
+def standard_deviations(summary: Summary, label: str) -> list[str]:
+    """Return the standard deviation of an arm's runs, and that of runs whose errors are independent."""
+    deviation = summary.deviations.get(label)
+    return ["-", "-"] if deviation is None else [f"{deviation.seen:.2f}", f"{deviation.independent:.2f}"]
 
 
 def margin(summary: Summary) -> str:
