@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attn_train.statistics import intervals, power, resampling
-from attn_train.statistics.estimate import Estimate, estimate
+from attn_train.statistics.estimate import Estimate, estimate, means
 from attn_train.statistics.intervals import Difference, bounds, differences, listed, verdicts
 
 Array = NDArray[np.float64]
@@ -99,6 +99,25 @@ def test_estimate_by_hand(seed: int) -> None:
         got = found.mean[place], found.error[place], found.freedom[place]
         mean, error, freedom = by_hand(arms, first, second)
         assert got == pytest.approx((mean, error, max(freedom, 1.0)), rel=1e-9)
+
+
+def test_the_means_of_arms_without_common_seeds_have_the_errors_of_their_differences() -> None:
+    generator = np.random.default_rng(1)
+    table, start = np.full((4, 24), np.nan), 0
+    for row, n in zip(table, (3, 5, 9, 7), strict=True):
+        row[start : start + n] = generator.normal(90, 0.2, n)
+        start += n
+    found = means(table)
+    assert found.mean == pytest.approx(np.nanmean(table, axis=1))
+    assert np.square(found.error[1:]) + found.error[0] ** 2 == pytest.approx(np.square(estimate(table).error))
+
+
+@pytest.mark.parametrize(("arms", "n"), [(2, 6), (8, 5), (8, 10)])
+def test_the_errors_of_means_vary_by_their_degrees_of_freedom(arms: int, n: int) -> None:
+    """A variance with f degrees of freedom has a variance of 2 / f of its square; half pooled ones have more."""
+    found = means(np.random.default_rng(2).standard_normal((20_000, arms, n)))
+    variance = np.square(found.error)
+    assert np.median(found.freedom) == pytest.approx(2 * variance.mean() ** 2 / variance.var(), rel=0.2)
 
 
 def test_studies_side_by_side_are_what_each_is_alone() -> None:

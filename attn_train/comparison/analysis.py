@@ -158,15 +158,25 @@ def compare(
 def gains(pairs: Sequence[tuple[Arm, Arm]], measure: Measure, max_seeds: int | None) -> list[Difference]:
     """Return what the arm of each pair gains on the other, on the measure's scale, as one family."""
     arms = list({id(arm): arm for pair in pairs for arm in pair}.values())
-    seeds = sorted({seeds for arm in arms for seeds in arm.runs})
-    column = {one: place for place, one in enumerate(seeds)}
-    table = np.full((len(arms), len(seeds)), np.nan)
-    for row, arm in zip(table, arms, strict=True):
-        row[[column[one] for one in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
     places = {id(arm): place for place, arm in enumerate(arms)}
-    step = max(arm.first.step for arm in arms)
     placed = [(places[id(arm)], places[id(other)]) for arm, other in pairs]
-    return intervals.differences(table, placed, step, levels(pairs, max_seeds))
+    return intervals.differences(table(arms, measure), placed, step(arms), levels(pairs, max_seeds))
+
+
+def table(arms: Sequence[Arm], measure: Measure) -> Array:
+    """Return what the runs of arms are compared by, on the measure's scale and more the better: (arms, seeds), NaN
+    where an arm has no run of a seed."""
+    seeds = sorted({seeds for arm in arms for seeds in arm.runs})
+    column = {own: place for place, own in enumerate(seeds)}
+    values = np.full((len(arms), len(seeds)), np.nan)
+    for row, arm in zip(values, arms, strict=True):
+        row[[column[own] for own in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
+    return values
+
+
+def step(arms: Sequence[Arm]) -> float:
+    """Return what one image counts in the arms' numbers."""
+    return max(arm.first.step for arm in arms)
 
 
 def levels(pairs: Sequence[tuple[Arm, Arm]], max_seeds: int | None) -> tuple[Array, Array] | None:

@@ -47,6 +47,29 @@ def image_notes(summary: Summary) -> list[str]:
     return sentences
 
 
+def place_notes(summary: Summary) -> list[str]:
+    """Return how the places of the arms came about."""
+    ranking = summary.ranking
+    sentences = [
+        "Place: the best and the worst that an arm may have, with 95 % confidence for all arms at once, by Tukey's "
+        "intervals of all pairs; among arms that share places no order is known. An arm of fewer than "
+        f"{FIRST_LOOK} runs, one with failed runs and one that is confounded may have any."
+    ]
+    if ranking is not None and ranking.league:
+        sentences.append(
+            "Drawn together: the mean, drawn towards that of all arms as far as it may be chance; nearer to the truth "
+            "on average, as the best of many is flattered. It is for a league table: no verdict rests on it."
+        )
+    if ranking is not None and ranking.screened is not None:
+        sentences.append(
+            "Screen: by Benjamini and Hochberg's false discovery rate of the arms' differences from "
+            f"{summary.baseline.label}; a verdict's confidence is that no arm of the table is wrong."
+        )
+    if summary.study is not None:
+        sentences.append("The study's rule does not judge by places: they are of a single look at all runs.")
+    return sentences
+
+
 def cost_notes(summary: Summary) -> list[str]:
     """Return how the figures of the costs came about."""
     sentences = ["A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance."]

@@ -15,7 +15,7 @@ from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.report import NEW_IMAGES, SHOWN_RUNS
-from attn_train.comparison.sentences import method, sentences
+from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import COSTS, Summary
 from attn_train.writing.text import printable
 
@@ -49,6 +49,9 @@ def html(summary: Summary) -> str:
         verdicts=tables.verdicts(summary),
         controls=controls,
         costs=tables.costs(summary) if summary.has_costs else [],
+        ranked=ranked(summary),
+        places=tables.places(summary),
+        place_notes=notes.place_notes(summary),
         cost_charts=cost_charts(summary),
         curve_charts=curve_charts(summary),
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],

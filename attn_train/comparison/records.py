@@ -128,6 +128,7 @@ def to_json(summary: Summary) -> str:
         "arms": arms,
         "comparisons": [nested(comparison) for comparison in summary.comparisons],
         "against_controls": [nested(comparison) for comparison in summary.against_controls],
+        "ranking": None if summary.ranking is None else asdict(summary.ranking),
         "pareto": summary.fronts,
         "left_out": [{"folder": str(run.folder), "reason": run.reason} for run in summary.left_out],
         "warnings": summary.warnings,

@@ -1,7 +1,7 @@
 """The report as text: what a terminal shows, and report.md."""
 
-from attn_train.comparison.notes import cost_notes, image_notes, notes
-from attn_train.comparison.sentences import method, sentences
+from attn_train.comparison.notes import cost_notes, image_notes, notes, place_notes
+from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import Summary
 from attn_train.comparison.tables import (
     Table,
@@ -9,6 +9,7 @@ from attn_train.comparison.tables import (
     costs,
     lists,
     new_images,
+    places,
     resampled,
     run_rows,
     verdicts,
@@ -36,6 +37,8 @@ def terminal(summary: Summary) -> str:
         parts.append(
             "Against a plain network of the same cost\n" + aligned(control_verdicts(summary), left=(0, 1)),
         )
+    if len(table := places(summary)) > 1:
+        parts.append("\n".join([*map(printable, ranked(summary)), aligned(table, left=(0,)), *place_notes(summary)]))
     if len(table := new_images(summary)) > 1:
         parts.append("\n".join([NEW_IMAGES, aligned(table, left=(0, 1)), *image_notes(summary)]))
     if summary.has_costs:
@@ -102,6 +105,9 @@ def markdown(summary: Summary) -> str:
     parts.append(markdown_table(verdicts(summary)))
     if summary.against_controls:
         parts += ["## Against a plain network of the same cost", markdown_table(control_verdicts(summary))]
+    if len(table := places(summary)) > 1:
+        parts += ["## Which may be the best", *map(escaped, ranked(summary)), markdown_table(table)]
+        parts += map(escaped, place_notes(summary))
     if len(table := new_images(summary)) > 1:
         parts += [f"## {NEW_IMAGES}", markdown_table(table), *map(escaped, image_notes(summary))]
     if summary.has_costs:

@@ -17,6 +17,7 @@ from attn_train.comparison import (
     cost,
     measures,
     predictions,
+    ranking,
     strays,
     studied,
 )
@@ -25,6 +26,7 @@ from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
 from attn_train.comparison.measures import Measure
+from attn_train.comparison.ranking import Ranking
 from attn_train.comparison.studied import Studied
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
@@ -51,6 +53,7 @@ class Summary:
     comparisons: list[Comparison]  # each other arm against the baseline, but controls whose mechanism is there
     against_controls: list[Comparison]  # each mechanism against its own controls
     deviations: dict[str, Deviation]  # of arms whose predictions were read
+    ranking: Ranking | None  # of the arms; None where they are few
     study: Studied | None  # by whose rule the comparisons were judged
     max_seeds: int | None  # up to which looks were planned
     costs: dict[str, Cost]
@@ -149,6 +152,7 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
         comparisons=comparisons,
         against_controls=against_controls,
         deviations=deviations,
+        ranking=ranking.rank(arms, comparisons, measure, is_screened=judge is None),
         study=judge,
         max_seeds=config.max_seeds,
         costs=costs,

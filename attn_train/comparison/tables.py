@@ -120,6 +120,21 @@ def control_verdicts(summary: Summary) -> Table:
     return [["mechanism", "its control", *head(summary)], *rows]
 
 
+def places(summary: Summary) -> Table:
+    """Return the places that the arms may have, the best first, with a league table where they are many; or a head
+    without rows."""
+    ranking, digits = summary.ranking, summary.measure.digits
+    league = ["drawn together"] if ranking is not None and ranking.league else []
+    rows = [["arm", summary.measure.words, "place", *league]]
+    values = {arm.label: arm.values for arm in summary.arms}
+    for label, (best, worst) in ranking.places.items() if ranking is not None else ():
+        place = f"{best} to {worst} of {len(values)}" if best < worst else f"{best} of {len(values)}"
+        drawn = ranking.league.get(label) if ranking is not None else None
+        shown = "-" if drawn is None else f"{drawn:,.{digits}f}"
+        rows.append([label, spread(values[label], digits), place, *([shown] if league else [])])
+    return rows
+
+
 def cost_titles(summary: Summary) -> dict[str, str]:
     attention = "attention " if summary.benched else ""
     return {
