@@ -60,6 +60,12 @@ class Comparison:
         return intervals.chance(ours, theirs)
 
     @property
+    def chance_interval(self) -> tuple[float, float]:
+        """The 95 % interval of that chance, by itself."""
+        ours, theirs = self.numbers
+        return intervals.chance_interval(self.chance, len(ours), len(theirs))
+
+    @property
     def values(self) -> list[float]:
         """The difference for each seed that both have, on the measure's scale."""
         ours, theirs = (map(self.measure.scaled, side.over(self.shared)) for side in (self.arm, self.reference))

@@ -21,7 +21,7 @@ def notes(summary: Summary) -> list[str]:
         "96 %, for all arms at once, which stand beside the verdict. With 95 % confidence no verdict is wrong.",
         "Detects: the smallest true difference that so many runs find with 80 % power. How many seeds more is solved "
         "likewise, for the deviation that was seen: a rough guide. Beats it: the chance that one run of the row does "
-        "better than one of the other arm's; a tie is half.",
+        "better than one of the other arm's, a tie being half, with a 95 % interval of its own (Newcombe, 2006).",
         failure_note(summary),
         f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
         f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
@@ -72,7 +72,10 @@ def place_notes(summary: Summary) -> list[str]:
 
 def cost_notes(summary: Summary) -> list[str]:
     """Return how the figures of the costs came about."""
-    sentences = ["A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance."]
+    sentences = [
+        "A Pareto front is of means. May be chance: not surely better than a cheaper arm on the front, for the "
+        "intervals of both against the baseline overlap. An arm beside the front may miss it by chance, too."
+    ]
     if summary.benched:
         sentences.append(
             "Time and memory are of the mechanism alone, as attn-bench measured it with the same options on maps and "

@@ -58,6 +58,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "adjusted_p_value": comparison.p_value,
         "detectable": comparison.detectable,
         "chance": comparison.chance,
+        **dict(zip(("chance_low", "chance_high"), comparison.chance_interval, strict=True)),
         "seeds_needed": None if comparison.needed is None else comparison.needed.n,
         "seeds_needed_for": None if comparison.needed is None else comparison.needed.shows,
     }
@@ -89,6 +90,7 @@ def arm_row(summary: Summary, arm: Arm) -> dict[str, Any]:
         **spread(name_of(summary.measure), arm.values),
         **asdict(summary.costs[arm.label]),
         "pareto": " ".join(summary.on_front(arm)),
+        "pareto_by_chance": " ".join(kind for kind, labels in summary.fronts_by_chance.items() if arm.label in labels),
     }
 
 
@@ -130,6 +132,7 @@ def to_json(summary: Summary) -> str:
         "against_controls": [nested(comparison) for comparison in summary.against_controls],
         "ranking": None if summary.ranking is None else asdict(summary.ranking),
         "pareto": summary.fronts,
+        "pareto_by_chance": summary.fronts_by_chance,
         "left_out": [{"folder": str(run.folder), "reason": run.reason} for run in summary.left_out],
         "warnings": summary.warnings,
     }

@@ -23,7 +23,7 @@ NEW_IMAGES = "For other images like these"
 # The columns of the verdicts, for who reads them on a terminal; `notes` says more.
 COLUMNS = (
     "p: adjusted for the number of arms. Detects: the smallest true difference that so many runs find with 80 % power. "
-    "Beats it: the chance that a run of the arm does better than one of the baseline."
+    "Beats it: the chance that a run of the arm does better than one of the baseline, with its own 95 % interval."
 )
 
 

@@ -1,5 +1,6 @@
 """Everything that a report says, gathered from the run folders before a word of it is written."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,7 +95,21 @@ class Summary:
     def fronts(self) -> dict[str, list[str]]:
         """For each kind of cost the labels of the arms on the Pareto front."""
         gains = {label: self.measure.better * mean for label, mean in self.means.items()}
-        return {kind: cost.front({label: getattr(self.costs[label], kind) for label in gains}, gains) for kind in COSTS}
+        return {kind: cost.front(self.costs_in(kind), gains) for kind in COSTS}
+
+    @cached_property
+    def fronts_by_chance(self) -> dict[str, list[str]]:
+        """Of those on each front the labels of the arms that may be there by chance."""
+        gains = {arm.label: (-math.inf, math.inf) for arm in self.arms} | {self.baseline.label: (0.0, 0.0)}
+        for comparison in self.comparisons:
+            if not comparison.doubts:
+                gain = analysis.towards(comparison.difference, self.measure)
+                gains[comparison.arm.label] = gain.low, gain.high
+        return {kind: cost.not_shown(self.fronts[kind], self.costs_in(kind), gains) for kind in COSTS}
+
+    def costs_in(self, kind: str) -> dict[str, float | None]:
+        """Return each arm's cost of a kind of COSTS."""
+        return {label: getattr(known, kind) for label, known in self.costs.items()}
 
     @property
     def has_costs(self) -> bool:
@@ -136,7 +151,7 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
             f"all runs found are of one arm, {arms[0].label}; a comparison needs another, like "
             f"model={'gated' if arms[0].is_plain else 'none'}{passed_over(left_out)}"
         )
-    baseline, judge, about_looks = choose_judge(arms, measure, config)
+    baseline, judge, about_looks = studied.choose_judge(arms, measure, config)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
     margin = measure.margin if config.margin is None else config.margin
     margin = margin if judge is None else judge.rule.margin
@@ -177,31 +192,6 @@ def by_gain(arms: Sequence[Arm], comparisons: list[Comparison], against_controls
         table.sort(key=lambda comparison: -comparison.difference.mean)
     places = {comparison.arm.label: place for place, comparison in enumerate(comparisons)}
     return [arms[0], *sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))]
-
-
-def choose_judge(
-    arms: Sequence[Arm], measure: Measure, config: CompareSettings
-) -> tuple[Arm, Studied | None, list[str]]:
-    """Return the baseline, the study by whose rule the arms are judged, if any, and warnings about looks.
-
-    Raises ConfigError where settings would change the rule of a study, or planned looks do not hold all runs.
-    """
-    for arm in arms:
-        if config.max_seeds is not None and len(arm.runs) > config.max_seeds:
-            raise ConfigError(
-                f"max_seeds={config.max_seeds}, but {arm.label} has {len(arm.runs)} runs; it is the most that an arm "
-                "may come to, fixed before the first look"
-            )
-    study, warnings = studied.of([run for arm in arms for run in arm.runs.values()])
-    if study is None:
-        return sorting.choose_baseline(arms, config.baseline), None, warnings
-    studied.check_settings(study, config.margin, config.max_seeds)
-    of_study = next((arm for arm in arms if study.label_of(arm) == study.baseline), None)
-    baseline = of_study if of_study and config.baseline is None else sorting.choose_baseline(arms, config.baseline)
-    if baseline is of_study and measure.factor == 100 and arms[0].first.split == study.ledger.split:
-        return baseline, study, warnings
-    what = f"a study of {accuracy.WORDS[study.ledger.split]} accuracy against {study.baseline}"
-    return baseline, None, [f"{study.ledger.folder}: {what}; {studied.LOOKED_AT}"]
 
 
 def families(

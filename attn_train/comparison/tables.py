@@ -64,6 +64,12 @@ def failures(summary: Summary, arm: Arm) -> list[str]:
     return [f"{arm.failed} of {arm.started} [{100 * low:.0f}, {100 * high:.0f} %]"] if summary.has_failures else []
 
 
+def chance(comparison: Comparison) -> str:
+    """Return how often a run beats one of the other arm, with its interval."""
+    low, high = comparison.chance_interval
+    return f"{100 * comparison.chance:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
     seeds, runs = comparison.difference.n, len(comparison.arm.runs)
     ours, theirs = comparison.numbers
@@ -76,7 +82,7 @@ def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
         difference(comparison),
         p_value(comparison.p_value),
         "-" if math.isinf(comparison.detectable) else short(comparison.detectable),
-        f"{100 * comparison.chance:.0f} %",
+        chance(comparison),
         comparison.words,
     ]
 
@@ -154,11 +160,15 @@ def cost_row(cost: Cost, benched: bool) -> list[str]:
     ]
 
 
+def by_chance(summary: Summary, arm: Arm, kind: str) -> str:
+    return " (may be chance)" if arm.label in summary.fronts_by_chance[kind] else ""
+
+
 def costs(summary: Summary) -> Table:
     titles = cost_titles(summary)
     rows = [["arm", *titles.values(), "on the Pareto front of accuracy and"]]
     for arm in summary.arms:
-        on = ", ".join(titles[kind] for kind in summary.on_front(arm))
+        on = ", ".join(f"{titles[kind]}{by_chance(summary, arm, kind)}" for kind in summary.on_front(arm))
         rows.append([arm.label, *cost_row(summary.costs[arm.label], summary.benched), on or "-"])
     return rows
 
