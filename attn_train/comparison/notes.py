@@ -37,8 +37,9 @@ def notes(summary: Summary) -> list[str]:
 def image_notes(summary: Summary) -> list[str]:
     """Return how the figures for other test images came about."""
     sentences = [
-        "Images like these: the interval for other test images of the same kind and other seeds, at the same level; "
-        "it is paired by the seeds that both arms have, while that for these images is of all runs.",
+        "Images like these: the interval for other test images of the same kind and other seeds, at the same level. It "
+        "is of the seeds that both arms have, paired, and that for these images of all runs, so that either may be the "
+        "narrower.",
         "Std of a run: of its accuracy over seeds, in points; of independent errors: what it were if each image were "
         "right or wrong by itself, as often as it is. Runs that are trained out vary no more (Jordan, 2023).",
     ]

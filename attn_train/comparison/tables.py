@@ -131,13 +131,13 @@ def places(summary: Summary) -> Table:
     without rows."""
     ranking, digits = summary.ranking, summary.measure.digits
     league = ["drawn together"] if ranking is not None and ranking.league else []
-    rows = [["arm", summary.measure.words, "place", *league]]
+    rows = [["arm", "place", summary.measure.words, *league]]
     values = {arm.label: arm.values for arm in summary.arms}
     for label, (best, worst) in ranking.places.items() if ranking is not None else ():
         place = f"{best} to {worst} of {len(values)}" if best < worst else f"{best} of {len(values)}"
         drawn = ranking.league.get(label) if ranking is not None else None
         shown = "-" if drawn is None else f"{drawn:,.{digits}f}"
-        rows.append([label, spread(values[label], digits), place, *([shown] if league else [])])
+        rows.append([label, place, spread(values[label], digits), *([shown] if league else [])])
     return rows
 
 
