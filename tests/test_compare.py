@@ -163,6 +163,25 @@ def test_front_by_its_definition() -> None:
     assert sorted(found) == sorted(expected)
 
 
+def test_on_the_front_by_what_may_be_chance(tmp_path: Path, sweep: Path) -> None:
+    """gated surely gains on none and on se, which costs a little and is no better than none surely; srm, which costs
+    least, surely loses."""
+    for seed in range(5):
+        write_run(sweep / f"srm_{seed}", "srm", seed, 9200 + 10 * (seed % 3), macs=5_000)
+    ended = compare(tmp_path, "sweep", "output=out")
+    assert ended.code == 0, ended.err
+    found = record(tmp_path / "out")
+    assert sorted(found["pareto"]["macs"]) == ["gated", "none", "se", "srm"]
+    assert found["pareto_by_chance"]["macs"] == ["se"]
+    assert "multiply-adds (may be chance)" in ended.out
+    assert csv_rows(tmp_path / "out")["se"]["pareto_by_chance"].split()[:2] == ["parameters", "macs"]
+    # With fewer seeds nothing is sure.
+    for path in sweep.glob("*_4"):
+        shutil.rmtree(path)
+    assert compare(tmp_path, "sweep", "output=few").code == 0
+    assert sorted(record(tmp_path / "few")["pareto_by_chance"]["macs"]) == ["gated", "none", "se"]
+
+
 # A run of maps 64x15x15, 256x7x7 twice, in batches of 100 computed in two parts.
 PLACES = [[64, 15, 15], [256, 7, 7], [256, 7, 7]]
 DEVICE = {"kind": "cpu", "precision": "bfloat16", "channels_last": True, "compile": False, "threads": 2}
@@ -577,7 +596,7 @@ def test_all_runs_count(tmp_path: Path, unpaired: Path) -> None:
         shown,
         f"{np.mean(theirs):.2f} ± {np.std(theirs, ddof=1):.2f}",
     ]
-    assert cells_of(tmp_path / "out", "gated")[7] == f"{100 * wins:.0f} %"
+    assert cells_of(tmp_path / "out", "gated")[7].startswith(f"{100 * wins:.0f} % \\[")
     assert cells_of(tmp_path / "out", "none")[1] == "4"
     assert cells_of(tmp_path / "out", "se")[1] == "2"
     assert cells_of(tmp_path / "out", "eca")[1] == "1"

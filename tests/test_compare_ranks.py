@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attn_train.statistics.ranks import false_discovery, rank_sets, shrunken
+from attn_train.statistics.ranks import false_discovery, places, rank_sets, shrunken
 
 ARMS, SEEDS = 8, 5
 
@@ -29,6 +29,30 @@ def test_all_places_hold_at_once(apart: float) -> None:
             else all(one == (1, ARMS) for one in sets)
         )
     assert held / 300 >= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arms", [3, 8])
+def test_places_by_runs_are_seldom_wrong_whatever_runs_have_in_common(arms: int) -> None:
+    """Of equal arms any order is true. Standard errors of 0.7 points and less."""
+    noise = np.random.default_rng(2).standard_normal((1000, arms, 6))
+    common = np.random.default_rng(3).standard_normal((1000, 1, 6))
+    unequal = noise * np.linspace(0.5, 2, arms)[:, None]
+    wrong = [
+        np.mean([any(place != (1, arms) for place in places(table, 0.0, 0.95)) for table in runs])
+        for runs in (noise, unequal, 0.7**0.5 * noise + 0.3**0.5 * common, 0.1**0.5 * noise + 0.9**0.5 * common)
+    ]
+    assert max(wrong) <= 0.05
+    assert wrong[0] >= 0.005
+    assert wrong[0] > wrong[2] >= wrong[3]
+
+
+def test_an_arm_without_two_runs_may_have_any_place() -> None:
+    generator = np.random.default_rng(4)
+    table = np.array([[90.0], [95.0], [80.0], [99.0]]) + 0.1 * generator.standard_normal((4, 5))
+    table[3, 1:] = np.nan
+    assert places(table, 0.0, 0.95) == [(2, 3), (1, 2), (3, 4), (1, 4)]
+    assert places(np.full((3, 5), np.nan), 0.0, 0.95) == [(1, 3)] * 3
 
 
 def test_what_is_far_apart_has_its_place() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attn_train.statistics import intervals, power, resampling
-from attn_train.statistics.estimate import Estimate, estimate
+from attn_train.statistics.estimate import Estimate, estimate, means
 from attn_train.statistics.intervals import Difference, bounds, differences, listed, verdicts
 
 Array = NDArray[np.float64]
@@ -99,6 +99,25 @@ def test_estimate_by_hand(seed: int) -> None:
         got = found.mean[place], found.error[place], found.freedom[place]
         mean, error, freedom = by_hand(arms, first, second)
         assert got == pytest.approx((mean, error, max(freedom, 1.0)), rel=1e-9)
+
+
+def test_the_means_of_arms_without_common_seeds_have_the_errors_of_their_differences() -> None:
+    generator = np.random.default_rng(1)
+    table, start = np.full((4, 24), np.nan), 0
+    for row, n in zip(table, (3, 5, 9, 7), strict=True):
+        row[start : start + n] = generator.normal(90, 0.2, n)
+        start += n
+    found = means(table)
+    assert found.mean == pytest.approx(np.nanmean(table, axis=1))
+    assert np.square(found.error[1:]) + found.error[0] ** 2 == pytest.approx(np.square(estimate(table).error))
+
+
+@pytest.mark.parametrize(("arms", "n"), [(2, 6), (8, 5), (8, 10)])
+def test_the_errors_of_means_vary_by_their_degrees_of_freedom(arms: int, n: int) -> None:
+    """A variance with f degrees of freedom has a variance of 2 / f of its square; half pooled ones have more."""
+    found = means(np.random.default_rng(2).standard_normal((20_000, arms, n)))
+    variance = np.square(found.error)
+    assert np.median(found.freedom) == pytest.approx(2 * variance.mean() ** 2 / variance.var(), rel=0.2)
 
 
 def test_studies_side_by_side_are_what_each_is_alone() -> None:
@@ -329,6 +348,33 @@ def test_chance_is_mann_whitneys_u_over_all_pairs() -> None:
     ours, theirs = generator.integers(0, 6, 9), generator.integers(0, 5, 7)
     u = stats.mannwhitneyu(ours, theirs).statistic
     assert intervals.chance(ours.tolist(), theirs.tolist()) == pytest.approx(u / (9 * 7))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "least"), [(3, 3, 0.86), (5, 5, 0.91), (5, 10, 0.91), (20, 20, 0.93)])
+def test_the_interval_of_a_chance_holds_it(ours: int, theirs: int, least: float) -> None:
+    """In 4,000 simulations, whose standard error is below 0.5 points, of normal runs, equal and unequal ones."""
+    generator, shares = np.random.default_rng(0), []
+    for true in (0.5, 0.75, 0.9, 0.97):
+        for deviation in (1.0, 2.5):
+            shift = stats.norm.ppf(true) * math.hypot(1, deviation)
+            runs = deviation * generator.standard_normal((4000, ours, 1)) + shift
+            wins = runs > generator.standard_normal((4000, 1, theirs))
+            seen, counts = np.unique(wins.mean((1, 2)), return_counts=True)
+            ends = [intervals.chance_interval(float(chance), ours, theirs) for chance in seen]
+            shares.append(sum(n for (low, high), n in zip(ends, counts, strict=True) if low <= true <= high) / 4000)
+    assert least <= min(shares)
+    assert 0.93 <= np.mean(shares) <= 0.98
+
+
+@pytest.mark.parametrize(("ours", "theirs", "chance"), [(5, 5, 0.8), (3, 9, 0.25), (4, 4, 1.0)])
+def test_the_ends_of_a_chance_are_a_fixed_number_of_deviations_away(ours: int, theirs: int, chance: float) -> None:
+    low, high = intervals.chance_interval(chance, ours, theirs)
+    assert 1 - intervals.chance_interval(1 - chance, ours, theirs)[1] == pytest.approx(low)
+    m = (ours + theirs) / 2 - 1
+    for end in {low, high} - {0.0, 1.0}:
+        q1, q2 = end / (2 - end), 2 * end**2 / (1 + end)  # two of ours beat one of theirs, one of ours beats two
+        hanley_mcneil = (end * (1 - end) + m * (q1 - end**2) + m * (q2 - end**2)) / (ours * theirs)
+        assert abs(chance - end) == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(hanley_mcneil))
 
 
 def test_bootstrap_over_seeds_is_scipys() -> None:

@@ -1,7 +1,6 @@
 """From arms to answers: each arm against the baseline, each mechanism against its own controls, corrected for their
 number."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,13 +10,11 @@ from attn_train.comparison.arms import Arm, Seeds
 from attn_train.comparison.doubts import Doubt, doubts
 from attn_train.comparison.measures import Measure
 from attn_train.statistics import intervals, power, resampling
+from attn_train.statistics.images import NewImages
 from attn_train.statistics.intervals import ALPHA, Array, Difference, Verdict
 from attn_train.statistics.power import Needed
 from attn_train.statistics.resampling import Interval, McNemar
 from attn_train.statistics.sequential import Rule
-
-# Below so many runs of an arm the test images are resampled too where nothing else is asked for.
-FEW = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Comparison:
     over_seeds: Interval | None = None
     over_images: Interval | None = None
     mcnemar: McNemar | None = None
+    new_images: NewImages | None = None
     told: str | None = None  # the verdict in words, where another rule than this one reached it
     doubts: tuple[Doubt, ...] = ()
 
@@ -61,6 +59,12 @@ class Comparison:
         """How often a run of the arm beats one of the reference, both among those that are compared."""
         ours, theirs = self.numbers if self.measure.better > 0 else reversed(self.numbers)
         return intervals.chance(ours, theirs)
+
+    @property
+    def chance_interval(self) -> tuple[float, float]:
+        """The 95 % interval of that chance, by itself."""
+        ours, theirs = self.numbers
+        return intervals.chance_interval(self.chance, len(ours), len(theirs))
 
     @property
     def values(self) -> list[float]:
@@ -123,12 +127,11 @@ def towards(difference: Difference, measure: Measure) -> Difference:
 
 
 def compare(
-    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, *, images: bool | None, max_seeds: int | None
+    pairs: Sequence[tuple[Arm, Arm]], measure: Measure, margin: float, *, max_seeds: int | None
 ) -> tuple[list[Comparison], list[str]]:
     """Compare the arms of each pair, the second being the reference, as one family; return also what went wrong.
 
-    `margin` is in the measure's unit. `images` says whether to resample test images; None: where there are few seeds.
-    `max_seeds`: what the intervals hold at all looks up to; None: at this one.
+    `margin` is in the measure's unit. `max_seeds`: what the intervals hold at all looks up to; None: at this one.
     """
     if not pairs:
         return [], []
@@ -155,9 +158,6 @@ def compare(
         if len(comparison.shared) >= resampling.LEAST_SEEDS:
             over_seeds = resampling.over_seeds(comparison.values, 1 - ALPHA)
             comparison = replace(comparison, over_seeds=over_seeds)
-        if images or (images is None and min(len(arm.runs), len(reference.runs)) < FEW):
-            comparison, problem = by_image(comparison)
-            problems += [problem] if problem else []
         comparisons.append(comparison)
     return comparisons, problems
 
@@ -165,15 +165,25 @@ def compare(
 def gains(pairs: Sequence[tuple[Arm, Arm]], measure: Measure, max_seeds: int | None) -> list[Difference]:
     """Return what the arm of each pair gains on the other, on the measure's scale, as one family."""
     arms = list({id(arm): arm for pair in pairs for arm in pair}.values())
-    seeds = sorted({seeds for arm in arms for seeds in arm.runs})
-    column = {one: place for place, one in enumerate(seeds)}
-    table = np.full((len(arms), len(seeds)), np.nan)
-    for row, arm in zip(table, arms, strict=True):
-        row[[column[one] for one in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
     places = {id(arm): place for place, arm in enumerate(arms)}
-    step = max(arm.first.step for arm in arms)
     placed = [(places[id(arm)], places[id(other)]) for arm, other in pairs]
-    return intervals.differences(table, placed, step, levels(pairs, max_seeds))
+    return intervals.differences(table(arms, measure), placed, step(arms), levels(pairs, max_seeds))
+
+
+def table(arms: Sequence[Arm], measure: Measure) -> Array:
+    """Return what the runs of arms are compared by, on the measure's scale and more the better: (arms, seeds), NaN
+    where an arm has no run of a seed."""
+    seeds = sorted({seeds for arm in arms for seeds in arm.runs})
+    column = {own: place for place, own in enumerate(seeds)}
+    values = np.full((len(arms), len(seeds)), np.nan)
+    for row, arm in zip(values, arms, strict=True):
+        row[[column[own] for own in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
+    return values
+
+
+def step(arms: Sequence[Arm]) -> float:
+    """Return what one image counts in the arms' numbers."""
+    return max(arm.first.step for arm in arms)
 
 
 def levels(pairs: Sequence[tuple[Arm, Arm]], max_seeds: int | None) -> tuple[Array, Array] | None:
@@ -195,20 +205,6 @@ def about_seeds(arm: Arm, reference: Arm) -> str:
         f"{arm.label} ({len(arm.runs)} runs) and {reference.label} ({len(reference.runs)}) have {shared} seeds in "
         "common; all runs count"
     )
-
-
-def by_image(comparison: Comparison) -> tuple[Comparison, str]:
-    """Return a comparison with what the predictions of single images add, or why they add nothing."""
-    try:
-        ours, theirs = (
-            np.stack([resampling.read_correct(run.folder, run.result["total"], run.result["correct"]) for run in runs])
-            for runs in (comparison.arm.runs.values(), comparison.reference.runs.values())
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return comparison, f"{comparison.arm.label}: the predictions of its runs cannot be used ({error})"
-    single = resampling.mcnemar(ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else None
-    over_images = resampling.over_images(ours, theirs, 1 - ALPHA)
-    return replace(comparison, over_images=over_images, mcnemar=single), ""
 
 
 def controls(arms: Sequence[Arm], baseline: Arm) -> list[tuple[Arm, Arm]]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from attn_train.comparison.arms import Arm, show
-from attn_train.comparison.cost import Cost, of_runs
+from attn_train.comparison.cost import DRIFT, Cost, of_runs
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import Run, read_config
 from attn_train.settings.bench import usual_options
@@ -44,6 +44,14 @@ def read_bench(folder: Path, conf: Path) -> Bench:
     if not measured:
         raise ConfigError(f"bench={folder}: no cell of it was measured; run attn-bench again")
     return Bench(cells, device)
+
+
+def costs(arms: Sequence[Arm], bench: str | None, conf: Path) -> tuple[dict[str, Cost], list[str]]:
+    """Return what each arm costs, by its runs or by the results of attn-bench in the folder `bench`, and warnings."""
+    if bench is not None:
+        return with_bench(arms, read_bench(Path(bench), conf), conf)
+    noted = {arm.label: of_runs(arm) for arm in arms}
+    return noted, [DRIFT] if any(known.seconds is not None for known in noted.values()) else []
 
 
 def mechanism(cell: dict[str, Any], conf: Path) -> dict[str, Any]:

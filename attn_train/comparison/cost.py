@@ -1,7 +1,7 @@
 """What the arms cost: parameters and multiply-adds as counted, time and memory as measured; and who is on the front."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attn_train.comparison.arms import Arm
@@ -52,4 +52,17 @@ def front(costs: Mapping[str, float | None], accuracies: Mapping[str, float]) ->
             and (known[other] < cost or accuracies[other] > accuracies[label])
             for other in known
         )
+    ]
+
+
+def not_shown(
+    front: Sequence[str], costs: Mapping[str, float | None], gains: Mapping[str, tuple[float, float]]
+) -> list[str]:
+    """Return who is on a Pareto front by what may be chance: not surely better than another on it that is cheaper, as
+    their intervals overlap; `gains` are the intervals."""
+    known = {label: cost for label in front if (cost := costs[label]) is not None}
+    return [
+        label
+        for label, cost in known.items()
+        if any(known[other] < cost and gains[label][0] <= gains[other][1] for other in known)
     ]

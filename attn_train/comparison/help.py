@@ -16,7 +16,8 @@ max_seeds=N           the most seeds that an arm may come to, said at the first 
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out
-images=auto           true: resample test images too; auto: where an arm has fewer than 5 seeds
+images=auto           or true, false: read the runs' predictions, for what holds of other images; auto: up to 400 MB
+                      (1,000 runs of CIFAR-10), and test images are resampled where an arm has fewer than 5 seeds
 curves=50             runs of an arm that its learning curve is made of
 output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
 format=text           or markdown, latex, csv, or json in one line: what is printed, for papers and scripts

@@ -76,6 +76,10 @@ class Measure:
         """Return a difference on that scale as a reader gets it."""
         return 100 * math.expm1(difference / 100) if self.logarithmic and math.isfinite(difference) else difference
 
+    def unscaled(self, value: float) -> float:
+        """Return the number that is `value` on that scale."""
+        return math.exp(value / 100) if self.logarithmic else value
+
     def moved(self, value: float, difference: float) -> float:
         """Return a number that differs from `value` by a difference on that scale."""
         return value * math.exp(difference / 100) if self.logarithmic else value + difference

@@ -21,7 +21,7 @@ def notes(summary: Summary) -> list[str]:
         "96 %, for all arms at once, which stand beside the verdict. With 95 % confidence no verdict is wrong.",
         "Detects: the smallest true difference that so many runs find with 80 % power. How many seeds more is solved "
         "likewise, for the deviation that was seen: a rough guide. Beats it: the chance that one run of the row does "
-        "better than one of the other arm's; a tie is half.",
+        "better than one of the other arm's, a tie being half, with a 95 % interval of its own (Newcombe, 2006).",
         failure_note(summary),
         f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
         f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
@@ -34,9 +34,49 @@ def notes(summary: Summary) -> list[str]:
     return sentences
 
 
+def image_notes(summary: Summary) -> list[str]:
+    """Return how the figures for other test images came about."""
+    sentences = [
+        "Images like these: the interval for other test images of the same kind and other seeds, at the same level. It "
+        "is of the seeds that both arms have, paired, and that for these images of all runs, so that either may be the "
+        "narrower.",
+        "Std of a run: of its accuracy over seeds, in points; of independent errors: what it were if each image were "
+        "right or wrong by itself, as often as it is. Runs that are trained out vary no more (Jordan, 2023).",
+    ]
+    if summary.study is not None:
+        sentences.append("The study's rule does not judge by other images: these intervals are of a single look.")
+    return sentences
+
+
+def place_notes(summary: Summary) -> list[str]:
+    """Return how the places of the arms came about."""
+    ranking = summary.ranking
+    sentences = [
+        "Place: the best and the worst that an arm may have, with 95 % confidence for all arms at once, by Tukey's "
+        "intervals of all pairs; among arms that share places no order is known. An arm of fewer than "
+        f"{FIRST_LOOK} runs, one with failed runs and one that is confounded may have any."
+    ]
+    if ranking is not None and ranking.league:
+        sentences.append(
+            "Drawn together: the mean, drawn towards that of all arms as far as it may be chance; nearer to the truth "
+            "on average, as the best of many is flattered. It is for a league table: no verdict rests on it."
+        )
+    if ranking is not None and ranking.screened is not None:
+        sentences.append(
+            "Screen: by Benjamini and Hochberg's false discovery rate of the arms' differences from "
+            f"{summary.baseline.label}; a verdict's confidence is that no arm of the table is wrong."
+        )
+    if summary.study is not None:
+        sentences.append("The study's rule does not judge by places: they are of a single look at all runs.")
+    return sentences
+
+
 def cost_notes(summary: Summary) -> list[str]:
     """Return how the figures of the costs came about."""
-    sentences = ["A Pareto front is of means. Arms that are equivalent may stand on either side of it by chance."]
+    sentences = [
+        "A Pareto front is of means. May be chance: not surely better than a cheaper arm on the front, for the "
+        "intervals of both against the baseline overlap. An arm beside the front may miss it by chance, too."
+    ]
     if summary.benched:
         sentences.append(
             "Time and memory are of the mechanism alone, as attn-bench measured it with the same options on maps and "

@@ -14,8 +14,8 @@ from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
 from attn_train.comparison.measures import Measure
-from attn_train.comparison.report import SHOWN_RUNS
-from attn_train.comparison.sentences import method, sentences
+from attn_train.comparison.report import NEW_IMAGES, SHOWN_RUNS
+from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import COSTS, Summary
 from attn_train.writing.text import printable
 
@@ -33,7 +33,7 @@ def html(summary: Summary) -> str:
     first = summary.baseline.first.result
     rows = tables.run_rows(summary)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
-    resampled = tables.resampled(summary)
+    resampled, new_images = tables.resampled(summary), tables.new_images(summary)
     said, rest = sentences(summary)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=summary,
@@ -50,9 +50,15 @@ def html(summary: Summary) -> str:
         verdicts=tables.verdicts(summary),
         controls=controls,
         costs=tables.costs(summary) if summary.has_costs else [],
+        ranked=ranked(summary),
+        places=tables.places(summary),
+        place_notes=notes.place_notes(summary),
         cost_charts=cost_charts(summary),
         curve_charts=curve_charts(summary),
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
+        new_images=new_images if len(new_images) > 1 else [],
+        new_images_title=NEW_IMAGES,
+        image_notes=notes.image_notes(summary),
         resampled=resampled if len(resampled) > 1 else [],
         notes=notes.notes(summary),
         cost_notes=notes.cost_notes(summary),

@@ -43,7 +43,7 @@ def in_unit(comparison: Comparison) -> dict[str, Any]:
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison flat, but for what resampling found."""
+    """Return a comparison flat, but for what resampling and single images add."""
     ours, theirs = comparison.numbers
     name = name_of(comparison.measure)
     return {
@@ -58,6 +58,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "adjusted_p_value": comparison.p_value,
         "detectable": comparison.detectable,
         "chance": comparison.chance,
+        **dict(zip(("chance_low", "chance_high"), comparison.chance_interval, strict=True)),
         "seeds_needed": None if comparison.needed is None else comparison.needed.n,
         "seeds_needed_for": None if comparison.needed is None else comparison.needed.shows,
     }
@@ -68,6 +69,7 @@ def nested(comparison: Comparison) -> dict[str, Any]:
         "over_seeds": comparison.over_seeds,
         "over_images": comparison.over_images,
         "mcnemar": comparison.mcnemar,
+        "new_images": comparison.new_images,
     }
     return {
         **plain(comparison),
@@ -88,6 +90,7 @@ def arm_row(summary: Summary, arm: Arm) -> dict[str, Any]:
         **spread(name_of(summary.measure), arm.values),
         **asdict(summary.costs[arm.label]),
         "pareto": " ".join(summary.on_front(arm)),
+        "pareto_by_chance": " ".join(kind for kind, labels in summary.fronts_by_chance.items() if arm.label in labels),
     }
 
 
@@ -96,6 +99,7 @@ def to_json(summary: Summary) -> str:
     arms = [
         {
             **arm_row(summary, arm),
+            "errors": asdict(summary.deviations[arm.label]) if arm.label in summary.deviations else None,
             "settings": arm.first.arm,
             "command": summary.commands[arm.label],
             "runs": [
@@ -126,7 +130,9 @@ def to_json(summary: Summary) -> str:
         "arms": arms,
         "comparisons": [nested(comparison) for comparison in summary.comparisons],
         "against_controls": [nested(comparison) for comparison in summary.against_controls],
+        "ranking": None if summary.ranking is None else asdict(summary.ranking),
         "pareto": summary.fronts,
+        "pareto_by_chance": summary.fronts_by_chance,
         "left_out": [{"folder": str(run.folder), "reason": run.reason} for run in summary.left_out],
         "warnings": summary.warnings,
     }

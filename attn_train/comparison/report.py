@@ -1,18 +1,29 @@
 """The report as text: what a terminal shows, and report.md."""
 
-from attn_train.comparison.notes import cost_notes, notes
-from attn_train.comparison.sentences import method, sentences
+from attn_train.comparison.notes import cost_notes, image_notes, notes, place_notes
+from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import Summary
-from attn_train.comparison.tables import Table, control_verdicts, costs, lists, resampled, run_rows, verdicts
+from attn_train.comparison.tables import (
+    Table,
+    control_verdicts,
+    costs,
+    lists,
+    new_images,
+    places,
+    resampled,
+    run_rows,
+    verdicts,
+)
 from attn_train.writing.text import aligned, printable
 
 # Of a long list on a terminal, and of the runs in a report; compare.csv and compare.json have all.
 SHOWN = 20
 SHOWN_RUNS = 2000
+NEW_IMAGES = "For other images like these"
 # The columns of the verdicts, for who reads them on a terminal; `notes` says more.
 COLUMNS = (
     "p: adjusted for the number of arms. Detects: the smallest true difference that so many runs find with 80 % power. "
-    "Beats it: the chance that a run of the arm does better than one of the baseline."
+    "Beats it: the chance that a run of the arm does better than one of the baseline, with its own 95 % interval."
 )
 
 
@@ -26,6 +37,10 @@ def terminal(summary: Summary) -> str:
         parts.append(
             "Against a plain network of the same cost\n" + aligned(control_verdicts(summary), left=(0, 1)),
         )
+    if len(table := places(summary)) > 1:
+        parts.append("\n".join([*map(printable, ranked(summary)), aligned(table, left=(0,)), *place_notes(summary)]))
+    if len(table := new_images(summary)) > 1:
+        parts.append("\n".join([NEW_IMAGES, aligned(table, left=(0, 1)), *image_notes(summary)]))
     if summary.has_costs:
         parts.append(aligned(costs(summary), left=(0,)))
     if len(table := resampled(summary)) > 1:
@@ -90,6 +105,11 @@ def markdown(summary: Summary) -> str:
     parts.append(markdown_table(verdicts(summary)))
     if summary.against_controls:
         parts += ["## Against a plain network of the same cost", markdown_table(control_verdicts(summary))]
+    if len(table := places(summary)) > 1:
+        parts += ["## Which may be the best", *map(escaped, ranked(summary)), markdown_table(table)]
+        parts += map(escaped, place_notes(summary))
+    if len(table := new_images(summary)) > 1:
+        parts += [f"## {NEW_IMAGES}", markdown_table(table), *map(escaped, image_notes(summary))]
     if summary.has_costs:
         parts += ["## Cost", markdown_table(costs(summary))]
     if len(table := resampled(summary)) > 1:

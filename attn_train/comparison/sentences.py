@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.measures import Measure
+from attn_train.comparison.ranking import FALSE_ALARMS
 from attn_train.comparison.summary import Summary
 from attn_train.comparison.tables import difference, margin, short
 
@@ -80,6 +81,24 @@ def time_cost(summary: Summary, arm: Arm) -> str:
         return f"cost {round(100 * (ours / base - 1)):+,d} % {time}"
     # Without attention there is no time of it to be a share of.
     return f"cost {short(ours, 1e-3)} ms of attention a step by attn-bench" if summary.benched else ""
+
+
+def ranked(summary: Summary) -> list[str]:
+    """Say which of many arms may be the best, and which a screen lists."""
+    ranking, count = summary.ranking, len(summary.arms)
+    if ranking is None:
+        return []
+    best = ", ".join(ranking.best) if len(ranking.best) < count else f"any of the {count} arms"
+    said = [f"May be the best: {best}."]
+    if ranking.screened is not None:
+        listed = ", ".join(ranking.screened) or "no arm"
+        verb = "stand" if len(ranking.screened) > 1 else "stands"
+        warned = f" Of those listed about {100 * FALSE_ALARMS:.0f} % are false alarms: give them more seeds."
+        said.append(
+            f"A screen, not verdicts: from {summary.baseline.label} {listed} {verb} out."
+            f"{warned if ranking.screened else ''}"
+        )
+    return said
 
 
 def method(summary: Summary) -> list[str]:

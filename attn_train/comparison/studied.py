@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from attn_train.comparison.analysis import Comparison
-from attn_train.comparison.arms import Arm, Seeds
+from attn_train.comparison.arms import Arm, Seeds, choose_baseline
 from attn_train.comparison.looks import look_at
+from attn_train.comparison.measures import Measure
 from attn_train.errors import ConfigError
+from attn_train.runs.accuracy import WORDS
 from attn_train.runs.finished import Run
 from attn_train.runs.ledger import Ledger
-from attn_train.settings.compare import FIRST_LOOK
+from attn_train.settings.compare import FIRST_LOOK, CompareSettings
 from attn_train.settings.study import RULE
 from attn_train.statistics.intervals import words
 from attn_train.statistics.sequential import FUTILE, Look, Rule, forecast
@@ -130,6 +132,31 @@ def check_settings(study: Studied, margin: float | None, max_seeds: int | None) 
                 f"{name}={value:g}, but the study in {study.ledger.folder} has {name}={fixed:g}, fixed before its "
                 f"first run; leave {name} out"
             )
+
+
+def choose_judge(
+    arms: Sequence[Arm], measure: Measure, config: CompareSettings
+) -> tuple[Arm, Studied | None, list[str]]:
+    """Return the baseline, the study by whose rule the arms are judged, if any, and warnings about looks.
+
+    Raises ConfigError where settings would change the rule of a study, or planned looks do not hold all runs.
+    """
+    for arm in arms:
+        if config.max_seeds is not None and len(arm.runs) > config.max_seeds:
+            raise ConfigError(
+                f"max_seeds={config.max_seeds}, but {arm.label} has {len(arm.runs)} runs; it is the most that an arm "
+                "may come to, fixed before the first look"
+            )
+    study, warnings = of([run for arm in arms for run in arm.runs.values()])
+    if study is None:
+        return choose_baseline(arms, config.baseline), None, warnings
+    check_settings(study, config.margin, config.max_seeds)
+    of_study = next((arm for arm in arms if study.label_of(arm) == study.baseline), None)
+    baseline = of_study if of_study and config.baseline is None else choose_baseline(arms, config.baseline)
+    if baseline is of_study and measure.factor == 100 and arms[0].first.split == study.ledger.split:
+        return baseline, study, warnings
+    what = f"a study of {WORDS[study.ledger.split]} accuracy against {study.baseline}"
+    return baseline, None, [f"{study.ledger.folder}: {what}; {LOOKED_AT}"]
 
 
 def words_of(look: Look, rule: Rule) -> str:

@@ -1,5 +1,6 @@
 """Everything that a report says, gathered from the run folders before a word of it is written."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +10,33 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from attn_train.comparison import analysis, arms as sorting, benched, cost, measures, strays, studied
+from attn_train.comparison import (
+    again,
+    analysis,
+    arms as sorting,
+    benched,
+    cost,
+    measures,
+    predictions,
+    ranking,
+    strays,
+    studied,
+)
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
-from attn_train.comparison.measures import ACCURACY, Measure
+from attn_train.comparison.measures import Measure
+from attn_train.comparison.ranking import Ranking
 from attn_train.comparison.studied import Studied
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
 from attn_train.runs.listed import read_listed
-from attn_train.settings import compose, identity
+from attn_train.settings import compose
 from attn_train.settings.compare import CompareSettings
-from attn_train.writing.quoting import pasted
+from attn_train.statistics.images import Deviation
 
 LOOK = (
     "this was a look at these runs: judged again together with more seeds, until each verdict is in, up to 9 % of "
@@ -42,6 +53,8 @@ class Summary:
     baseline: Arm
     comparisons: list[Comparison]  # each other arm against the baseline, but controls whose mechanism is there
     against_controls: list[Comparison]  # each mechanism against its own controls
+    deviations: dict[str, Deviation]  # of arms whose predictions were read
+    ranking: Ranking | None  # of the arms; None where they are few
     study: Studied | None  # by whose rule the comparisons were judged
     max_seeds: int | None  # up to which looks were planned
     costs: dict[str, Cost]
@@ -82,7 +95,21 @@ class Summary:
     def fronts(self) -> dict[str, list[str]]:
         """For each kind of cost the labels of the arms on the Pareto front."""
         gains = {label: self.measure.better * mean for label, mean in self.means.items()}
-        return {kind: cost.front({label: getattr(self.costs[label], kind) for label in gains}, gains) for kind in COSTS}
+        return {kind: cost.front(self.costs_in(kind), gains) for kind in COSTS}
+
+    @cached_property
+    def fronts_by_chance(self) -> dict[str, list[str]]:
+        """Of those on each front the labels of the arms that may be there by chance."""
+        gains = {arm.label: (-math.inf, math.inf) for arm in self.arms} | {self.baseline.label: (0.0, 0.0)}
+        for comparison in self.comparisons:
+            if not comparison.doubts:
+                gain = analysis.towards(comparison.difference, self.measure)
+                gains[comparison.arm.label] = gain.low, gain.high
+        return {kind: cost.not_shown(self.fronts[kind], self.costs_in(kind), gains) for kind in COSTS}
+
+    def costs_in(self, kind: str) -> dict[str, float | None]:
+        """Return each arm's cost of a kind of COSTS."""
+        return {label: getattr(known, kind) for label, known in self.costs.items()}
 
     @property
     def has_costs(self) -> bool:
@@ -112,11 +139,7 @@ def passed_over(left_out: Sequence[LeftOut]) -> str:
 def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
     runs, left_out = read_runs(paths)
-    if not runs:
-        raise ConfigError(
-            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
-        )
-    warnings = sorting.check_recipe(runs)
+    about_runs = sorting.check_recipe(runs)
     measure, unlike = measures.choose(runs, config.metric, config.split)
     runs, without = measures.measured(runs, measure)
     left_out += without
@@ -128,31 +151,34 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
             f"all runs found are of one arm, {arms[0].label}; a comparison needs another, like "
             f"model={'gated' if arms[0].is_plain else 'none'}{passed_over(left_out)}"
         )
-    baseline, judge, about_looks = choose_judge(arms, measure, config)
-    warnings = about_looks + warnings
+    baseline, judge, about_looks = studied.choose_judge(arms, measure, config)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
     margin = measure.margin if config.margin is None else config.margin
     margin = margin if judge is None else judge.rule.margin
-    comparisons, against_controls, problems = families(arms, measure, margin, config, judge)
+    comparisons, against_controls, problems = families(arms, measure, margin, config.max_seeds, judge)
+    deviations, about_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
     if runs[0].split == "val":
         arms = by_gain(arms, comparisons, against_controls)
-    costs, lacking = costs_of(arms, config.bench)
+    costs, lacking = benched.costs(arms, config.bench, compose.CONF)
+    problems += about_images + lacking
     return Summary(
         arms=arms,
         baseline=baseline,
         comparisons=comparisons,
         against_controls=against_controls,
+        deviations=deviations,
+        ranking=ranking.rank(arms, comparisons, measure, is_screened=judge is None),
         study=judge,
         max_seeds=config.max_seeds,
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=left_out + repeated,
-        warnings=list(dict.fromkeys(warnings + unlike + strays.warnings(arms, measure) + problems + lacking)),
+        warnings=list(dict.fromkeys([*about_looks, *about_runs, *unlike, *strays.warnings(arms, measure), *problems])),
         measure=measure,
         margin=margin,
         benched=config.bench is not None,
-        recipe=recipe_of(baseline),
-        commands={arm.label: training_command(arm) for arm in arms},
+        recipe=again.recipe_of(baseline),
+        commands={arm.label: again.training_command(arm) for arm in arms},
         command=command,
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
@@ -168,41 +194,8 @@ def by_gain(arms: Sequence[Arm], comparisons: list[Comparison], against_controls
     return [arms[0], *sorted(arms[1:], key=lambda arm: places.get(arm.label, len(places)))]
 
 
-def costs_of(arms: Sequence[Arm], bench: str | None) -> tuple[dict[str, Cost], list[str]]:
-    """Return what each arm costs, by its runs or by the results of attn-bench in the folder `bench`, and warnings."""
-    if bench is not None:
-        return benched.with_bench(arms, benched.read_bench(Path(bench), compose.CONF), compose.CONF)
-    costs = {arm.label: cost.of_runs(arm) for arm in arms}
-    return costs, [cost.DRIFT] if any(known.seconds is not None for known in costs.values()) else []
-
-
-def choose_judge(
-    arms: Sequence[Arm], measure: Measure, config: CompareSettings
-) -> tuple[Arm, Studied | None, list[str]]:
-    """Return the baseline, the study by whose rule the arms are judged, if any, and warnings about looks.
-
-    Raises ConfigError where settings would change the rule of a study, or planned looks do not hold all runs.
-    """
-    for arm in arms:
-        if config.max_seeds is not None and len(arm.runs) > config.max_seeds:
-            raise ConfigError(
-                f"max_seeds={config.max_seeds}, but {arm.label} has {len(arm.runs)} runs; it is the most that an arm "
-                "may come to, fixed before the first look"
-            )
-    study, warnings = studied.of([run for arm in arms for run in arm.runs.values()])
-    if study is None:
-        return sorting.choose_baseline(arms, config.baseline), None, warnings
-    studied.check_settings(study, config.margin, config.max_seeds)
-    of_study = next((arm for arm in arms if study.label_of(arm) == study.baseline), None)
-    baseline = of_study if of_study and config.baseline is None else sorting.choose_baseline(arms, config.baseline)
-    if baseline is of_study and measure.factor == 100 and arms[0].first.split == study.ledger.split:
-        return baseline, study, warnings
-    what = f"a study of {accuracy.WORDS[study.ledger.split]} accuracy against {study.baseline}"
-    return baseline, None, [f"{study.ledger.folder}: {what}; {studied.LOOKED_AT}"]
-
-
 def families(
-    arms: Sequence[Arm], measure: Measure, margin: float, config: CompareSettings, judge: Studied | None
+    arms: Sequence[Arm], measure: Measure, margin: float, max_seeds: int | None, judge: Studied | None
 ) -> tuple[list[Comparison], list[Comparison], list[str]]:
     """Compare arms with the first, and mechanisms with their controls; return also what went wrong.
 
@@ -213,12 +206,10 @@ def families(
     if judge is None:
         others = [arm for arm in others if all(arm is not control for _, control in controlled)]
     pairs = [(arm, baseline) for arm in others]
-    compare = partial(
-        analysis.compare, measure=measure, margin=margin, images=resampled(config, measure), max_seeds=config.max_seeds
-    )
+    compare = partial(analysis.compare, measure=measure, margin=margin, max_seeds=max_seeds)
     if judge is None:
         found, problems = compare([*pairs, *controlled])
-        if config.max_seeds is None and any(one.statistical == "undecided" for one in found):
+        if max_seeds is None and any(one.statistical == "undecided" for one in found):
             problems.append(LOOK)
         return found[: len(pairs)], found[len(pairs) :], problems
     found, problems = compare(pairs)
@@ -227,50 +218,20 @@ def families(
 
 
 def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
-    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once."""
+    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once, or where none has
+    finished."""
     files = [path for path in paths if path.endswith(".csv") and Path(path).is_file()]
     if not files:
-        return reading.read_all(reading.find(paths))
-    if len(files) < len(paths):
+        runs, left_out = reading.read_all(reading.find(paths))
+    elif len(files) < len(paths):
         folder = next(path for path in paths if path not in files)
         raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
-    lists = [read_listed(Path(file)) for file in files]
-    return [run for runs, _ in lists for run in runs], [run for _, left_out in lists for run in left_out]
-
-
-def resampled(config: CompareSettings, measure: Measure) -> bool | None:
-    """Return whether to resample test images (see analysis.compare); raise ConfigError where that is asked for, but the
-    arms are compared by something else."""
-    if config.images == "auto":
-        return None if measure is ACCURACY else False
-    if config.images and measure is not ACCURACY:
+    else:
+        lists = [read_listed(Path(file)) for file in files]
+        runs = [run for finished, _ in lists for run in finished]
+        left_out = [run for _, others in lists for run in others]
+    if not runs:
         raise ConfigError(
-            f"images=true resamples what is right on test images, but these runs are compared by {measure.words}; say "
-            "images=auto, or metric=accuracy split=test"
+            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
         )
-    return bool(config.images)
-
-
-def recipe_of(arm: Arm) -> dict[str, Any]:
-    """Return the settings that all runs share, or nothing where no configuration is left."""
-    try:
-        return identity.recipe(reading.read_config(arm.first.folder), arm.first.result["precision"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return {}
-
-
-def training_command(arm: Arm) -> str:
-    """Return the command that trains an arm's runs again, from the words that the first of them was started with."""
-    try:
-        words = reading.load_yaml(arm.first.folder / ".hydra" / "overrides.yaml") or []
-    except (OSError, yaml.YAMLError, ValueError):
-        return ""
-    if not isinstance(words, list) or any(len(set(seeds)) > 1 for seeds in arm.runs):
-        return ""
-    kept = [str(word) for word in words if str(word).split("=")[0] not in ("seed", "sweep", "resume")]
-    width = arm.first.arm.get("control_width")
-    if width is not None:
-        kept = [word for word in kept if not word.startswith("control_width=")]
-        kept.append(f"control_width={sorting.show(width)}")
-    seeds = ",".join(str(seeds[0]) for seeds in arm.runs)
-    return pasted("attn-train", "-m", *kept, f"seed={seeds}", "sweep=again")
+    return runs, left_out

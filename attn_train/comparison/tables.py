@@ -13,6 +13,7 @@ from attn_train.runs.finished import Run
 
 Table = list[list[str]]
 
+STANDARD_DEVIATIONS = ("std of a run", "of independent errors")
 TWO_RUNS = "it is about these two networks: two seeds of one arm differ as often"
 
 
@@ -63,6 +64,12 @@ def failures(summary: Summary, arm: Arm) -> list[str]:
     return [f"{arm.failed} of {arm.started} [{100 * low:.0f}, {100 * high:.0f} %]"] if summary.has_failures else []
 
 
+def chance(comparison: Comparison) -> str:
+    """Return how often a run beats one of the other arm, with its interval."""
+    low, high = comparison.chance_interval
+    return f"{100 * comparison.chance:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
     seeds, runs = comparison.difference.n, len(comparison.arm.runs)
     ours, theirs = comparison.numbers
@@ -75,7 +82,7 @@ def verdict_row(summary: Summary, comparison: Comparison) -> list[str]:
         difference(comparison),
         p_value(comparison.p_value),
         "-" if math.isinf(comparison.detectable) else short(comparison.detectable),
-        f"{100 * comparison.chance:.0f} %",
+        chance(comparison),
         comparison.words,
     ]
 
@@ -119,6 +126,21 @@ def control_verdicts(summary: Summary) -> Table:
     return [["mechanism", "its control", *head(summary)], *rows]
 
 
+def places(summary: Summary) -> Table:
+    """Return the places that the arms may have, the best first, with a league table where they are many; or a head
+    without rows."""
+    ranking, digits = summary.ranking, summary.measure.digits
+    league = ["drawn together"] if ranking is not None and ranking.league else []
+    rows = [["arm", "place", summary.measure.words, *league]]
+    values = {arm.label: arm.values for arm in summary.arms}
+    for label, (best, worst) in ranking.places.items() if ranking is not None else ():
+        place = f"{best} to {worst} of {len(values)}" if best < worst else f"{best} of {len(values)}"
+        drawn = ranking.league.get(label) if ranking is not None else None
+        shown = "-" if drawn is None else f"{drawn:,.{digits}f}"
+        rows.append([label, place, spread(values[label], digits), *([shown] if league else [])])
+    return rows
+
+
 def cost_titles(summary: Summary) -> dict[str, str]:
     attention = "attention " if summary.benched else ""
     return {
@@ -138,11 +160,15 @@ def cost_row(cost: Cost, benched: bool) -> list[str]:
     ]
 
 
+def by_chance(summary: Summary, arm: Arm, kind: str) -> str:
+    return " (may be chance)" if arm.label in summary.fronts_by_chance[kind] else ""
+
+
 def costs(summary: Summary) -> Table:
     titles = cost_titles(summary)
     rows = [["arm", *titles.values(), "on the Pareto front of accuracy and"]]
     for arm in summary.arms:
-        on = ", ".join(titles[kind] for kind in summary.on_front(arm))
+        on = ", ".join(f"{titles[kind]}{by_chance(summary, arm, kind)}" for kind in summary.on_front(arm))
         rows.append([arm.label, *cost_row(summary.costs[arm.label], summary.benched), on or "-"])
     return rows
 
@@ -164,6 +190,29 @@ def resampled(summary: Summary) -> Table:
                 [*names, "McNemar's test of two single runs", f"{counts}: p {p_value(test.p_value)}; {TWO_RUNS}"]
             )
     return rows
+
+
+def new_images(summary: Summary) -> Table:
+    """Return what the predictions say of other test images: of each comparison the interval for them, of each arm how
+    its runs deviate; or a head without rows."""
+    rows = [["arm", "against", "seeds of both", "these images", "images like these", *STANDARD_DEVIATIONS]]
+    compared = {comparison.arm.label for comparison in summary.comparisons}
+    alone = [arm.label for arm in summary.arms if arm.label not in compared and arm.label in summary.deviations]
+    rows += [[label, *[""] * 4, *standard_deviations(summary, label)] for label in alone]
+    for family, repeated in ((summary.comparisons, False), (summary.against_controls, True)):
+        for comparison in family:
+            if (held := comparison.new_images) is not None:
+                label, seeds = comparison.arm.label, str(len(comparison.shared))
+                wider = f"{signed(held.mean)} {interval(held.low, held.high)}"
+                deviations = ["", ""] if repeated else standard_deviations(summary, label)
+                rows.append([label, comparison.reference.label, seeds, difference(comparison), wider, *deviations])
+    return rows
+
+
+def standard_deviations(summary: Summary, label: str) -> list[str]:
+    """Return the standard deviation of an arm's runs, and that of runs whose errors are independent."""
+    deviation = summary.deviations.get(label)
+    return ["-", "-"] if deviation is None else [f"{deviation.seen:.2f}", f"{deviation.independent:.2f}"]
 
 
 def margin(summary: Summary) -> str:

@@ -78,6 +78,22 @@ def estimate(accuracies: Array, pairs: Sequence[tuple[int, int]] | None = None, 
         return Estimate(at.mean[..., first] - at.mean[..., second], error, freedom)
 
 
+def means(accuracies: Array, step: float = 0.0) -> Estimate:
+    """Return each arm's mean with its own error and degrees of freedom (..., arms), by half-pooled variances; arguments
+    as of `estimate`."""
+    at = moments(accuracies, step)
+    usable = at.n >= 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count, share, level = pooling(at)
+        variance = (1 - share) * at.variance + share * level
+        each, tame = errors_of_variances(at, level)
+        common = share / count
+        others = np.nansum(tame, axis=-1, keepdims=True) - tame
+        freedom = 2 * np.square(variance) / ((1 - share + common) ** 2 * each + common**2 * others)
+        error = np.where(usable, np.sqrt(variance / at.n), np.inf)
+        return Estimate(at.mean, error, np.where(usable & (variance > 0), np.maximum(freedom, 1.0), 1.0))
+
+
 def moments(accuracies: Array, step: float) -> Moments:
     """Return the moments of each arm."""
     known = ~np.isnan(accuracies)
@@ -101,11 +117,25 @@ def typical(at: Moments) -> Array:
     return np.minimum(mean, middle)
 
 
-def variance_of_difference(at: Moments, first: NDArray[np.int_], second: NDArray[np.int_]) -> tuple[Array, Array]:
-    """Return the variance of each difference and its degrees of freedom, each (..., pairs)."""
+def pooling(at: Moments) -> tuple[NDArray[np.int_], Array, Array]:
+    """Return the number of arms whose variance is known (..., 1), the share of the typical variance in each arm's
+    (..., arms), and the typical one (..., 1)."""
     several = (at.n >= 2).sum(axis=-1, keepdims=True)
     borrowed = np.where(several >= 3, np.minimum(BORROWED, at.freedom), 0.0)
-    share, level = borrowed / (at.freedom + borrowed), typical(at)
+    return several, borrowed / (at.freedom + borrowed), typical(at)
+
+
+def errors_of_variances(at: Moments, level: Array) -> tuple[Array, Array]:
+    """Return the variance of each arm's variance (..., arms), as it counts for itself and as for others: of other arms
+    only the typical variance `level` is used, which one that is wild hardly moves."""
+    each = 2 * np.square(at.variance) / at.freedom
+    tame = 2 * np.square(np.minimum(at.variance, EFFICIENCY * level)) / at.freedom
+    return each, tame
+
+
+def variance_of_difference(at: Moments, first: NDArray[np.int_], second: NDArray[np.int_]) -> tuple[Array, Array]:
+    """Return the variance of each difference and its degrees of freedom, each (..., pairs)."""
+    several, share, level = pooling(at)
     own, weight = (1 - share) / at.n, share / at.n
     # The sum over arms of coefficient * variance: their own, and a part of the typical one, as were it their mean.
     common = (weight[..., first] + weight[..., second]) / several
@@ -113,9 +143,7 @@ def variance_of_difference(at: Moments, first: NDArray[np.int_], second: NDArray
     a, b = at.variance[..., first], at.variance[..., second]
     total = own[..., first] * a + own[..., second] * b + common * several * level - taken * covariance
     by_a, by_b = own[..., first] + common, own[..., second] + common
-    each = 2 * np.square(at.variance) / at.freedom  # the variance of a variance
-    # Of the other arms only the typical variance is used, which one that is wild hardly moves.
-    tame = 2 * np.square(np.minimum(at.variance, EFFICIENCY * level)) / at.freedom
+    each, tame = errors_of_variances(at, level)
     others = np.nansum(tame, axis=-1, keepdims=True) - tame[..., first] - tame[..., second]
     spread = by_a**2 * each[..., first] + by_b**2 * each[..., second] + common**2 * others
     fa, fb = at.freedom[..., first], at.freedom[..., second]

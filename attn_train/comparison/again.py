@@ -1,0 +1,35 @@
+"""What the runs of a comparison share, and the commands that train them again."""
+
+from typing import Any
+
+import yaml
+
+from attn_train.comparison.arms import Arm, show
+from attn_train.runs import finished as reading
+from attn_train.settings import identity
+from attn_train.writing.quoting import pasted
+
+
+def recipe_of(arm: Arm) -> dict[str, Any]:
+    """Return the settings that all runs share, or nothing where no configuration is left."""
+    try:
+        return identity.recipe(reading.read_config(arm.first.folder), arm.first.result["precision"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return {}
+
+
+def training_command(arm: Arm) -> str:
+    """Return the command that trains an arm's runs again, from the words that the first of them was started with."""
+    try:
+        words = reading.load_yaml(arm.first.folder / ".hydra" / "overrides.yaml") or []
+    except (OSError, yaml.YAMLError, ValueError):
+        return ""
+    if not isinstance(words, list) or any(len(set(seeds)) > 1 for seeds in arm.runs):
+        return ""
+    kept = [str(word) for word in words if str(word).split("=")[0] not in ("seed", "sweep", "resume")]
+    width = arm.first.arm.get("control_width")
+    if width is not None:
+        kept = [word for word in kept if not word.startswith("control_width=")]
+        kept.append(f"control_width={show(width)}")
+    seeds = ",".join(str(seeds[0]) for seeds in arm.runs)
+    return pasted("attn-train", "-m", *kept, f"seed={seeds}", "sweep=again")
