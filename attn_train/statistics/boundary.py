@@ -32,16 +32,16 @@ def boundaries(spent: Sequence[float], first: int) -> list[float]:
 
     `spent` rises strictly and stays below 1; `first` is at least 3.
     """
-    found = [float(special.stdtrit(first - 1, 1 - spent[0] / 2))]
-    edge = found[0] / np.sqrt(first - 1 + found[0] ** 2)
+    critical = [float(special.stdtrit(first - 1, 1 - spent[0] / 2))]
+    edge = critical[0] / np.sqrt(first - 1 + critical[0] ** 2)
     scale = special.beta(0.5, (first - 1) / 2)
     density = on_interval(lambda b: (1 - b**2) ** ((first - 3) / 2) / scale, edge)
     for n, level in enumerate(spent[1:], start=first):
         ahead = next_look(density, edge, n)
-        edge = edge_that_keeps(1 - level, ahead, found[-1], n + 1)
+        edge = edge_that_keeps(1 - level, ahead, critical[-1], n + 1)
         density = on_interval(ahead, edge)
-        found.append(float(edge * np.sqrt(n) / np.sqrt(1 - edge**2)))
-    return found
+        critical.append(float(edge * np.sqrt(n) / np.sqrt(1 - edge**2)))
+    return critical
 
 
 def on_interval(density: Density, edge: float) -> Density:

@@ -23,12 +23,12 @@ def places(accuracies: Array, step: float, level: float) -> list[tuple[int, int]
     set is wrong in 1 to 4 % of 4,000 simulations (3, 6 and 25 arms, 5 and 10 seeds, equal and unequal variances), and
     in 1 % where runs of one seed correlate by 0.3.
     """
-    found = estimate.means(accuracies, step)
-    known = np.isfinite(found.error)
+    of_arms = estimate.means(accuracies, step)
+    known = np.isfinite(of_arms.error)
     if not known.any():
         return [(1, len(known))] * len(known)
-    freedom = float(np.quantile(found.freedom[known], 0.25, method="lower"))
-    return rank_sets(found.mean.tolist(), found.error.tolist(), freedom, level)
+    freedom = float(np.quantile(of_arms.freedom[known], 0.25, method="lower"))
+    return rank_sets(of_arms.mean.tolist(), of_arms.error.tolist(), freedom, level)
 
 
 def rank_sets(means: Sequence[float], errors: Sequence[float], freedom: float, level: float) -> list[tuple[int, int]]:

@@ -73,8 +73,8 @@ def over_images(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], level: float
     truth = values @ shares
     held = 0
     for sample in generator.multinomial(total, shares, size=SIMULATIONS):
-        found = np.quantile(generator.multinomial(total, sample / total, size=500) @ values / total, tails)
-        held += found[0] - 1e-12 <= truth <= found[1] + 1e-12
+        ends = np.quantile(generator.multinomial(total, sample / total, size=500) @ values / total, tails)
+        held += ends[0] - 1e-12 <= truth <= ends[1] + 1e-12
     return Interval(100 * float(low), 100 * float(high), held / SIMULATIONS)
 
 

@@ -32,7 +32,7 @@ class Arm:
 def make_arms(value: Any, baseline: str) -> list[Arm]:
     """Return the arms that the setting `arms` names, the baseline first; raise ConfigError for anything wrong."""
     sections = value if isinstance(value, list) else [value]
-    arms = [make_arm(one) for one in sections]
+    arms = [make_arm(section) for section in sections]
     labels = [arm.label for arm in arms]
     for name in labels:
         if labels.count(name) > 1:
@@ -64,7 +64,7 @@ def make_arm(section: Any) -> Arm:
     words = tuple(f"{key}={text(value)}" for key, value in flat.items())
     short = {key: value for key, value in flat.items() if key not in ("model", "control")}
     name = label(flat["model"], str(flat.get("control", "none")))
-    return Arm(printable(" ".join([name, *(f"{key}={word_of(one)}" for key, one in short.items())])), words)
+    return Arm(printable(" ".join([name, *(f"{key}={word_of(value)}" for key, value in short.items())])), words)
 
 
 def flat_section(section: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
@@ -75,7 +75,7 @@ def flat_section(section: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
             flat[prefix + str(key)] = value
         elif f"{prefix}{key}" == "model" and "name" in value:
             flat["model"] = value["name"]
-            flat |= flat_section({name: one for name, one in value.items() if name != "name"}, "model.")
+            flat |= flat_section({name: option for name, option in value.items() if name != "name"}, "model.")
         else:
             flat |= flat_section(value, f"{prefix}{key}.")
     return dict(sorted(flat.items(), key=lambda item: item[0] != "model"))
@@ -101,7 +101,7 @@ def text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(text, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{text(one)}' for key, one in value.items())}}}"
+        return f"{{{','.join(f'{key}:{text(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, str):
         return value if is_plain(value) else quoted(value, "'")
     if isinstance(value, bool):
@@ -117,9 +117,9 @@ def word_of(value: Any) -> str:
 def words_of(arguments: list[str]) -> list[str]:
     """Return a command line with each YAML file that it names replaced by that file's settings."""
     words = []
-    for one in arguments:
-        if "=" in one or not one.endswith((".yaml", ".yml")):
-            words.append(one)
+    for word in arguments:
+        if "=" in word or not word.endswith((".yaml", ".yml")):
+            words.append(word)
             continue
-        words += [f"{key}={text(value)}" for key, value in read_file(Path(one)).items()]
+        words += [f"{key}={text(value)}" for key, value in read_file(Path(word)).items()]
     return words

@@ -17,7 +17,11 @@ def doubted(summary: Summary) -> dict[str, str]:
     """Return the words on each arm whose verdict cannot be given, by the name that the study gives the arm."""
     if summary.study is None:
         return {}
-    words = {summary.study.label_of(one.arm): one.words for one in summary.comparisons if one.doubt is not None}
+    words = {
+        summary.study.label_of(comparison.arm): comparison.words
+        for comparison in summary.comparisons
+        if comparison.doubt is not None
+    }
     return {label: said for label, said in words.items() if label is not None}
 
 
