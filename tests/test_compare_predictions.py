@@ -1,5 +1,6 @@
 """What attn-compare makes of the runs' single predictions: made up runs, through the command."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,12 @@ from test_compare import TOTAL, compare, record, write_run
 from test_compare_page import summary_of
 
 from attn_train.comparison import predictions
+from attn_train.comparison.notes import image_notes, place_notes
+from attn_train.comparison.studied import Studied
 from attn_train.comparison.summary import Summary
+from attn_train.runs.ledger import Ledger
 from attn_train.statistics.images import new_images
+from attn_train.statistics.sequential import Rule
 
 Right = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -124,3 +129,14 @@ def test_runs_that_a_file_lists_have_no_predictions(tmp_path: Path) -> None:
     rows = [f"{arm},{seed},{90 + seed / 10}" for arm in ("none", "gated") for seed in range(5)]
     (tmp_path / "runs.csv").write_text("\n".join(["arm,seed,accuracy", *rows]))
     assert not about_predictions(summary_of(tmp_path / "runs.csv"))
+
+
+def test_a_study_is_not_judged_by_them(tmp_path: Path, right: dict[str, dict[int, Right]]) -> None:
+    """Nor by the places of its arms."""
+    summary = summary_of(tmp_path / "sweep")
+    assert "single look" not in " ".join([*image_notes(summary), *place_notes(summary)])
+    study = Studied(["none", "gated", "se"], Rule(2, 8, 0.2), range(8), Ledger(tmp_path))
+    summary = dataclasses.replace(summary, study=study)
+    for note in (image_notes(summary)[-1], place_notes(summary)[-1]):
+        assert "study's rule does not judge" in note
+        assert "single look" in note

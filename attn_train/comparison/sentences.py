@@ -1,6 +1,7 @@
 """What a person wants first: a sentence for each arm, and what the figures in it rest on. The same in every form of the
 report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attn_train.comparison.analysis import Comparison
@@ -8,7 +9,7 @@ from attn_train.comparison.arms import Arm
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.ranking import FALSE_ALARMS
 from attn_train.comparison.summary import Summary
-from attn_train.comparison.tables import difference, margin, short
+from attn_train.comparison.tables import difference, ends, margin, short, signed
 
 # More sentences are not read in a minute.
 MOST_SENTENCES = 10
@@ -91,14 +92,19 @@ def ranked(summary: Summary) -> list[str]:
     best = ", ".join(ranking.best) if len(ranking.best) < count else f"any of the {count} arms"
     said = [f"May be the best: {best}."]
     if ranking.screened is not None:
-        listed = ", ".join(ranking.screened) or "no arm"
-        verb = "stand" if len(ranking.screened) > 1 else "stands"
-        warned = f" Of those listed about {100 * FALSE_ALARMS:.0f} % are false alarms: give them more seeds."
-        said.append(
-            f"A screen, not verdicts: from {summary.baseline.label} {listed} {verb} out."
-            f"{warned if ranking.screened else ''}"
-        )
+        said.append(screened([each for each in summary.comparisons if each.arm.label in ranking.screened], summary))
     return said
+
+
+def screened(comparisons: Sequence[Comparison], summary: Summary) -> str:
+    """Say which arms a screen lists, with their differences."""
+    listed = [f"{each.arm.label} ({signed(ends(each)[0], each.measure.places)})" for each in comparisons]
+    if not listed:
+        return f"A screen, not verdicts: no arm stands out from {summary.baseline.label}."
+    return (
+        f"A screen, not verdicts: from {summary.baseline.label} stand out {', '.join(listed)}. Of those listed about "
+        f"{100 * FALSE_ALARMS:.0f} % are false alarms: give them more seeds."
+    )
 
 
 def method(summary: Summary) -> list[str]:
