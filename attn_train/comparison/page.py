@@ -19,23 +19,32 @@ from attn_train.comparison.sentences import method, sentences
 from attn_train.comparison.summary import COSTS, Summary
 from attn_train.writing.text import printable
 
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATES = Path(__file__).parent
 # Arms in one picture: with more, lines cannot be told apart, and a forest has no end.
 MOST_CURVES = 7
 MOST_EFFECTS = 200
 
 
+def template(name: str) -> jinja2.Template:
+    """Return the template of a page, in which everything is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        finalize=plain,
+    )
+    return environment.get_template(name)
+
+
 def html(summary: Summary) -> str:
     """Return the page."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=plain
-    )
     first = summary.baseline.first.result
     rows = tables.run_rows(summary)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
     resampled = tables.resampled(summary)
     said, rest = sentences(summary)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return template("page.html").render(
         summary=summary,
         sentences=said,
         sentences_left=rest,

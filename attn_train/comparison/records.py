@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -159,9 +160,14 @@ def to_csv(summary: Summary) -> str:
     rows = [arm_row(summary, summary.baseline)]
     for comparison in [*summary.comparisons, *summary.against_controls]:
         rows.append({**arm_row(summary, comparison.arm), **plain(comparison)})
+    return to_rows(rows)
+
+
+def to_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, whose head has the names of all of them."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in finite(row).items()} for row in rows)
+    writer.writerows({name: cell(value) for name, value in finite(dict(row)).items()} for row in rows)
     return text.getvalue()

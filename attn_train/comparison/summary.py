@@ -1,7 +1,7 @@
 """Everything that a report says, gathered from the run folders before a word of it is written."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -16,14 +16,14 @@ from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
+from attn_train.comparison.groups import passed_over, read_runs
 from attn_train.comparison.measures import ACCURACY, Measure
 from attn_train.comparison.studied import Studied
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy, finished as reading
 from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
-from attn_train.runs.listed import read_listed
-from attn_train.settings import compose, identity
+from attn_train.settings import compose
 from attn_train.settings.compare import CompareSettings
 from attn_train.writing.quoting import pasted
 
@@ -101,28 +101,27 @@ class Summary:
         return [kind for kind, labels in self.fronts.items() if arm.label in labels]
 
 
-def passed_over(left_out: Sequence[LeftOut]) -> str:
-    """Say at the end of an error which runs were named and could not be used."""
-    if not left_out:
-        return ""
-    more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return f"; left out: {left_out[0].folder}: {left_out[0].reason}{more}"
-
-
 def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
     runs, left_out = read_runs(paths)
-    if not runs:
-        raise ConfigError(
-            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
-        )
+    return summarize_runs(config, runs, left_out, command)
+
+
+def summarize_runs(
+    config: CompareSettings,
+    runs: list[Run],
+    left_out: list[LeftOut],
+    command: str,
+    named_by: Mapping[str, Sequence[str]] | None = None,
+) -> Summary:
+    """Compare runs; `named_by` as in arms.sort. Raises ConfigError where they cannot be compared."""
     warnings = sorting.check_recipe(runs)
     measure, unlike = measures.choose(runs, config.metric, config.split)
     runs, without = measures.measured(runs, measure)
-    left_out += without
+    left_out = [*left_out, *without]
     if not runs:
         raise ConfigError(f"metric={measure.name}: no run has it{passed_over(left_out)}")
-    arms, repeated = sorting.sort(runs, left_out)
+    arms, repeated = sorting.sort(runs, left_out, named_by)
     if len(arms) < 2:
         raise ConfigError(
             f"all runs found are of one arm, {arms[0].label}; a comparison needs another, like "
@@ -151,7 +150,7 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
         measure=measure,
         margin=margin,
         benched=config.bench is not None,
-        recipe=recipe_of(baseline),
+        recipe=sorting.recipe_of(baseline.first),
         commands={arm.label: training_command(arm) for arm in arms},
         command=command,
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -226,18 +225,6 @@ def families(
     return [judge.judged(comparison) for comparison in found], against, problems + more
 
 
-def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
-    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once."""
-    files = [path for path in paths if path.endswith(".csv") and Path(path).is_file()]
-    if not files:
-        return reading.read_all(reading.find(paths))
-    if len(files) < len(paths):
-        folder = next(path for path in paths if path not in files)
-        raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
-    lists = [read_listed(Path(file)) for file in files]
-    return [run for runs, _ in lists for run in runs], [run for _, left_out in lists for run in left_out]
-
-
 def resampled(config: CompareSettings, measure: Measure) -> bool | None:
     """Return whether to resample test images (see analysis.compare); raise ConfigError where that is asked for, but the
     arms are compared by something else."""
@@ -249,14 +236,6 @@ def resampled(config: CompareSettings, measure: Measure) -> bool | None:
             "images=auto, or metric=accuracy split=test"
         )
     return bool(config.images)
-
-
-def recipe_of(arm: Arm) -> dict[str, Any]:
-    """Return the settings that all runs share, or nothing where no configuration is left."""
-    try:
-        return identity.recipe(reading.read_config(arm.first.folder), arm.first.result["precision"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return {}
 
 
 def training_command(arm: Arm) -> str:
