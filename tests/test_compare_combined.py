@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from attn_train.comparison.combined import Combined, combine
 from attn_train.comparison.combined_records import to_line
 from attn_train.comparison.combined_text import terminal
 from attn_train.comparison.command import shown
+from attn_train.comparison.summary import summarize
 from attn_train.errors import ConfigError, ExpectationError
 from attn_train.settings import compare as compare_settings, compose
+from attn_train.settings.study import RULE
 
 # By data set and arm the images that are right.
 COUNTS = {
@@ -263,3 +266,105 @@ def test_each_file_of_elsewhere_is_a_recipe(tmp_path: Path, family: Path) -> Non
     *_, last = whole.groups
     assert last == str(tmp_path / "theirs.csv")
     assert found["gated"]["parts"][last]["mean"] == pytest.approx(0.52)
+
+
+# Studies that add up
+
+STUDIES = {
+    "first": ({"none": [9310, 9325, 9301, 9333, 9318], "gated": [9331, 9350, 9322, 9359, 9347]}, 0),
+    "second": ({"none": [9315, 9305, 9331, 9323, 9308, 9320, 9311], "gated": [9329, 9335, 9346, 9350, 9331]}, 10),
+}
+
+
+def write_studies(folder: Path, **changes: Any) -> list[Path]:
+    """Write the runs of STUDIES, each with seeds of its own; return their folders."""
+    for study, (by_arm, first) in STUDIES.items():
+        for model, counts in by_arm.items():
+            for seed, correct in enumerate(counts, first):
+                write_run(folder / study / f"{model}_{seed}", model, seed, correct, **changes)
+    return [folder / study for study in STUDIES]
+
+
+def as_study(folder: Path, margin: float = 0.2) -> None:
+    """Make a folder of runs that of attn-study, which looked at them after every seed."""
+    by_arm, first = STUDIES[folder.name]
+    rule = {"number": RULE, "arms": ["none", "gated"], "max_seeds": 12, "baseline_seeds": 12, "margin": margin}
+    (folder / "study.json").write_text(json.dumps({"rule": rule | {"first_seed": first}}))
+    rows = [
+        {"arm": arm, "seed": seed, "job": f"{arm}_{seed}", "seconds": 1.0, "exit_code": 0, "reason": ""}
+        for seed in range(first, first + 12)
+        for arm in by_arm
+        if (folder / f"{arm}_{seed}").exists()
+    ]
+    (folder / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_studies_are_weighted_by_their_seeds(tmp_path: Path) -> None:
+    found, whole = combined(*write_studies(tmp_path), combine="studies")
+    gated = found["gated"]
+    first, second = gated["parts"].values()
+    weights = np.array([5 * 5 / 10, 5 * 7 / 12])  # by the inverse of 1 / n + 1 / m
+    weights /= weights.sum()
+    assert gated["mean"] == pytest.approx(weights @ [first["mean"], second["mean"]])
+    assert gated["error"] == pytest.approx(np.linalg.norm(weights * [first["error"], second["error"]]))
+    assert gated["n"] == 10
+    assert "for studies of one comparison" in terminal(whole)
+    assert "about these" not in terminal(whole)
+    # As runs of one folder they are one comparison, with nearly the same answer.
+    (together,) = summarize(compose.compare([]), [str(tmp_path)], "").comparisons
+    assert together.difference.mean == pytest.approx(gated["mean"], abs=0.02)
+    assert together.difference.error == pytest.approx(gated["error"], rel=0.2)
+
+
+def test_a_run_that_is_in_two_studies_counts_once(tmp_path: Path) -> None:
+    first, second = write_studies(tmp_path)
+    shutil.copytree(first / "gated_0", second / "gated_0")
+    found, whole = combined(first, second, combine="studies")
+    assert found["gated"]["n"] == 10
+    (left_out,) = whole.left_out
+    assert left_out.folder == second / "gated_0"
+    assert f"repeats the arm and the seed of {first / 'gated_0'}" in left_out.reason
+    shutil.copytree(first, tmp_path / "copy")
+    with pytest.raises(ConfigError, match=r"copy has no run of its own: studies add up where their seeds differ"):
+        combined(first, tmp_path / "copy", combine="studies")
+
+
+def test_run_folders_are_of_the_folder_they_lie_in(tmp_path: Path) -> None:
+    _, whole = combined(*(run for folder in write_studies(tmp_path) for run in folder.iterdir()), combine="studies")
+    assert list(whole.groups) == [str(tmp_path / "first"), str(tmp_path / "second")]
+
+
+def test_studies_that_stopped_by_their_looks_flatter_the_sum(tmp_path: Path) -> None:
+    folders = write_studies(tmp_path)
+    assert "stop by their looks" not in terminal(combined(*folders, combine="studies")[1])
+    for folder in folders:
+        as_study(folder)
+    found, whole = combined(*folders, combine="studies")
+    assert "stop by their looks" in terminal(whole)
+    for name, summary in whole.groups.items():
+        assert summary.study is not None
+        assert found["gated"]["parts"][name]["low"] == summary.comparisons[0].difference.low
+    as_study(folders[1], margin=1.0)
+    with pytest.raises(ConfigError, match=r"the margins differ: 0\.2 in .*first, 1 in .*second"):
+        combined(*folders, combine="studies")
+
+
+def test_recipes_of_one_family_add_up_with_a_warning_and_other_data_not(tmp_path: Path) -> None:
+    first, second = write_studies(tmp_path)
+    for run in second.iterdir():
+        result = json.loads((run / "result.json").read_text())
+        (run / "result.json").write_text(json.dumps(result | {"epochs": 30, "recipe_digest": "longer"}))
+    assert "not of one recipe: train.epochs=2 and 30" in terminal(combined(first, second, combine="studies")[1])
+    for run in second.iterdir():
+        result = json.loads((run / "result.json").read_text())
+        (run / "result.json").write_text(json.dumps(result | {"data_digest": "e" * 64}))
+    with pytest.raises(ConfigError, match="over data sets say combine=recipes"):
+        combined(first, second, combine="studies")
+
+
+def test_files_of_elsewhere_are_studies_too(tmp_path: Path) -> None:
+    write_list(tmp_path / "theirs.csv")
+    found, _ = combined(*write_studies(tmp_path), tmp_path / "theirs.csv", combine="studies")
+    assert found["gated"]["n"] == 15
+    with pytest.raises(ConfigError, match=r"adds up several folders, and .*theirs\.csv is one"):
+        combined(tmp_path / "theirs.csv", combine="studies")

@@ -7,50 +7,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
 
-import numpy as np
-
 from attn_train.comparison import cost, groups as grouping, measures
-from attn_train.comparison.analysis import Comparison, towards
-from attn_train.comparison.arms import Arm, show, varied
-from attn_train.comparison.doubts import Doubt, few
+from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.arms import show, varied
 from attn_train.comparison.groups import Group
 from attn_train.comparison.measures import Measure
+from attn_train.comparison.overall import Overall, overall
 from attn_train.comparison.summary import LOOK, Summary, summarize_runs
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import LeftOut
 from attn_train.settings.compare import CompareSettings
-from attn_train.statistics import combining, intervals, power
-from attn_train.statistics.combining import Part
-from attn_train.statistics.estimate import Estimate
-from attn_train.statistics.intervals import ALPHA, ALPHA_ONE_SIDED, Difference
-
-
-@dataclass(frozen=True)
-class Overall:
-    """What all groups say of one arm against one other.
-
-    `comparison` is over all of them, `parts` are the groups' own, by their names. `spread` is the standard deviation of
-    the true differences between groups, estimated, on the measure's scale; `p_alike` the p-value of their being all the
-    same.
-    """
-
-    comparison: Comparison
-    parts: dict[str, Comparison]
-    spread: float
-    p_alike: float
-
-    @property
-    def everywhere(self) -> str:
-        """The verdict that holds in every group: an intersection-union test, which needs no correction for their
-        number. Empty where there is none."""
-        verdicts = {part.verdict for part in self.parts.values()}
-        return verdicts.pop() if len(verdicts) == 1 and verdicts <= {*intervals.VERDICTS[:-1]} else ""
 
 
 @dataclass(frozen=True)
 class Combined:
-    """The comparison in each group, by its name, and the comparisons over all of them."""
+    """The comparison in each group, by its name, and the comparisons over all of them.
 
+    Groups are studies that add up, or else data sets or recipes with equal weights.
+    """
+
+    adds_up: bool
     groups: dict[str, Summary]
     against_baseline: list[Overall]
     against_controls: list[Overall]
@@ -94,7 +70,8 @@ def combine(config: CompareSettings, paths: Sequence[str], command: str) -> Comb
     they cannot be compared."""
     if config.max_seeds is not None:
         raise ConfigError("max_seeds= plans the looks at one comparison, and combine= is a single look; leave one out")
-    groups, left_out = grouping.by_recipe(paths)
+    adds_up = config.combine == "studies"
+    groups, left_out = (grouping.by_folder(paths), []) if adds_up else grouping.by_recipe(paths)
     measure, unlike = measures.choose([run for group in groups for run in group.runs], config.metric, config.split)
     # The same measure for all, also where only some groups held images out.
     config = replace(config, split="val" if measure is measures.VALIDATED else "test")
@@ -103,12 +80,15 @@ def combine(config: CompareSettings, paths: Sequence[str], command: str) -> Comb
     comparable, lacking = matched(summaries)
     if not comparable:
         raise ConfigError(f"combine={config.combine} finds no arm to combine: {'; '.join(lacking)}")
-    found = [overall(parts, len(comparable)) for parts in comparable]
-    warnings = unlike + grouping.placed_apart(groups, named_by) + lacking + warnings_of(summaries)
+    check_margins(summaries)
+    found = [overall(parts, len(comparable), adds_up) for parts in comparable]
+    about_studies = [*unlike_recipes(groups), *stopped(summaries)] if adds_up else []
+    warnings = [*unlike, *about_studies, *grouping.placed_apart(groups, named_by), *lacking, *warnings_of(summaries)]
     if any(one.comparison.statistical == "undecided" for one in found):
         warnings.append(LOOK)
     baselines = [summary.baseline.label for summary in summaries.values()]
     return Combined(
+        adds_up=adds_up,
         groups=summaries,
         against_baseline=[one for one in found if one.comparison.reference.label in baselines],
         against_controls=[one for one in found if one.comparison.reference.label not in baselines],
@@ -149,74 +129,6 @@ def matched(summaries: Mapping[str, Summary]) -> tuple[list[dict[str, Comparison
     return comparable, warnings
 
 
-def overall(parts: Mapping[str, Comparison], family: int) -> Overall:
-    """Combine the comparisons of one pair of arms in several groups; `family`: how many pairs are combined."""
-    each = list(parts.values())
-    measure, margin = each[0].measure, each[0].margin
-    known = [Part(part.difference.mean, part.difference.error, part.difference.freedom) for part in each]
-    together = combining.over_data_sets(known)
-    difference = as_difference(together, sum(part.difference.n for part in each), family)
-    gain = towards(difference, measure)
-    verdict = intervals.verdict(gain, measure.scaled_margin(margin))
-    needed = power.needed(gain, measure.scaled_margin(margin), family) if verdict == "undecided" else None
-    comparison = Comparison(
-        arm=merged([part.arm for part in each]),
-        reference=merged([part.reference for part in each]),
-        seeds=[(place, *seeds) for place, part in enumerate(each) for seeds in part.seeds],
-        reference_seeds=[(place, *seeds) for place, part in enumerate(each) for seeds in part.reference_seeds],
-        difference=difference,
-        statistical=verdict,
-        p_value=intervals.adjusted(difference.p_value, family),
-        detectable=measure.shown(power.detectable(gain, ALPHA / family)),
-        needed=needed,
-        measure=measure,
-        margin=margin,
-        doubts=doubts_of(parts),
-    )
-    if verdict == "undecided":
-        comparison = replace(comparison, told=undecided(comparison, len(each)))
-    return Overall(comparison, dict(parts), *combining.heterogeneity(known))
-
-
-def as_difference(part: Part, runs: int, family: int) -> Difference:
-    """Return a combined difference with its interval and bounds, at the levels of one of `family` arms."""
-    # Without any variance the freedom is infinite, of which there is no quantile.
-    values = (part.mean, part.error, min(part.freedom, 1e9))
-    estimate = Estimate(*(np.array([value]) for value in values))
-    (difference,) = intervals.listed(estimate, [runs], ALPHA / family, ALPHA_ONE_SIDED / family)
-    return difference
-
-
-def merged(arms: Sequence[Arm]) -> Arm:
-    """Return one arm with the runs of the same arm in all groups, whose place there comes before their seeds."""
-    runs = {(place, *seeds): run for place, arm in enumerate(arms) for seeds, run in arm.runs.items()}
-    return Arm(arms[0].label, runs, sum(arm.failed for arm in arms))
-
-
-def doubts_of(parts: Mapping[str, Comparison]) -> tuple[Doubt, ...]:
-    """Return what stands in the way of a verdict over all groups: what does in any; only the seeds add up."""
-    doubts = [
-        replace(doubt, words=f"in {name} {doubt.words}")
-        for name, part in parts.items()
-        for doubt in part.doubts
-        if doubt.kind != "preliminary"
-    ]
-    seeds = sum(min(len(part.seeds), len(part.reference_seeds)) for part in parts.values())
-    return tuple(filter(None, [*doubts, few(seeds)]))
-
-
-def undecided(comparison: Comparison, groups: int) -> str:
-    """Say how many seeds more would decide a combined comparison."""
-    if comparison.needed is None:
-        return f"undecided: more than {power.MOST_SEEDS:,} seeds"
-    more = math.ceil((comparison.needed.n - comparison.difference.n) / groups)
-    seen = f"{comparison.measure.shown(comparison.difference.mean):+.{comparison.measure.places}f}"
-    return (
-        f"undecided: about {more} more seed{'s' if more > 1 else ''} in each, if the difference is the {seen} seen; "
-        "this was a look"
-    )
-
-
 def warnings_of(summaries: Mapping[str, Summary]) -> list[str]:
     """Return the groups' warnings: those that all have once, others with the names of the groups that have them."""
     said: dict[str, list[str]] = {}
@@ -226,6 +138,34 @@ def warnings_of(summaries: Mapping[str, Summary]) -> list[str]:
                 said.setdefault(warning, []).append(name)
     return [
         warning if len(names) == len(summaries) else f"{'; '.join(names)}: {warning}" for warning, names in said.items()
+    ]
+
+
+def check_margins(summaries: Mapping[str, Summary]) -> None:
+    """Raise ConfigError where studies fixed different margins."""
+    margins = {summary.margin: name for name, summary in summaries.items()}
+    if len(margins) > 1:
+        said = ", ".join(f"{margin:g} in {name}" for margin, name in margins.items())
+        raise ConfigError(f"the margins differ: {said}; a verdict over all has one, so compare each by itself")
+
+
+def unlike_recipes(groups: Sequence[Group]) -> list[str]:
+    """Return a warning where studies that add up are not of one recipe."""
+    if len({run.recipe_digest for group in groups for run in group.runs}) == 1:
+        return []
+    settings = [f"{key}={' and '.join(dict.fromkeys(values))}" for key, values in differing(groups).items()]
+    said = "; ".join(settings[:6]) + (" and more" if len(settings) > 6 else "")
+    return [f"the studies are not of one recipe: {said or 'they do not say in what they differ'}"]
+
+
+def stopped(summaries: Mapping[str, Summary]) -> list[str]:
+    """Return a warning where some of the studies ended by what they saw."""
+    names = [name for name, summary in summaries.items() if summary.study is not None]
+    if not names:
+        return []
+    return [
+        f"{'; '.join(names)}: studies that stop by their looks; an effect that ends one early is mostly too large in "
+        "it, which flatters the sum a little, and the sum's own interval is of a single look"
     ]
 
 

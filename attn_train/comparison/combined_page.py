@@ -5,7 +5,8 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from attn_train.comparison import chart, combined_text, tables
-from attn_train.comparison.combined import Combined, Overall
+from attn_train.comparison.combined import Combined
+from attn_train.comparison.overall import Overall
 from attn_train.comparison.page import MOST_EFFECTS, effect, template
 
 

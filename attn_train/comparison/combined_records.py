@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from attn_train.comparison.combined import Combined, Overall
+from attn_train.comparison.combined import Combined
 from attn_train.comparison.combined_text import all_of
+from attn_train.comparison.overall import Overall
 from attn_train.comparison.records import finite, in_unit, plain, to_rows
 
 # Of one comparison of several groups these are of no use: its runs are not of one network or data set.
@@ -31,6 +32,7 @@ def record(combined: Combined) -> dict[str, Any]:
         "metric": combined.measure.name,
         "split": combined.first.split,
         "margin": combined.margin,
+        "combine": "studies" if combined.adds_up else "recipes",
         "groups": combined.folders,
         "comparisons": [nested(one) for one in combined.against_baseline],
         "against_controls": [nested(one) for one in combined.against_controls],

@@ -3,7 +3,8 @@
 import math
 
 from attn_train.comparison import sentences as single, tables
-from attn_train.comparison.combined import Combined, Overall
+from attn_train.comparison.combined import Combined
+from attn_train.comparison.overall import Overall
 from attn_train.comparison.report import SHOWN, code, escaped, markdown_table
 from attn_train.comparison.sentences import Sentence
 from attn_train.comparison.tables import Table, p_value, short
@@ -66,14 +67,22 @@ def method(combined: Combined) -> list[str]:
     """Say what the figures rest on, and what they are about."""
     count, family = len(combined.groups), len(combined.overall)
     together = f" for all {family} differences at once (Bonferroni)" if family > 1 else ""
-    return [
-        f"Difference from {combined.first.baseline.label}: the mean of those in {count} data sets or recipes "
-        f"({'; '.join(combined.groups)}), each with the same weight; in brackets its 95 % confidence interval, by "
-        f"Student's t (Welch, Satterthwaite){together}, for one look at the runs.",
+    kind, weight = "data sets or recipes", "each with the same weight"
+    about = (
         f"It is about these {count} data sets or recipes, not about new ones: for those their spread would count too, "
-        "and it takes 6 and more of them to know it.",
+        "and it takes 6 and more of them to know it."
+    )
+    if combined.adds_up:
+        kind, weight = "studies", "weighted by their seeds"
+        about = f"It takes these {count} for studies of one comparison; alike says whether their differences fit that."
+    return [
+        f"Difference from {combined.first.baseline.label}: the mean of those in {count} {kind} "
+        f"({'; '.join(combined.groups)}), {weight}; in brackets its 95 % confidence interval, by "
+        f"Student's t (Welch, Satterthwaite){together}, for one look at the runs.",
+        about,
         "Spread: how much the true difference varies from one to the next, as a standard deviation (DerSimonian, "
-        "Laird). Alike: the p-value of their being all the same (Cochran's Q), rough; with few a large one proves nothing.",
+        "Laird). Alike: the p-value of their being all the same (Cochran's Q), rough; of a few a large one proves "
+        "nothing.",
         "What holds in each one holds in all, and needs no correction for their number.",
         f"Margin: a difference that surely lies within {tables.margin(combined.first)} counts as none.",
         images(combined),

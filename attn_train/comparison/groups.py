@@ -68,10 +68,54 @@ def by_recipe(paths: Sequence[str]) -> tuple[list[Group], list[LeftOut]]:
     ]
     groups = sorted(groups, key=lambda group: group.name) + [Group(file, *read_runs([file]), {}) for file in files]
     if len(groups) < 2:
-        raise ConfigError(
-            f"combine=recipes, but all runs are of one recipe and data set, {groups[0].name}; leave it out"
-        )
+        raise ConfigError(f"combine=recipes, but all runs are of one recipe and data set; leave it out")
     return groups, [run for run, of in zip(left_out, places, strict=True) if of < 0]
+
+
+def by_folder(paths: Sequence[str]) -> list[Group]:
+    """Return the runs of each folder or CSV file at `paths`, as studies that add up; a run that is named itself is of
+    the folder that it lies in.
+
+    A run that repeats the arm and the seeds of another study's is left out: it says nothing new. Raises ConfigError
+    where there is a single folder, where one has no run of its own, and for studies of different data.
+    """
+    folders: dict[str, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(paths):
+        is_run = not is_list(path) and reading.find([path]) == [Path(path)]
+        folders[str(Path(path).parent) if is_run else path].append(path)
+    if len(folders) < 2:
+        raise ConfigError(
+            f"combine=studies adds up several folders, and {next(iter(folders))} is one; name another too"
+        )
+    used: dict[tuple[str, ...], tuple[str, Path]] = {}  # the study and folder of each run
+    groups = []
+    for name, within in folders.items():
+        read, left_out = read_runs(within)
+        runs = []
+        for run in read:
+            key = (run.arm_digest, run.recipe_digest, *data_of(run), str(run.seeds))
+            study, first = used.setdefault(key, (name, run.folder))
+            if study == name:
+                runs.append(run)
+            else:
+                left_out.append(LeftOut(run.folder, f"repeats the arm and the seed of {first}, which is used"))
+        if not runs:
+            raise ConfigError(
+                f"{name} has no run of its own: studies add up where their seeds differ{passed_over(left_out)}"
+            )
+        groups.append(Group(name, runs, left_out, settings_of(runs[0])))
+    check_data(groups)
+    return groups
+
+
+def check_data(groups: Sequence[Group]) -> None:
+    """Raise ConfigError where studies are of different data, as far as they say."""
+    data = {data_of(group.runs[0]): group.name for group in groups if "data_digest" in group.runs[0].result}
+    if len(data) > 1:
+        raise ConfigError(
+            f"combine=studies adds up what is of the same data, and {' and '.join(list(data.values())[:2])} are not; "
+            "over data sets say combine=recipes"
+        )
 
 
 def same_recipe(runs: Sequence[Run]) -> list[list[Run]]:

@@ -14,7 +14,8 @@ margin=0.2            a difference that is surely smaller counts as none, in the
 max_seeds=N           the most seeds that an arm may come to, said at the first look: the verdicts then hold at every
                       look up to there, not at one alone. A study's folder is judged by the study's own rule
 combine=recipes       runs of several recipes or data sets: each is compared by itself, then all give one verdict, with
-                      equal weights. It is about these, not about new ones
+                      equal weights. It is about these, not about new ones. combine=studies adds up the folders named,
+                      studies of the same arms with other seeds, by their numbers of seeds
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out

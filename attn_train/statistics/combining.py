@@ -1,4 +1,4 @@
-"""One difference from several: over data sets or recipes by equal weights, over studies of one recipe by adding up."""
+"""One difference from several: over data sets or recipes with equal weights, over studies by their seeds."""
 
 import math
 from collections.abc import Sequence
@@ -17,24 +17,18 @@ class Part:
     freedom: float
 
 
-def over_data_sets(parts: Sequence[Part]) -> Part:
-    """Return the mean of differences on several data sets or recipes, each with the same weight: it is about these,
-    whatever their number of runs. Degrees of freedom by Welch and Satterthwaite (1946)."""
-    errors = np.square([part.error for part in parts])
-    inner = float((np.square(errors) / [part.freedom for part in parts]).sum())
-    freedom = float(errors.sum()) ** 2 / inner if inner else math.inf
-    mean, error = float(np.mean([part.mean for part in parts])), math.sqrt(float(errors.sum())) / len(parts)
-    return Part(mean, error, freedom)
+def weighted(parts: Sequence[Part], weights: Sequence[float]) -> Part:
+    """Return the weighted mean of independent differences; degrees of freedom by Welch and Satterthwaite (1946).
 
-
-def over_studies(parts: Sequence[Part], seeds: Sequence[float]) -> Part:
-    """Return the mean of differences from several studies of one comparison, each weighted by its number of `seeds`,
-    with one standard deviation for all of them: a few seeds know theirs too badly to be weighted by it."""
-    counts, freedom = np.asarray(seeds, dtype=float), np.array([part.freedom for part in parts])
-    variances = np.array([part.error**2 for part in parts]) * counts
-    pooled = float((variances * freedom).sum() / freedom.sum())
-    mean = float((counts * [part.mean for part in parts]).sum() / counts.sum())
-    return Part(mean, math.sqrt(pooled / float(counts.sum())), float(freedom.sum()))
+    weights: fixed before, or numbers of seeds. Not by the errors, of which a few seeds know too little. Nor are the
+    errors pooled: where one of two studies has the wilder arm, or the wilder runs, 6 to 10 % of all intervals at 5 %
+    would miss; with each one's own it is at most 5.3 % (20,000 simulations), and an interval is a twentieth wider.
+    """
+    share = np.asarray(weights, dtype=float) / sum(weights)
+    variances = np.square(share * [part.error for part in parts])
+    inner = float((np.square(variances) / [part.freedom for part in parts]).sum())
+    freedom = float(variances.sum()) ** 2 / inner if inner else math.inf
+    return Part(float((share * [part.mean for part in parts]).sum()), math.sqrt(float(variances.sum())), freedom)
 
 
 def heterogeneity(parts: Sequence[Part]) -> tuple[float, float]:
