@@ -44,6 +44,7 @@ class Comparison:
     mcnemar: McNemar | None = None
     told: str | None = None  # the verdict in words, where another rule than this one reached it
     doubts: tuple[Doubt, ...] = ()
+    beside: str = ""  # what a reader must know too, and which stands in the way of no verdict
 
     @property
     def numbers(self) -> tuple[list[float], list[float]]:

@@ -1,7 +1,6 @@
 """Several comparisons of the same arms, each on a data set or by a recipe of its own, and what they say together."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,6 +9,7 @@ from importlib import metadata
 from attn_train.comparison import cost, groups as grouping, measures
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import show, varied
+from attn_train.comparison.curves import folder_name
 from attn_train.comparison.groups import Group
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.overall import Overall, overall
@@ -61,8 +61,7 @@ class Combined:
     @property
     def folders(self) -> dict[str, str]:
         """The folder that the report of each group has within that of the whole."""
-        safe = (re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] for name in self.groups)
-        return {name: f"{place}_{word}" for place, (name, word) in enumerate(zip(self.groups, safe, strict=True), 1)}
+        return {name: f"{place}_{folder_name(name)}" for place, name in enumerate(self.groups, 1)}
 
 
 def combine(config: CompareSettings, paths: Sequence[str], command: str) -> Combined:

@@ -1,7 +1,7 @@
 """attn-compare: from the words of its command line to the report."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attn_train.comparison import (
@@ -15,6 +15,7 @@ from attn_train.comparison import (
     report,
     tables,
 )
+from attn_train.comparison.against import summarize_against
 from attn_train.comparison.combined import Combined, combine
 from attn_train.comparison.summary import Summary, summarize
 from attn_train.comparison.tables import Table
@@ -64,12 +65,19 @@ def leave_combined(combined: Combined, folder: Path) -> None:
         leave(combined.groups[group], folder / name)
 
 
+def summary_of(config: CompareSettings, paths: Sequence[str], command: str) -> Summary | Combined:
+    """Compare the runs at `paths` in the way that the settings ask for."""
+    if config.against is not None:
+        return summarize_against(config, paths, command)
+    return (summarize if config.combine is None else combine)(config, paths, command)
+
+
 def main(arguments: list[str], claim: Callable[[Path], object]) -> Summary | Combined:
     """Compare the runs that `arguments` name, write the report and return what it says; `claim` makes its folder or
     raises."""
     paths, overrides = settings.split(arguments)
     config = compose.compare(overrides)
-    summary = (summarize if config.combine is None else combine)(config, paths, pasted("attn-compare", *arguments))
+    summary = summary_of(config, paths, pasted("attn-compare", *arguments))
     wanted = expectation.wanted(summary.comparisons, config.expect)
     folder = output_folder(config)
     claim(folder)

@@ -29,15 +29,22 @@ class Group:
 def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
     """Return the runs in folders, or those that CSV files list, and what was left out; raise ConfigError for both at
     once, and where no run has finished."""
-    files = list(filter(is_list, paths))
-    if files and len(files) < len(paths):
-        folder = next(path for path in paths if path not in files)
-        raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
+    files = list_files(paths)
     lists = [read_listed(Path(file)) for file in files] or [reading.read_all(reading.find(paths))]
     runs, left_out = [run for each, _ in lists for run in each], [run for _, each in lists for run in each]
     if not runs:
         raise ConfigError(f"no finished run in {', '.join(paths)}{passed_over(left_out)}")
     return runs, left_out
+
+
+def list_files(paths: Sequence[str]) -> list[str]:
+    """Return the paths where all are files that list runs of elsewhere, nothing where all are folders; raise
+    ConfigError for both at once."""
+    files = list(filter(is_list, paths))
+    if files and len(files) < len(paths):
+        folder = next(path for path in paths if path not in files)
+        raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
+    return files
 
 
 def is_list(path: str) -> bool:
@@ -68,7 +75,7 @@ def by_recipe(paths: Sequence[str]) -> tuple[list[Group], list[LeftOut]]:
     ]
     groups = sorted(groups, key=lambda group: group.name) + [Group(file, *read_runs([file]), {}) for file in files]
     if len(groups) < 2:
-        raise ConfigError(f"combine=recipes, but all runs are of one recipe and data set; leave it out")
+        raise ConfigError("combine=recipes, but all runs are of one recipe and data set; leave it out")
     return groups, [run for run, of in zip(left_out, places, strict=True) if of < 0]
 
 

@@ -53,7 +53,7 @@ def html(summary: Summary) -> str:
         has_later=any(len(comparison.seeds) < len(comparison.arm.runs) for comparison in summary.comparisons),
         about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
-        forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
+        forest=forest(summary.comparisons, summary, f"Difference from {summary.reference_words}"),
         control_forest=forest(summary.against_controls, summary, "Difference from a network of the same cost"),
         verdicts=tables.verdicts(summary),
         controls=controls,

@@ -122,6 +122,7 @@ def to_json(summary: Summary) -> str:
         "images": accuracy.image_count(summary.baseline.first.result, summary.split),
         "test_images": summary.baseline.first.result["total"],
         "baseline": summary.baseline.label,
+        "stored": summary.stored,
         "cost_from": "attn-bench" if summary.benched else "runs",
         "recipe": summary.recipe,
         "arms": arms,
@@ -157,7 +158,7 @@ def cell(value: Any) -> Any:
 def to_csv(summary: Summary) -> str:
     """Return compare.csv: the baseline, then each arm with what it is compared with, then mechanisms against their
     controls."""
-    rows = [arm_row(summary, summary.baseline)]
+    rows = [arm_row(summary, arm) for arm in summary.references]
     for comparison in [*summary.comparisons, *summary.against_controls]:
         rows.append({**arm_row(summary, comparison.arm), **plain(comparison)})
     return to_rows(rows)

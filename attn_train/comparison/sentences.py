@@ -4,7 +4,6 @@ report."""
 from dataclasses import dataclass
 
 from attn_train.comparison.analysis import Comparison
-from attn_train.comparison.arms import Arm
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.summary import Summary
 from attn_train.comparison.tables import difference, margin, short
@@ -36,7 +35,7 @@ def sentences(summary: Summary) -> tuple[list[Sentence], str]:
     chosen, others = comparisons[:MOST_SENTENCES], comparisons[MOST_SENTENCES:]
     decided = sum(map(is_decided, others))
     rest = f"and {len(others)} more in the table, {decided} of them decided" if others else ""
-    return [sentence(comparison, time_cost(summary, comparison.arm)) for comparison in chosen], rest
+    return [sentence(comparison, time_cost(summary, comparison)) for comparison in chosen], rest
 
 
 def is_decided(comparison: Comparison) -> bool:
@@ -48,7 +47,8 @@ def sentence(comparison: Comparison, cost: str) -> Sentence:
     claim, reason = spoken(comparison)
     figures = f"{difference(comparison)} {what(comparison.measure)}"
     figures = ", ".join(filter(None, [figures, cost]))
-    return Sentence(comparison.verdict, f"{comparison.arm.label} {claim}", "; ".join(filter(None, [figures, reason])))
+    rest = "; ".join(filter(None, [figures, reason, comparison.beside]))
+    return Sentence(comparison.verdict, f"{comparison.arm.label} {claim}", rest)
 
 
 def spoken(comparison: Comparison) -> tuple[str, str]:
@@ -70,9 +70,9 @@ def what(measure: Measure) -> str:
     return f"{measure.unit} in {measure.words}{fewer}".lstrip()
 
 
-def time_cost(summary: Summary, arm: Arm) -> str:
-    """Say what an arm costs in time beside the baseline; nothing where that is not known, or is itself compared."""
-    ours, base = (summary.costs[side.label].seconds for side in (arm, summary.baseline))
+def time_cost(summary: Summary, comparison: Comparison) -> str:
+    """Say what an arm costs in time beside the other; nothing where that is not known, or is itself compared."""
+    ours, base = (summary.costs[side.label].seconds for side in (comparison.arm, comparison.reference))
     if ours is None or base is None or summary.measure.key == "train_seconds":
         return ""
     if base > 0:
@@ -95,7 +95,7 @@ def method(summary: Summary) -> list[str]:
         looks = "one look at the runs" if summary.max_seeds is None else f"all looks up to {summary.max_seeds} seeds"
         interval = f"by Student's t{together}{' (Bonferroni)' if together else ''}, for {looks}"
     return [
-        f"Difference: the mean of an arm's runs ({runs}) less that of {summary.baseline.label} ({base_runs}); in "
+        f"Difference: the mean of an arm's runs ({runs}) less that of {summary.reference_words} ({base_runs}); in "
         f"brackets its 95 % confidence interval, {interval}.",
         f"Margin: a difference that surely lies within {margin(summary)} counts as none.",
         images(summary),

@@ -56,6 +56,18 @@ class Summary:
     command: str  # that makes this report again
     date: str
     version: str
+    stored: str | None = None  # the folder of the runs that others are held against, where they are of another time
+
+    @property
+    def references(self) -> list[Arm]:
+        """The arms that others are held against, but controls: the baseline, or several stored ones."""
+        every = [self.baseline, *(comparison.reference for comparison in self.comparisons)]
+        return list({arm.label: arm for arm in every}.values())
+
+    @property
+    def reference_words(self) -> str:
+        """What the differences are from."""
+        return self.baseline.label if len(self.references) == 1 else f"the same arm in {self.stored}"
 
     @property
     def split(self) -> Split:
@@ -71,8 +83,11 @@ class Summary:
     @cached_property
     def means(self) -> dict[str, float]:
         """The arms' mean numbers: of the baseline the mean over all runs, and on it each arm's mean difference."""
-        base = statistics.fmean(self.baseline.values)
-        moved = {one.arm.label: self.measure.moved(base, one.difference.mean) for one in self.comparisons}
+        bases = {arm.label: statistics.fmean(arm.values) for arm in self.references}
+        moved = {
+            one.arm.label: self.measure.moved(bases[one.reference.label], one.difference.mean)
+            for one in self.comparisons
+        }
         means = {arm.label: statistics.fmean(arm.values) for arm in self.arms} | moved
         return {
             label: round(mean, 9) for label, mean in means.items()
@@ -107,6 +122,21 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
     return summarize_runs(config, runs, left_out, command)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What was found of arms, the baseline first, and what is to be said of it."""
+
+    arms: list[Arm]
+    comparisons: list[Comparison]
+    against_controls: list[Comparison]
+    measure: Measure
+    margin: float
+    left_out: list[LeftOut]
+    warnings: list[str]
+    study: Studied | None = None
+    stored: str | None = None
+
+
 def summarize_runs(
     config: CompareSettings,
     runs: list[Run],
@@ -128,33 +158,42 @@ def summarize_runs(
             f"model={'gated' if arms[0].is_plain else 'none'}{passed_over(left_out)}"
         )
     baseline, judge, about_looks = choose_judge(arms, measure, config)
-    warnings = about_looks + warnings
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
     margin = measure.margin if config.margin is None else config.margin
     margin = margin if judge is None else judge.rule.margin
     comparisons, against_controls, problems = families(arms, measure, margin, config, judge)
     if runs[0].split == "val":
         arms = by_gain(arms, comparisons, against_controls)
+    warnings = about_looks + warnings + unlike + strays.warnings(arms, measure) + problems
+    left_out += repeated
+    found = Compared(arms, comparisons, against_controls, measure, margin, left_out, warnings, judge)
+    return complete(found, config, command)
+
+
+def complete(found: Compared, config: CompareSettings, command: str) -> Summary:
+    """Add to what was found what the arms cost, how they learned, and how all of it is made again."""
+    arms = found.arms
     costs, lacking = costs_of(arms, config.bench)
     return Summary(
         arms=arms,
-        baseline=baseline,
-        comparisons=comparisons,
-        against_controls=against_controls,
-        study=judge,
+        baseline=arms[0],
+        comparisons=found.comparisons,
+        against_controls=found.against_controls,
+        study=found.study,
         max_seeds=config.max_seeds,
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
-        left_out=left_out + repeated,
-        warnings=list(dict.fromkeys(warnings + unlike + strays.warnings(arms, measure) + problems + lacking)),
-        measure=measure,
-        margin=margin,
+        left_out=found.left_out,
+        warnings=list(dict.fromkeys(found.warnings + lacking)),
+        measure=found.measure,
+        margin=found.margin,
         benched=config.bench is not None,
-        recipe=sorting.recipe_of(baseline.first),
+        recipe=sorting.recipe_of(arms[0].first),
         commands={arm.label: training_command(arm) for arm in arms},
         command=command,
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
+        stored=found.stored,
     )
 
 
