@@ -109,6 +109,11 @@ def test_an_arm_that_is_not_stored_is_said(tmp_path: Path, stored: Path) -> None
     assert f"eca is not in {stored}, and is not compared" in found.warnings
 
 
+def test_a_single_stored_run_says_nothing(tmp_path: Path, stored: Path) -> None:
+    found = against(stored / "gated_0", write_today(tmp_path / "today", 0, "gated"))
+    assert by_arm(found)["gated"].words == "undecided: one seed says nothing of the deviation; 5 are a start"
+
+
 def test_stored_runs_below_the_folder_of_today_are_not_of_today(tmp_path: Path, stored: Path) -> None:
     write_today(tmp_path / "old" / "today", 0, "gated")
     assert by_arm(against(stored, tmp_path / "old"))["gated"].difference.n == 5

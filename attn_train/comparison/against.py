@@ -9,7 +9,7 @@ from attn_train.comparison.arms import Arm
 from attn_train.comparison.doubts import surroundings
 from attn_train.comparison.groups import Group
 from attn_train.comparison.measures import Measure
-from attn_train.comparison.summary import LOOK, Compared, Summary, complete, resampled
+from attn_train.comparison.summary import SINGLE_LOOK, Compared, Summary, complete, resampled
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import LeftOut
 from attn_train.settings.compare import CompareSettings
@@ -34,7 +34,7 @@ def summarize_against(config: CompareSettings, paths: Sequence[str], command: st
     found, problems = analysis.compare(pairs, measure, margin, images=images, max_seeds=None)
     comparisons = [over_time(comparison, stored) for comparison in found]
     if any(comparison.statistical == "undecided" for comparison in comparisons):
-        problems.append(LOOK)
+        problems.append(SINGLE_LOOK)
     arms = [*{id(reference): reference for _, reference in pairs}.values(), *(arm for arm, _ in pairs)]
     warnings += [*unlike, *missing, *strays.warnings(arms, measure), *problems]
     compared = Compared(arms, comparisons, [], measure, margin, [*lacking, *lacking_then], warnings, stored=stored)

@@ -1,6 +1,7 @@
 """From arms to answers: each arm against the baseline, each mechanism against its own controls, corrected for their
 number."""
 
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ class Comparison:
     def wanted(self) -> str:
         """How many seeds more an undecided comparison wants."""
         found = self.difference
-        if found.n < 2:
+        if not math.isfinite(found.error):
             return "one seed says nothing of the deviation; 5 are a start"
         if self.needed is None:
             return f"more than {power.MOST_SEEDS:,} seeds"

@@ -13,7 +13,7 @@ from attn_train.comparison.curves import folder_name
 from attn_train.comparison.groups import Group
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.overall import Overall, overall
-from attn_train.comparison.summary import LOOK, Summary, summarize_runs
+from attn_train.comparison.summary import LOOK, SINGLE_LOOK, Summary, summarize_runs
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import LeftOut
 from attn_train.settings.compare import CompareSettings
@@ -84,7 +84,7 @@ def combine(config: CompareSettings, paths: Sequence[str], command: str) -> Comb
     about_studies = [*unlike_recipes(groups), *stopped(summaries)] if adds_up else []
     warnings = [*unlike, *about_studies, *grouping.placed_apart(groups, named_by), *lacking, *warnings_of(summaries)]
     if any(one.comparison.statistical == "undecided" for one in found):
-        warnings.append(LOOK)
+        warnings.append(SINGLE_LOOK)
     baselines = [summary.baseline.label for summary in summaries.values()]
     return Combined(
         adds_up=adds_up,

@@ -75,6 +75,8 @@ def method(combined: Combined) -> list[str]:
     if combined.adds_up:
         kind, weight = "studies", "weighted by their seeds"
         about = f"It takes these {count} for studies of one comparison; alike says whether their differences fit that."
+    said = {summary.images for summary in combined.groups.values()}
+    images = said.pop() if len(said) == 1 else f"the {WORDS[combined.first.split]} images of its data"
     return [
         f"Difference from {combined.first.baseline.label}: the mean of those in {count} {kind} "
         f"({'; '.join(combined.groups)}), {weight}; in brackets its 95 % confidence interval, by "
@@ -85,16 +87,8 @@ def method(combined: Combined) -> list[str]:
         "nothing.",
         "What holds in each one holds in all, and needs no correction for their number.",
         f"Margin: a difference that surely lies within {tables.margin(combined.first)} counts as none.",
-        images(combined),
+        single.images(combined.first.split, images),
     ]
-
-
-def images(combined: Combined) -> str:
-    """Say which images the arms are judged by."""
-    said = {single.images(summary) for summary in combined.groups.values()}
-    if len(said) == 1:
-        return said.pop()
-    return f"Judged by the final epoch of each run on the {WORDS[combined.first.split]} images of its own data set."
 
 
 def lists(combined: Combined) -> list[tuple[str, list[str]]]:

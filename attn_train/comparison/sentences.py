@@ -7,6 +7,7 @@ from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.summary import Summary
 from attn_train.comparison.tables import difference, margin, short
+from attn_train.runs.accuracy import Split
 
 # More sentences are not read in a minute.
 MOST_SENTENCES = 10
@@ -98,14 +99,14 @@ def method(summary: Summary) -> list[str]:
         f"Difference: the mean of an arm's runs ({runs}) less that of {summary.reference_words} ({base_runs}); in "
         f"brackets its 95 % confidence interval, {interval}.",
         f"Margin: a difference that surely lies within {margin(summary)} counts as none.",
-        images(summary),
+        images(summary.split, summary.images),
     ]
 
 
-def images(summary: Summary) -> str:
-    """Say which images the arms are judged by, and which are there to choose by."""
-    judged = f"Judged by the final epoch of each run on {summary.images}"
-    if summary.split == "val":
+def images(split: Split, what: str) -> str:
+    """Say by which images the arms are judged, `what` in words, and which are there to choose by."""
+    judged = f"Judged by the final epoch of each run on {what}"
+    if split == "val":
         return f"{judged}, which are there to choose by; a claim is for test images (split=test)."
     return f"{judged}; whoever chooses by them flatters what is chosen: hold images out for that (dataset.val_size)."
 

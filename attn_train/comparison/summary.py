@@ -27,10 +27,13 @@ from attn_train.settings import compose
 from attn_train.settings.compare import CompareSettings
 from attn_train.writing.quoting import pasted
 
-LOOK = (
+LOOKED = (
     "this was a look at these runs: judged again together with more seeds, until each verdict is in, up to 9 % of "
-    "such comparisons come to a wrong one, not 5 %. Say max_seeds=N at the first look already, or use attn-study"
+    "such comparisons come to a wrong one, not 5 %"
 )
+LOOK = f"{LOOKED}. Say max_seeds=N at the first look already, or use attn-study"
+# Where looks cannot be planned.
+SINGLE_LOOK = f"{LOOKED}. Fix the number of seeds before the first look"
 COSTS = ("parameters", "macs", "seconds", "bytes")
 
 
