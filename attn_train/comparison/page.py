@@ -108,7 +108,7 @@ def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Marku
 def effect(comparison: Comparison) -> chart.Effect:
     """Return the row of a comparison: its runs are shown as differences from the mean that it is compared with."""
     label, arm, reference = comparison.arm.label, comparison.arm, comparison.reference
-    if not reference.is_plain:
+    if not reference.is_plain and not comparison.beside:  # which names it, as the picture's title does
         label = f"{label} against {reference.label}"
     mean, low, high = tables.ends(comparison)
     words = f"{tables.difference(comparison)}, {comparison.words.split(':')[0].split(' (')[0]}"
