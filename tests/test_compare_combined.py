@@ -17,8 +17,9 @@ from test_compare_scripts import write_list
 
 from attn_train.comparison import expectation
 from attn_train.comparison.combined import Combined, combine
+from attn_train.comparison.combined_page import html
 from attn_train.comparison.combined_records import to_line
-from attn_train.comparison.combined_text import terminal
+from attn_train.comparison.combined_text import markdown, terminal
 from attn_train.comparison.command import shown
 from attn_train.comparison.summary import summarize
 from attn_train.errors import ConfigError, ExpectationError
@@ -121,6 +122,21 @@ def test_every_form_says_it_and_what_it_is_about(tmp_path: Path, family: Path) -
     assert list(csv.DictReader(io.StringIO(shown(whole, "csv", tmp_path)))) == rows
     assert "| gated | all 3 | 16 |" in shown(whole, "markdown", tmp_path)
     assert "gated & all 3 & 16 &" in shown(whole, "latex", tmp_path)
+
+
+def test_names_of_data_sets_are_shown_letter_by_letter(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>{{7*7}}\x1b[2J"
+    for place, dataset in enumerate((evil, "letters")):
+        for model in ("none", "gated"):
+            for seed in range(2):
+                of = {"dataset": dataset, "data_digest": dataset, "recipe_digest": dataset}
+                write_run(tmp_path / f"{place}_{model}_{seed}", model, seed, 9000 + seed, **of)
+    _, whole = combined(tmp_path)
+    for text in (html(whole), markdown(whole), terminal(whole)):
+        assert "\\x1b" in text
+        assert "\x1b" not in text
+    assert "<script" not in html(whole) + markdown(whole)
+    assert "&lt;script&gt;" in html(whole)
 
 
 def test_a_script_expects_the_verdict_over_all(family: Path) -> None:
