@@ -11,6 +11,7 @@ import yaml
 from conftest import TINY, process_state
 
 import attn_train
+from attn_train.comparison.summary import Summary
 from attn_train.errors import CheckpointError, ConfigError
 
 
@@ -35,6 +36,7 @@ def test_train_evaluate_and_compare_return_what_the_commands_leave(tmp_path: Pat
             assert (run.logits.argmax(axis=1) == run.labels).mean() == pytest.approx(run.accuracy)
         assert tested.accuracy == runs[1].accuracy
         np.testing.assert_array_equal(tested.logits.numpy(), runs[1].logits)
+        assert isinstance(summary, Summary)
         assert {arm.label for arm in summary.arms} == {"none", "gated"}
         assert summary.margin == 5
         assert yaml.safe_load((runs[1].folder / "config.yaml").read_text())["model"]["name"] == "gated"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attn_train.commands import evaluation, jobs
 from attn_train.commands.plan import claim, make_plan, remove_unbegun
 from attn_train.comparison import command as comparison
+from attn_train.comparison.combined import Combined
 from attn_train.comparison.summary import Summary
 from attn_train.errors import ConfigError
 from attn_train.runs import result
@@ -84,8 +85,8 @@ def evaluate(*words: str) -> Evaluation:
     return outcome
 
 
-def compare(*words: str) -> Summary:
-    """Compare runs, as attn-compare does; return what its report says.
+def compare(*words: str) -> Summary | Combined:
+    """Compare runs, as attn-compare does; return what its report says: with combine= that of all groups, else of one.
 
     words: those of the command line, as in `compare("outputs/try", "margin=0.5")`.
     Raises ConfigError where the runs cannot be compared.

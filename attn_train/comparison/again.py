@@ -1,21 +1,10 @@
-"""What the runs of a comparison share, and the commands that train them again."""
-
-from typing import Any
+"""The commands that train the runs of a comparison again."""
 
 import yaml
 
 from attn_train.comparison.arms import Arm, show
 from attn_train.runs import finished as reading
-from attn_train.settings import identity
 from attn_train.writing.quoting import pasted
-
-
-def recipe_of(arm: Arm) -> dict[str, Any]:
-    """Return the settings that all runs share, or nothing where no configuration is left."""
-    try:
-        return identity.recipe(reading.read_config(arm.first.folder), arm.first.result["precision"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return {}
 
 
 def training_command(arm: Arm) -> str:

@@ -1,6 +1,7 @@
 """From arms to answers: each arm against the baseline, each mechanism against its own controls, corrected for their
 number."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,7 @@ class Comparison:
     new_images: NewImages | None = None
     told: str | None = None  # the verdict in words, where another rule than this one reached it
     doubts: tuple[Doubt, ...] = ()
+    beside: str = ""  # what a reader must know too, and which stands in the way of no verdict
 
     @property
     def numbers(self) -> tuple[list[float], list[float]]:
@@ -104,7 +106,7 @@ class Comparison:
     def wanted(self) -> str:
         """How many seeds more an undecided comparison wants."""
         found = self.difference
-        if found.n < 2:
+        if not math.isfinite(found.error):
             return "one seed says nothing of the deviation; 5 are a start"
         if self.needed is None:
             return f"more than {power.MOST_SEEDS:,} seeds"

@@ -1,7 +1,7 @@
 """Sort runs into arms, name the arms, and refuse a comparison that would not be one."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,11 +45,13 @@ class Arm:
         return self.first.name == "none"
 
 
-def sort(runs: Sequence[Run], failures: Sequence[LeftOut] = ()) -> tuple[list[Arm], list[LeftOut]]:
+def sort(
+    runs: Sequence[Run], failures: Sequence[LeftOut] = (), named_by: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[Arm], list[LeftOut]]:
     """Return the arms, the plain one first, and the runs that repeat another's arm and seed.
 
     `failures` are what else was found: of these, runs that failed are counted for the arm and the recipe that they are
-    of.
+    of. `named_by`: the settings that the arms of a mechanism are named by; None: those in which they differ.
 
     Of such runs the first by name of folder is used, whatever their accuracies: names begin with date and time.
     """
@@ -64,22 +66,27 @@ def sort(runs: Sequence[Run], failures: Sequence[LeftOut] = ()) -> tuple[list[Ar
         arm.runs = dict(sorted(arm.runs.items()))
         kinds = {(run.arm_digest, run.recipe_digest) for run in arm.runs.values()}
         arm.failed = sum(failure.failed in kinds for failure in failures)
-    name(arms)
+    name(arms, named_by)
     return sorted(arms, key=lambda arm: (not arm.is_plain, arm.label)), left_out
 
 
-def name(arms: Sequence[Arm]) -> None:
-    """Name each arm by its mechanism, and by those settings in which arms of the same mechanism differ."""
+def name(arms: Sequence[Arm], named_by: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Name each arm by its mechanism, and by the settings that `named_by` has for it; None: those in which arms of the
+    same mechanism differ."""
     same: dict[str, list[Arm]] = defaultdict(list)
     for arm in arms:
         same[arm.first.name].append(arm)
-    for group in same.values():
-        settings = [arm.first.arm for arm in group]
-        keys = sorted({key for one in settings for key in one})
-        varied = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+    for mechanism, group in same.items():
+        keys = varied([arm.first.arm for arm in group]) if named_by is None else named_by[mechanism]
         for arm in group:
-            words = [f"{key.removeprefix('backbone.')}={show(arm.first.arm.get(key))}" for key in varied]
+            words = [f"{key.removeprefix('backbone.')}={show(arm.first.arm.get(key))}" for key in keys]
             arm.label = " ".join([arm.first.name, *(word.removeprefix("model.") for word in words)])
+
+
+def varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the settings that have not the same value everywhere."""
+    keys = sorted({key for one in settings for key in one})
+    return [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
 
 
 def show(value: Any) -> str:
@@ -120,7 +127,7 @@ def check_recipe(runs: Sequence[Run]) -> list[str]:
                 f"these runs differ in more than arm and seed, so comparing them says nothing about either: "
                 f"{'; '.join(differing[:6]) or 'they do not say in what'}{' and more' if len(differing) > 6 else ''} "
                 f"({len(groups[0])} runs like {groups[0][0].folder}, {len(group)} like {group[0].folder}); compare "
-                "those of one recipe, by naming their folders"
+                "those of one recipe, by naming their folders, or each recipe and then all together: combine=recipes"
             )
         warnings.append(
             f"{len(group)} runs, like {group[0].folder}, come from another version, whose settings differ by "
@@ -131,7 +138,8 @@ def check_recipe(runs: Sequence[Run]) -> list[str]:
         one, other = list(data.values())[:2]
         raise ConfigError(
             f"these runs were tested on different data: {one[0].folder} (data_digest {clip(one[0])}) and "
-            f"{other[0].folder} ({clip(other[0])}); compare runs of the same data"
+            f"{other[0].folder} ({clip(other[0])}); compare runs of the same data, or each data set and then all "
+            "together: combine=recipes"
         )
     return warnings + [
         f"the runs come from different {what}: {'; '.join(f'{len(of)} with {value}' for value, of in found.items())}"
@@ -158,9 +166,8 @@ def words_of(value: Any) -> str:
 
 def differences(one: Run, other: Run) -> tuple[list[str], list[str]]:
     """Return the settings in which two recipes differ, with both values, and those that only one of them has."""
-    try:
-        first, second = (identity.recipe(read_config(run.folder), run.result["precision"]) for run in (one, other))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    first, second = map(recipe_of, (one, other))
+    if not first or not second:
         return [], []
     differing = [
         f"{key}={show(first[key])} and {show(second[key])}"
@@ -171,3 +178,11 @@ def differences(one: Run, other: Run) -> tuple[list[str], list[str]]:
     # Of another backbone, optimizer or data set all settings are others.
     names = [one for one in differing if one.split("=")[0].endswith(".name")]
     return names or differing, added
+
+
+def recipe_of(run: Run) -> dict[str, Any]:
+    """Return the settings of a run's recipe, flat, or nothing where no configuration is left."""
+    try:
+        return identity.recipe(read_config(run.folder), run.result["precision"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return {}

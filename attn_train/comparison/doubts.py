@@ -50,13 +50,19 @@ def outcome(result: dict[str, Any]) -> tuple[int, float | None]:
 def confounded(arm: Arm, reference: Arm) -> Doubt | None:
     """Doubt an arm none of whose runs has its device, its versions or its commit in common with a run of the reference:
     a difference may come from either."""
-    for key, what in (("device", "device"), ("versions", "versions"), ("commit", "commit")):
+    unlike = surroundings(arm, reference)
+    return Doubt("confounded", f"{unlike[0]}: either may be the cause", spares=("undecided",)) if unlike else None
+
+
+def surroundings(arm: Arm, reference: Arm) -> list[str]:
+    """Say in which of device, versions and commit no run of an arm is like one of the reference."""
+    found = []
+    for key in ("device", "versions", "commit"):
         ours, theirs = ({words_of(run.result.get(key)) for run in side.runs.values()} for side in (arm, reference))
         if not ours & theirs:
             here, there = ("; ".join(sorted(values)) for values in (ours, theirs))
-            words = f"{arm.label} has {what} {here}, {reference.label} {there}: either may be the cause"
-            return Doubt("confounded", words, spares=("undecided",))
-    return None
+            found.append(f"{arm.label} has {key} {here}, {reference.label} {there}")
+    return found
 
 
 def failing(arm: Arm, reference: Arm) -> Doubt | None:

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 
 from attn_train.comparison.analysis import Comparison
-from attn_train.comparison.summary import Summary
 from attn_train.errors import ConfigError, ExpectationError
 from attn_train.settings.compare import EXPECTED, by_arm
 from attn_train.writing.text import printable
 
 
-def wanted(summary: Summary, expected: str | None) -> list[tuple[Comparison, str]]:
+def wanted(comparisons: Sequence[Comparison], expected: str | None) -> list[tuple[Comparison, str]]:
     """Return each comparison that something is expected of, with the word (see settings.compare); raise ConfigError for
     an arm that is not compared."""
     if expected is None:
         return []
-    compared = {comparison.arm.label: comparison for comparison in summary.comparisons}
+    compared = {comparison.arm.label: comparison for comparison in comparisons}
     every = []
     for arm, word in by_arm(expected).items():
         if arm is not None and arm not in compared:

@@ -13,6 +13,11 @@ margin=0.2            a difference that is surely smaller counts as none, in the
                       accuracy, 1 % of loss and nll, 0.002 of brier, 5 % of time and memory
 max_seeds=N           the most seeds that an arm may come to, said at the first look: the verdicts then hold at every
                       look up to there, not at one alone. A study's folder is judged by the study's own rule
+combine=recipes       runs of several recipes or data sets: each is compared by itself, then all give one verdict, with
+                      equal weights. It is about these, not about new ones. combine=studies adds up the folders named,
+                      studies of the same arms with other seeds, by their numbers of seeds
+against=FOLDER        stored runs: each arm is held against its own runs there; where the arm without attention alone is
+                      stored, or baseline=NAME given, all against that. With expect=not_hurts a check for CI
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out
@@ -38,4 +43,6 @@ Examples
   attn-train -m dataset=cifar10 model=none,gated,se seed=0,1,2,3,4 sweep=try
   attn-compare outputs/try
   attn-compare outputs/try outputs/more margin=0.1 bench=outputs/2026-01-31/12-00-00_bench_a1b2c3
+  attn-compare outputs/digits outputs/cifar10 combine=recipes
+  attn-compare outputs/today against=outputs/stored expect=not_hurts
   attn-compare outputs/try split=test"""

@@ -19,23 +19,32 @@ from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import COSTS, Summary
 from attn_train.writing.text import printable
 
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATES = Path(__file__).parent
 # Arms in one picture: with more, lines cannot be told apart, and a forest has no end.
 MOST_CURVES = 7
 MOST_EFFECTS = 200
 
 
+def template(name: str) -> jinja2.Template:
+    """Return the template of a page, in which everything is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        finalize=plain,
+    )
+    return environment.get_template(name)
+
+
 def html(summary: Summary) -> str:
     """Return the page."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=plain
-    )
     first = summary.baseline.first.result
     rows = tables.run_rows(summary)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
     resampled, new_images = tables.resampled(summary), tables.new_images(summary)
     said, rest = sentences(summary)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return template("page.html").render(
         summary=summary,
         sentences=said,
         sentences_left=rest,
@@ -45,7 +54,7 @@ def html(summary: Summary) -> str:
         has_later=any(len(comparison.seeds) < len(comparison.arm.runs) for comparison in summary.comparisons),
         about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
-        forest=forest(summary.comparisons, summary, f"Difference from {summary.baseline.label}"),
+        forest=forest(summary.comparisons, summary, f"Difference from {summary.reference_words}"),
         control_forest=forest(summary.against_controls, summary, "Difference from a network of the same cost"),
         verdicts=tables.verdicts(summary),
         controls=controls,
@@ -106,7 +115,7 @@ def forest(comparisons: list[Comparison], summary: Summary, title: str) -> Marku
 def effect(comparison: Comparison) -> chart.Effect:
     """Return the row of a comparison: its runs are shown as differences from the mean that it is compared with."""
     label, arm, reference = comparison.arm.label, comparison.arm, comparison.reference
-    if not reference.is_plain:
+    if not reference.is_plain and not comparison.beside:  # which names it, as the picture's title does
         label = f"{label} against {reference.label}"
     mean, low, high = tables.ends(comparison)
     words = f"{tables.difference(comparison)}, {comparison.words.split(':')[0].split(' (')[0]}"

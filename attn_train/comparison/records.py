@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ def to_json(summary: Summary) -> str:
         "images": accuracy.image_count(summary.baseline.first.result, summary.split),
         "test_images": summary.baseline.first.result["total"],
         "baseline": summary.baseline.label,
+        "stored": summary.stored,
         "cost_from": "attn-bench" if summary.benched else "runs",
         "recipe": summary.recipe,
         "arms": arms,
@@ -168,12 +170,17 @@ def cell(value: Any) -> Any:
 def to_csv(summary: Summary) -> str:
     """Return compare.csv: the baseline, then each arm with what it is compared with, then mechanisms against their
     controls."""
-    rows = [arm_row(summary, summary.baseline)]
+    rows = [arm_row(summary, arm) for arm in summary.references]
     for comparison in [*summary.comparisons, *summary.against_controls]:
         rows.append({**arm_row(summary, comparison.arm), **plain(comparison)})
+    return to_rows(rows)
+
+
+def to_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, whose head has the names of all of them."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in finite(row).items()} for row in rows)
+    writer.writerows({name: cell(value) for name, value in finite(dict(row)).items()} for row in rows)
     return text.getvalue()

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attn_train.comparison.analysis import Comparison
-from attn_train.comparison.arms import Arm
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.ranking import FALSE_ALARMS
 from attn_train.comparison.summary import Summary
 from attn_train.comparison.tables import difference, ends, margin, short, signed
+from attn_train.runs.accuracy import Split
 
 # More sentences are not read in a minute.
 MOST_SENTENCES = 10
@@ -38,7 +38,7 @@ def sentences(summary: Summary) -> tuple[list[Sentence], str]:
     chosen, others = comparisons[:MOST_SENTENCES], comparisons[MOST_SENTENCES:]
     decided = sum(map(is_decided, others))
     rest = f"and {len(others)} more in the table, {decided} of them decided" if others else ""
-    return [sentence(comparison, time_cost(summary, comparison.arm)) for comparison in chosen], rest
+    return [sentence(comparison, time_cost(summary, comparison)) for comparison in chosen], rest
 
 
 def is_decided(comparison: Comparison) -> bool:
@@ -50,7 +50,8 @@ def sentence(comparison: Comparison, cost: str) -> Sentence:
     claim, reason = spoken(comparison)
     figures = f"{difference(comparison)} {what(comparison.measure)}"
     figures = ", ".join(filter(None, [figures, cost]))
-    return Sentence(comparison.verdict, f"{comparison.arm.label} {claim}", "; ".join(filter(None, [figures, reason])))
+    rest = "; ".join(filter(None, [figures, reason, comparison.beside]))
+    return Sentence(comparison.verdict, f"{comparison.arm.label} {claim}", rest)
 
 
 def spoken(comparison: Comparison) -> tuple[str, str]:
@@ -72,9 +73,9 @@ def what(measure: Measure) -> str:
     return f"{measure.unit} in {measure.words}{fewer}".lstrip()
 
 
-def time_cost(summary: Summary, arm: Arm) -> str:
-    """Say what an arm costs in time beside the baseline; nothing where that is not known, or is itself compared."""
-    ours, base = (summary.costs[side.label].seconds for side in (arm, summary.baseline))
+def time_cost(summary: Summary, comparison: Comparison) -> str:
+    """Say what an arm costs in time beside the other; nothing where that is not known, or is itself compared."""
+    ours, base = (summary.costs[side.label].seconds for side in (comparison.arm, comparison.reference))
     if ours is None or base is None or summary.measure.key == "train_seconds":
         return ""
     if base > 0:
@@ -120,17 +121,17 @@ def method(summary: Summary) -> list[str]:
         looks = "one look at the runs" if summary.max_seeds is None else f"all looks up to {summary.max_seeds} seeds"
         interval = f"by Student's t{together}{' (Bonferroni)' if together else ''}, for {looks}"
     return [
-        f"Difference: the mean of an arm's runs ({runs}) less that of {summary.baseline.label} ({base_runs}); in "
+        f"Difference: the mean of an arm's runs ({runs}) less that of {summary.reference_words} ({base_runs}); in "
         f"brackets its 95 % confidence interval, {interval}.",
         f"Margin: a difference that surely lies within {margin(summary)} counts as none.",
-        images(summary),
+        images(summary.split, summary.images),
     ]
 
 
-def images(summary: Summary) -> str:
-    """Say which images the arms are judged by, and which are there to choose by."""
-    judged = f"Judged by the final epoch of each run on {summary.images}"
-    if summary.split == "val":
+def images(split: Split, what: str) -> str:
+    """Say by which images the arms are judged, `what` in words, and which are there to choose by."""
+    judged = f"Judged by the final epoch of each run on {what}"
+    if split == "val":
         return f"{judged}, which are there to choose by; a claim is for test images (split=test)."
     return f"{judged}; whoever chooses by them flatters what is chosen: hold images out for that (dataset.val_size)."
 

@@ -2,16 +2,14 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from attn_train.comparison import (
-    again,
     analysis,
     arms as sorting,
     benched,
@@ -22,26 +20,30 @@ from attn_train.comparison import (
     strays,
     studied,
 )
+from attn_train.comparison.again import training_command
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
+from attn_train.comparison.groups import passed_over, read_runs
 from attn_train.comparison.measures import Measure
 from attn_train.comparison.ranking import Ranking
 from attn_train.comparison.studied import Studied
 from attn_train.errors import ConfigError
-from attn_train.runs import accuracy, finished as reading
+from attn_train.runs import accuracy
 from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
-from attn_train.runs.listed import read_listed
 from attn_train.settings import compose
 from attn_train.settings.compare import CompareSettings
 from attn_train.statistics.images import Deviation
 
-LOOK = (
+LOOKED = (
     "this was a look at these runs: judged again together with more seeds, until each verdict is in, up to 9 % of "
-    "such comparisons come to a wrong one, not 5 %. Say max_seeds=N at the first look already, or use attn-study"
+    "such comparisons come to a wrong one, not 5 %"
 )
+LOOK = f"{LOOKED}. Say max_seeds=N at the first look already, or use attn-study"
+# Where looks cannot be planned.
+SINGLE_LOOK = f"{LOOKED}. Fix the number of seeds before the first look"
 COSTS = ("parameters", "macs", "seconds", "bytes")
 
 
@@ -69,6 +71,18 @@ class Summary:
     command: str  # that makes this report again
     date: str
     version: str
+    stored: str | None = None  # the folder of the runs that others are held against, where they are of another time
+
+    @property
+    def references(self) -> list[Arm]:
+        """The arms that others are held against, but controls: the baseline, or several stored ones."""
+        every = [self.baseline, *(comparison.reference for comparison in self.comparisons)]
+        return list({arm.label: arm for arm in every}.values())
+
+    @property
+    def reference_words(self) -> str:
+        """What the differences are from."""
+        return self.baseline.label if len(self.references) == 1 else f"the same arm in {self.stored}"
 
     @property
     def split(self) -> Split:
@@ -84,8 +98,11 @@ class Summary:
     @cached_property
     def means(self) -> dict[str, float]:
         """The arms' mean numbers: of the baseline the mean over all runs, and on it each arm's mean difference."""
-        base = statistics.fmean(self.baseline.values)
-        moved = {one.arm.label: self.measure.moved(base, one.difference.mean) for one in self.comparisons}
+        bases = {arm.label: statistics.fmean(arm.values) for arm in self.references}
+        moved = {
+            one.arm.label: self.measure.moved(bases[one.reference.label], one.difference.mean)
+            for one in self.comparisons
+        }
         means = {arm.label: statistics.fmean(arm.values) for arm in self.arms} | moved
         return {
             label: round(mean, 9) for label, mean in means.items()
@@ -128,24 +145,42 @@ class Summary:
         return [kind for kind, labels in self.fronts.items() if arm.label in labels]
 
 
-def passed_over(left_out: Sequence[LeftOut]) -> str:
-    """Say at the end of an error which runs were named and could not be used."""
-    if not left_out:
-        return ""
-    more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return f"; left out: {left_out[0].folder}: {left_out[0].reason}{more}"
-
-
 def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Summary:
     """Read the runs at `paths` and compare them; raise ConfigError where they cannot be compared."""
     runs, left_out = read_runs(paths)
+    return summarize_runs(config, runs, left_out, command)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found of arms, the baseline first, and what is to be said of it."""
+
+    arms: list[Arm]
+    comparisons: list[Comparison]
+    against_controls: list[Comparison]
+    measure: Measure
+    margin: float
+    left_out: list[LeftOut]
+    warnings: list[str]
+    study: Studied | None = None
+    stored: str | None = None
+
+
+def summarize_runs(
+    config: CompareSettings,
+    runs: list[Run],
+    left_out: list[LeftOut],
+    command: str,
+    named_by: Mapping[str, Sequence[str]] | None = None,
+) -> Summary:
+    """Compare runs; `named_by` as in arms.sort. Raises ConfigError where they cannot be compared."""
     about_runs = sorting.check_recipe(runs)
     measure, unlike = measures.choose(runs, config.metric, config.split)
     runs, without = measures.measured(runs, measure)
-    left_out += without
+    left_out = [*left_out, *without]
     if not runs:
         raise ConfigError(f"metric={measure.name}: no run has it{passed_over(left_out)}")
-    arms, repeated = sorting.sort(runs, left_out)
+    arms, repeated = sorting.sort(runs, left_out, named_by)
     if len(arms) < 2:
         raise ConfigError(
             f"all runs found are of one arm, {arms[0].label}; a comparison needs another, like "
@@ -156,32 +191,46 @@ def summarize(config: CompareSettings, paths: Sequence[str], command: str) -> Su
     margin = measure.margin if config.margin is None else config.margin
     margin = margin if judge is None else judge.rule.margin
     comparisons, against_controls, problems = families(arms, measure, margin, config.max_seeds, judge)
-    deviations, about_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
     if runs[0].split == "val":
         arms = by_gain(arms, comparisons, against_controls)
+    warnings = about_looks + about_runs + unlike + strays.warnings(arms, measure) + problems
+    left_out += repeated
+    found = Compared(arms, comparisons, against_controls, measure, margin, left_out, warnings, judge)
+    return complete(found, config, command)
+
+
+def complete(found: Compared, config: CompareSettings, command: str) -> Summary:
+    """Add to what was found what single images and many arms say, what the arms cost, how they learned, and how all of
+    it is made again."""
+    arms, measure = found.arms, found.measure
+    comparisons, against_controls = list(found.comparisons), list(found.against_controls)
+    deviations, about_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
     costs, lacking = benched.costs(arms, config.bench, compose.CONF)
-    problems += about_images + lacking
+    ranked = None
+    if found.stored is None:
+        ranked = ranking.rank(arms, comparisons, measure, is_screened=found.study is None)
     return Summary(
         arms=arms,
-        baseline=baseline,
+        baseline=arms[0],
         comparisons=comparisons,
         against_controls=against_controls,
         deviations=deviations,
-        ranking=ranking.rank(arms, comparisons, measure, is_screened=judge is None),
-        study=judge,
+        ranking=ranked,
+        study=found.study,
         max_seeds=config.max_seeds,
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
-        left_out=left_out + repeated,
-        warnings=list(dict.fromkeys([*about_looks, *about_runs, *unlike, *strays.warnings(arms, measure), *problems])),
+        left_out=found.left_out,
+        warnings=list(dict.fromkeys(found.warnings + about_images + lacking)),
         measure=measure,
-        margin=margin,
+        margin=found.margin,
         benched=config.bench is not None,
-        recipe=again.recipe_of(baseline),
-        commands={arm.label: again.training_command(arm) for arm in arms},
+        recipe=sorting.recipe_of(arms[0].first),
+        commands={arm.label: training_command(arm) for arm in arms},
         command=command,
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=metadata.version("attn-train"),
+        stored=found.stored,
     )
 
 
@@ -215,23 +264,3 @@ def families(
     found, problems = compare(pairs)
     against, more = compare(controlled)
     return [judge.judged(comparison) for comparison in found], against, problems + more
-
-
-def read_runs(paths: Sequence[str]) -> tuple[list[Run], list[LeftOut]]:
-    """Return the runs in folders, or those that CSV files list; raise ConfigError for both at once, or where none has
-    finished."""
-    files = [path for path in paths if path.endswith(".csv") and Path(path).is_file()]
-    if not files:
-        runs, left_out = reading.read_all(reading.find(paths))
-    elif len(files) < len(paths):
-        folder = next(path for path in paths if path not in files)
-        raise ConfigError(f"{files[0]} lists runs of elsewhere, and {folder} is a folder; compare them apart")
-    else:
-        lists = [read_listed(Path(file)) for file in files]
-        runs = [run for finished, _ in lists for run in finished]
-        left_out = [run for _, others in lists for run in others]
-    if not runs:
-        raise ConfigError(
-            f"no finished run in {', '.join(paths)}; the first: {left_out[0].folder}: {left_out[0].reason}"
-        )
-    return runs, left_out

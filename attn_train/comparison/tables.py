@@ -96,21 +96,14 @@ def head(summary: Summary) -> list[str]:
 
 def verdicts(summary: Summary) -> Table:
     """Return the table of the arms against the baseline."""
-    base = summary.baseline
-    rows = [
-        ["arm", *head(summary)],
-        [
-            base.label,
-            str(len(base.runs)),
-            *failures(summary, base),
-            spread(base.values, summary.measure.digits),
-            *[""] * 5,
-            "what others are held against",
-        ],
-    ]
+    rows = [["arm", *head(summary)]]
+    for base in summary.references:
+        own = spread(base.values, summary.measure.digits)
+        cells = [str(len(base.runs)), *failures(summary, base), own, *[""] * 5]
+        rows.append([base.label, *cells, "what others are held against"])
     rows += [[comparison.arm.label, *verdict_row(summary, comparison)] for comparison in summary.comparisons]
-    for arm in summary.arms[1:]:
-        if summary.of(arm) is None:
+    for arm in summary.arms:
+        if summary.of(arm) is None and arm not in summary.references:
             own = spread(arm.values, summary.measure.digits)
             cells = [str(len(arm.runs)), *failures(summary, arm), own, *[""] * 5]
             rows.append([arm.label, *cells, "a control, which its mechanism is held against"])

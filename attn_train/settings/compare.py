@@ -40,6 +40,8 @@ class CompareSettings:
     margin: Annotated[float | None, MARGIN]
     baseline: Annotated[str | None, TEXT]
     max_seeds: Annotated[int | None, within(FIRST_LOOK, MOST_LOOKS, " (planned looks), or null for a single look")]
+    combine: Annotated[str | None, one_of("recipes", "studies")]
+    against: Annotated[str | None, PATH]
     bench: Annotated[str | None, PATH]
     split: Annotated[str, one_of("auto", "val", "test")]
     images: Annotated[Any, one_of("auto", True, False)]
