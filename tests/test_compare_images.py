@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from attn_train.statistics.images import deviation, new_images
+from attn_train.statistics.intervals import Difference
 
 IMAGES = 400
 
@@ -25,14 +26,21 @@ def true_effect(effect: float) -> float:
     return float(100 * (np.clip(hard + generator.normal(effect, 0.3, 1_000_000), 0, 1) - hard).mean())
 
 
+def known(ours: np.ndarray, theirs: np.ndarray) -> Difference:
+    """Return the difference of two arms by the t test that is paired by seed."""
+    differences = 100 * (ours.mean(axis=1) - theirs.mean(axis=1))
+    error, freedom = stats.sem(differences), len(differences) - 1
+    low, high = stats.ttest_1samp(differences, 0).confidence_interval()
+    return Difference(len(differences), differences.mean(), error, freedom, low, high, low, high, 0.95, 1.0)
+
+
 @pytest.mark.parametrize("seeds", [5, 20])
 def test_the_interval_holds_the_difference_on_all_images(seeds: int) -> None:
     truth, generator = true_effect(0.05), np.random.default_rng(0)
     held, alone = 0, 0
     for _ in range(400):
         ours, theirs = simulate(generator, seeds, 0.05)
-        found = new_images(ours, theirs, 0.95)
-        assert found is not None
+        found = new_images(known(ours, theirs), ours, theirs)
         held += found.low <= truth <= found.high
         differences = 100 * (ours.mean(axis=1) - theirs.mean(axis=1))
         low, high = stats.ttest_1samp(differences, 0).confidence_interval()
@@ -45,15 +53,15 @@ def test_the_interval_holds_the_difference_on_all_images(seeds: int) -> None:
 def test_without_difference_between_images_it_is_the_t_interval() -> None:
     generator = np.random.default_rng(1)
     ours, theirs = generator.random((6, 20_000)) < 0.9, generator.random((6, 20_000)) < 0.89
-    found = new_images(ours, theirs, 0.95)
+    found = new_images(known(ours, theirs), ours, theirs)
     low, high = stats.ttest_1samp(100 * (ours.mean(axis=1) - theirs.mean(axis=1)), 0).confidence_interval()
-    assert found is not None
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.08)
 
 
 def test_one_seed_says_nothing_of_others() -> None:
     right = np.ones((1, 10), dtype=bool)
-    assert new_images(right, right, 0.95) is None
+    unknown = Difference(1, 0.0, math.inf, 1.0, -math.inf, math.inf, -math.inf, math.inf, 0.95, 1.0)
+    assert (new_images(unknown, right, right).low, new_images(unknown, right, right).high) == (-math.inf, math.inf)
     assert deviation(right) is None
 
 

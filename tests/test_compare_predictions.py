@@ -17,6 +17,7 @@ from attn_train.comparison.studied import Studied
 from attn_train.comparison.summary import Summary
 from attn_train.runs.ledger import Ledger
 from attn_train.statistics.images import new_images
+from attn_train.statistics.intervals import Difference
 from attn_train.statistics.sequential import Rule
 
 Right = np.ndarray[Any, np.dtype[np.bool_]]
@@ -52,18 +53,19 @@ def about_predictions(summary: Summary) -> list[str]:
     return [line for line in summary.warnings if line.startswith("the predictions")]
 
 
-def test_other_images_are_judged_by_the_seeds_that_both_have(
+def test_the_interval_for_other_images_is_the_verdicts_with_what_images_add(
     tmp_path: Path, right: dict[str, dict[int, Right]]
 ) -> None:
     ended = compare(tmp_path, "sweep", "output=out")
     assert ended.code == 0, ended.err
     found = record(tmp_path / "out")
     gated = next(comparison for comparison in found["comparisons"] if comparison["arm"] == "gated")
-    ours, theirs = (np.stack([right[model][seed] for seed in range(5)]) for model in ("gated", "none"))
-    assert gated["new_images"]["mean"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
-    expected = new_images(ours, theirs, gated["level"])
-    assert expected is not None
+    ours, theirs = (np.stack(list(right[model].values())) for model in ("gated", "none"))
+    assert gated["new_images"]["mean"] == gated["mean"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
+    known = Difference(*(gated[field.name] for field in dataclasses.fields(Difference)))
+    expected = new_images(known, ours, theirs)
     assert (gated["new_images"]["low"], gated["new_images"]["high"]) == pytest.approx((expected.low, expected.high))
+    assert gated["new_images"]["low"] < gated["low"] < gated["high"] < gated["new_images"]["high"]
     shown = f"{expected.mean:+.2f} [{expected.low:+.2f}, {expected.high:+.2f}]"
     for text in (ended.out, *((tmp_path / "out" / name).read_text() for name in ("report.md", "report.html"))):
         assert shown in text.replace("\\", "")
@@ -137,6 +139,5 @@ def test_a_study_is_not_judged_by_them(tmp_path: Path, right: dict[str, dict[int
     assert "single look" not in " ".join([*image_notes(summary), *place_notes(summary)])
     study = Studied(["none", "gated", "se"], Rule(2, 8, 0.2), range(8), Ledger(tmp_path))
     summary = dataclasses.replace(summary, study=study)
-    for note in (image_notes(summary)[-1], place_notes(summary)[-1]):
-        assert "study's rule does not judge" in note
-        assert "single look" in note
+    assert "study's rule does not judge by other images" in image_notes(summary)[-1]
+    assert "study's rule does not judge by places: they are of a single look" in place_notes(summary)[-1]

@@ -37,14 +37,13 @@ def notes(summary: Summary) -> list[str]:
 def image_notes(summary: Summary) -> list[str]:
     """Return how the figures for other test images came about."""
     sentences = [
-        "Images like these: the interval for other test images of the same kind and other seeds, at the same level. It "
-        "is of the seeds that both arms have, paired, and that for these images of all runs, so that either may be the "
-        "narrower.",
+        "Images like these: the interval for other test images of the same kind and other seeds, at the same level. To "
+        "the variance over seeds it adds that of the difference from image to image, over their number.",
         "Std of a run: of its accuracy over seeds, in points; of independent errors: what it would be if each image "
         "were right or wrong by itself, as often as it is. Runs that are trained out vary no more (Jordan, 2023).",
     ]
     if summary.study is not None:
-        sentences.append("The study's rule does not judge by other images: these intervals are of a single look.")
+        sentences.append("The study's rule does not judge by other images: its verdicts are for these.")
     return sentences
 
 

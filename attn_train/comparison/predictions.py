@@ -113,8 +113,8 @@ def added(comparison: Comparison, right: Mapping[str, Right], *, always: bool) -
             over_images=resampling.over_images(ours, theirs, 1 - ALPHA),
             mcnemar=resampling.mcnemar(ours[0], theirs[0]) if len(ours) == len(theirs) == 1 else None,
         )
-    ours, theirs = rows(arm, ours, comparison.shared), rows(reference, theirs, comparison.shared)
-    return replace(comparison, new_images=by_image.new_images(ours, theirs, comparison.difference.level))
+    ours, theirs = rows(arm, ours, comparison.seeds), rows(reference, theirs, comparison.reference_seeds)
+    return replace(comparison, new_images=by_image.new_images(comparison.difference, ours, theirs))
 
 
 def rows(arm: Arm, right: Right, seeds: Sequence[Seeds]) -> Right:

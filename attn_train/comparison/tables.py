@@ -188,17 +188,17 @@ def resampled(summary: Summary) -> Table:
 def new_images(summary: Summary) -> Table:
     """Return what the predictions say of other test images: of each comparison the interval for them, of each arm how
     its runs deviate; or a head without rows."""
-    rows = [["arm", "against", "seeds of both", "these images", "images like these", *STANDARD_DEVIATIONS]]
+    rows = [["arm", "against", "these images", "images like these", *STANDARD_DEVIATIONS]]
     compared = {comparison.arm.label for comparison in summary.comparisons}
     alone = [arm.label for arm in summary.arms if arm.label not in compared and arm.label in summary.deviations]
-    rows += [[label, *[""] * 4, *standard_deviations(summary, label)] for label in alone]
+    rows += [[label, *[""] * 3, *standard_deviations(summary, label)] for label in alone]
     for family, repeated in ((summary.comparisons, False), (summary.against_controls, True)):
         for comparison in family:
             if (held := comparison.new_images) is not None:
-                label, seeds = comparison.arm.label, str(len(comparison.shared))
+                label = comparison.arm.label
                 wider = f"{signed(held.mean)} {interval(held.low, held.high)}"
                 deviations = ["", ""] if repeated else standard_deviations(summary, label)
-                rows.append([label, comparison.reference.label, seeds, difference(comparison), wider, *deviations])
+                rows.append([label, comparison.reference.label, difference(comparison), wider, *deviations])
     return rows
 
 

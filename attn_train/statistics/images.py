@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from attn_train.statistics.intervals import Difference
+
 Right = NDArray[np.bool_]
 
 # Runs that deviate that many times as much as by independent errors, surely, are unstable or not trained out.
@@ -27,26 +29,25 @@ class NewImages:
     high: float
 
 
-def new_images(ours: Right, theirs: Right, level: float) -> NewImages | None:
-    """Return the interval of a difference paired by seed, for test images drawn like these; None for one seed.
+def new_images(difference: Difference, ours: Right, theirs: Right) -> NewImages:
+    """Return the interval of a difference for test images drawn like these, at the level of its own interval.
 
-    The variance of the mean over n seeds and N images is s^2/n + V/N. s^2 is the variance over seeds of the difference
-    on these images; V is the variance over images of the difference that is expected of an image, without what few
-    seeds add to it. Degrees of freedom by Satterthwaite (1946), those over images taken as known.
+    To its variance over seeds comes V / N, for N images: V is the variance over images of the difference that is
+    expected of an image, without what few seeds add to it. Degrees of freedom by Satterthwaite (1946), those over
+    images taken as known; they are many.
     """
-    differences = 100 * (ours.astype(float) - theirs)
-    seeds, count = differences.shape
-    if seeds < 2:
-        return None
-    over_seeds = differences.mean(axis=1).var(ddof=1) / seeds
-    of_image = differences.mean(axis=0).var(ddof=1) - differences.var(axis=0, ddof=1).mean() / seeds
-    variance = over_seeds + max(of_image, 0.0) / count
-    mean = float(differences.mean())
-    if variance == 0:
-        return NewImages(mean, mean, mean)
-    freedom = (seeds - 1) * (variance / over_seeds) ** 2 if over_seeds else math.inf
-    half = float(special.stdtrit(min(freedom, 1e9), (1 + level) / 2)) * math.sqrt(variance)
-    return NewImages(mean, mean - half, mean + half)
+    sides = (ours, theirs)
+    shares = [100 * side.mean(axis=0) for side in sides]
+    by_chance = sum(
+        float((share * (100 - share)).mean()) / max(len(side) - 1, 1) for share, side in zip(shares, sides, strict=True)
+    )
+    over_images = max(float((shares[0] - shares[1]).var(ddof=1) - by_chance), 0.0) / ours.shape[1]
+    variance = difference.error**2 + over_images
+    if not 0 < variance < math.inf:
+        return NewImages(difference.mean, difference.low, difference.high)
+    freedom = difference.freedom * (variance / difference.error**2) ** 2 if difference.error else math.inf
+    half = float(special.stdtrit(min(freedom, 1e9), (1 + difference.level) / 2)) * math.sqrt(variance)
+    return NewImages(difference.mean, difference.mean - half, difference.mean + half)
 
 
 @dataclass(frozen=True)
