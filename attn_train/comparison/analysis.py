@@ -113,7 +113,11 @@ class Comparison:
         missing = self.needed.n - found.n
         more = f"about {missing} more seed{'s' if missing > 1 else ''}"
         seen = f"if the difference is the {self.measure.shown(found.mean):+.{self.measure.places}f} seen"
-        shows = "" if self.needed.shows == "effect" else f" to show a gain below {self.margin:g}"
+        shows = (
+            ""
+            if self.needed.shows == "effect"
+            else f" to show a gain below {self.margin:g} {self.measure.unit}".rstrip()
+        )
         if self.max_seeds is None:
             return f"{more}{shows}, {seen}; this was a look"
         past = f", past max_seeds={self.max_seeds}" if self.needed.n > self.max_seeds else ""
