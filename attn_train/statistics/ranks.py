@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,17 @@ def rank_sets(means: Sequence[float], errors: Sequence[float], freedom: float, l
     Wilhelm, Review of Economic Studies 91, 2024).
     """
     count = len(means)
-    critical = float(stats.studentized_range.ppf(level, count, freedom)) / math.sqrt(2)
+    critical = studentized_range(level, count, freedom) / math.sqrt(2)
     mean, variance = np.asarray(means, dtype=float), np.square(errors)
     reach = critical * np.sqrt(variance[:, None] + variance[None, :])
     above = mean[None, :] - mean[:, None] > reach  # (arm, other): the other is surely above
     return [(1 + int(row.sum()), count - int(column.sum())) for row, column in zip(above, above.T, strict=True)]
+
+
+@cache  # SciPy finds it by integration, which takes a tenth of a second
+def studentized_range(level: float, count: int, freedom: float) -> float:
+    """Return what the range of `count` means stays below with `level`, in standard errors that have `freedom`."""
+    return float(stats.studentized_range.ppf(level, count, freedom))
 
 
 def shrunken(means: Sequence[float], errors: Sequence[float]) -> list[float]:
