@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Largest
+from largest import Largest
 from torch import Tensor
 from torch._inductor.utils import run_and_get_code
 
