@@ -36,10 +36,10 @@ TINY = (
     "device.threads=1",
     "backbone.widths=[8,8,8]",
 )
-# The same with 28 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
+# The same with 22 steps and a checkpoint at each, long enough to be interrupted; the last epoch leaves images out.
 LONG = (
     *TINY,
-    "train.epochs=4",
+    "train.epochs=3",
     "train.max_steps=null",
     "train.batch_size=16",
     "train.checkpoint_every=1",
@@ -137,8 +137,10 @@ def script(name: str) -> str:
 
 
 def start(folder: Path, *words: str, prelude: str = "", command: str = "train") -> Forked:
-    """Start attn-train with `words` in a process of its own, in `folder`, after the program `prelude`."""
-    return Forked(f"{prelude}\nfrom attn_train import cli\ncli.{command}()\n", *words, folder=folder)
+    """Start attn-train with `words` in a process of its own, in `folder`, after the program `prelude`; without the
+    pictures of a run, as `run_here`."""
+    undrawn = "from attn_train.commands import outcome\noutcome.draw = lambda *_: None"
+    return Forked(f"{undrawn}\n{prelude}\nfrom attn_train import cli\ncli.{command}()\n", *words, folder=folder)
 
 
 Command = Callable[..., Outcome]
@@ -206,7 +208,8 @@ def _schemas() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _texts_parsed_once() -> Iterator[None]:
     """Remember what YAML texts hold: each command parses those of conf/ anew, which takes a third of composing."""
-    load, loaders = yaml.load, {}
+    load = yaml.load
+    loaders: dict[str, Any] = {}
 
     @lru_cache(maxsize=200)
     def parsed(text: str | bytes, loader: str) -> Any:

@@ -14,7 +14,7 @@ import torch
 from conftest import LONG, TINY, Command, run_here, start
 from forked import Forked
 
-STEPS = 28
+STEPS = 22
 RUNNING = {"images_per_second"}  # what the clock says differs between any two runs
 
 
@@ -91,7 +91,7 @@ def stop_at(folder: Path, step: int, number: signal.Signals) -> tuple[Forked, st
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run killed at a random step; copied before it goes on."""
     folder = tmp_path_factory.mktemp("killed")
-    process, _, _ = stop_at(folder, random.SystemRandom().randrange(3, STEPS - 16), signal.SIGKILL)
+    process, _, _ = stop_at(folder, random.SystemRandom().randrange(3, STEPS - 14), signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     return folder / "run"
 
