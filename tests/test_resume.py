@@ -112,9 +112,9 @@ def test_killed_run_ends_as_if_it_was_not(train: Command, tmp_path: Path, killed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["bit", "cut", "empty", "zeros", "gone"])
+@pytest.mark.parametrize("damage", ["bit", "gone"])
 def test_damaged_last_checkpoint(train: Command, tmp_path: Path, killed: Path, reference: Path, damage: str) -> None:
-    """The one before it is used; what was written since is written anew."""
+    """The one before it is used; what was written since is written anew. Every other damage is in test_checkpoint."""
     run = shutil.copytree(killed, tmp_path / "run")
     last = run / "checkpoints" / "last.pt"
     before = json.loads((run / "checkpoints" / "previous.json").read_text())["step"]
@@ -123,10 +123,7 @@ def test_damaged_last_checkpoint(train: Command, tmp_path: Path, killed: Path, r
         last.unlink()
     else:
         content[len(content) // 3] ^= 16
-        cut = content[: len(content) // 2]
-        damaged: dict[str, bytes | bytearray]
-        damaged = {"bit": content, "cut": cut, "empty": b"", "zeros": bytes(len(content))}
-        last.write_bytes(damaged[damage])
+        last.write_bytes(content)
     ended = train("resume=run")
     assert ended.code == 0, ended.err
     assert f"going on at step {before}" in ended.out
