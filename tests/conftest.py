@@ -1,7 +1,13 @@
 """What many tests need. Above all the commands as a user types them: in this process, where most tests run them, or in
-one of their own."""
+one of their own.
+
+pytest-xdist has a process that only hands out the tests: it reads this file too, so that what takes seconds to import,
+torch above all, is imported where it is used.
+"""
 
 import contextlib
+import copy
+import gc
 import importlib.util
 import io
 import logging
@@ -9,24 +15,17 @@ import os
 import signal
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import pytest
-import torch
+import yaml
 from forked import Forked
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-
-from attn_train import cli
-from attn_train.commands import outcome
-from attn_train.machine.interrupt import STOPPING
-from attn_train.settings import compose
 
 # A run of a fraction of a second. One thread and float32, so that a run can be repeated bit for bit in another process.
 TINY = (
@@ -37,10 +36,10 @@ TINY = (
     "device.threads=1",
     "backbone.widths=[8,8,8]",
 )
-# The same with 28 steps and a checkpoint at each, long enough to be interrupted; the last epochs leave images out.
+# The same with 22 steps and a checkpoint at each, long enough to be interrupted; the last epoch leaves images out.
 LONG = (
     *TINY,
-    "train.epochs=4",
+    "train.epochs=3",
     "train.max_steps=null",
     "train.batch_size=16",
     "train.checkpoint_every=1",
@@ -60,20 +59,6 @@ def imported(script: Path) -> ModuleType:
     return module
 
 
-class Largest(TorchDispatchMode):
-    """Remember the size of the largest tensor that any operation makes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        sizes = [leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
-        self.elements = max([self.elements, *sizes])
-        return out
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended and what it printed."""
@@ -86,6 +71,10 @@ class Outcome:
 @contextlib.contextmanager
 def process_state(folder: Path) -> Iterator[None]:
     """Work in `folder`; afterwards bring back what a command changes for its whole process."""
+    import torch
+
+    from attn_train.machine.interrupt import STOPPING
+
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     environ, argv, cwd, threads = dict(os.environ), sys.argv[:], Path.cwd(), torch.get_num_threads()
@@ -110,12 +99,29 @@ def process_state(folder: Path) -> Iterator[None]:
         root.setLevel(level)
 
 
+# What draws, and takes half of the smallest run and of the smallest comparison.
+DRAWING = (
+    "attn_train.commands.outcome.draw",
+    *(f"attn_train.comparison.chart.{name}" for name in ("forest", "curves", "scatter")),
+)
+
+
+@contextlib.contextmanager
+def without_pictures() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name in DRAWING:
+            stack.enter_context(mock.patch(name, return_value=""))
+        yield
+
+
 def run_here(folder: Path, *words: str, command: str = "train", pictures: bool = False) -> Outcome:
-    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`; with the pictures
-    that a run draws at its end, which take half of the smallest run, only where a test is about them."""
+    """Run attn-train (or attn-eval: command="evaluate") with `words` in this process, in `folder`; with its pictures
+    only where a test is about them."""
+    from attn_train import cli
+
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    drawn = contextlib.nullcontext() if pictures else mock.patch.object(outcome, "draw")
+    drawn = contextlib.nullcontext() if pictures else without_pictures()
     with process_state(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), drawn:
         sys.argv[:] = [f"attn-{command}", *words]
         try:
@@ -131,8 +137,10 @@ def script(name: str) -> str:
 
 
 def start(folder: Path, *words: str, prelude: str = "", command: str = "train") -> Forked:
-    """Start attn-train with `words` in a process of its own, in `folder`, after the program `prelude`."""
-    return Forked(f"{prelude}\nfrom attn_train import cli\ncli.{command}()\n", *words, folder=folder)
+    """Start attn-train with `words` in a process of its own, in `folder`, after the program `prelude`; without the
+    pictures of a run, as `run_here`."""
+    undrawn = "from attn_train.commands import outcome\noutcome.draw = lambda *_: None"
+    return Forked(f"{undrawn}\n{prelude}\nfrom attn_train import cli\ncli.{command}()\n", *words, folder=folder)
 
 
 Command = Callable[..., Outcome]
@@ -163,6 +171,18 @@ def finished_run(folder: Path, *words: str) -> Path:
     return folder / "run"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Have no garbage looked for among the million objects that torch and thousands of tests are made of: neither
+    while they come, nor ever after."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to the whole round all but the first case of a test that gives a command one mistake after the other: each
@@ -180,7 +200,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _schemas() -> None:
     """As each command does before anything else."""
+    from attn_train.settings import compose
+
     compose.register()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _texts_parsed_once() -> Iterator[None]:
+    """Remember what YAML texts hold: each command parses those of conf/ anew, which takes a third of composing."""
+    load = yaml.load
+    loaders: dict[str, Any] = {}
+
+    @lru_cache(maxsize=200)
+    def parsed(text: str | bytes, loader: str) -> Any:
+        return load(text, loaders[loader])
+
+    def remembering(stream: Any, Loader: Any) -> Any:  # noqa: N803  # the name that callers give it
+        loaders[Loader.__name__] = Loader
+        try:
+            return copy.deepcopy(parsed(stream if isinstance(stream, str | bytes) else stream.read(), Loader.__name__))
+        except yaml.YAMLError:
+            # The error names the file.
+            if hasattr(stream, "seek"):
+                stream.seek(0)
+            return load(stream, Loader)
+
+    with mock.patch.object(yaml, "load", remembering):
+        yield
 
 
 # Runs that tests only read (attn-eval adds pictures); whoever changes one copies it first.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Largest
+from largest import Largest
 from torch import Tensor
 from torch._inductor.utils import run_and_get_code
 
@@ -74,7 +74,10 @@ def those(claim: str) -> list[Case]:
     return [case for case in CASES if claim in claims(*case)]
 
 
-each_case = pytest.mark.parametrize("case", CASES, ids=title)
+# The quick round has every variant beside its formula, and the properties of the mechanisms as their YAML has them.
+each_case = pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in DEFAULTS else pytest.mark.slow, id=title(case)) for case in CASES]
+)
 each_proven = pytest.mark.parametrize("case", [case for case in CASES if case[0] in PROVEN], ids=title)
 each_default = pytest.mark.parametrize("case", DEFAULTS, ids=title)
 

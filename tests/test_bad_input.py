@@ -332,23 +332,15 @@ def test_picture_that_is_none(evaluate: Command, plain_run: Path, tmp_path: Path
     check_line(ended.err, "attn-eval", ("text.png",))
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "zeros", "bit", "text"])
+@pytest.mark.parametrize("damage", ["bit", "text"])
 def test_damaged_checkpoints(evaluate: Command, plain_run: Path, tmp_path: Path, damage: str) -> None:
+    """What else can become of one is in test_checkpoint."""
     run = shutil.copytree(plain_run, tmp_path / "run")
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.pt"
         content = bytearray(path.read_bytes())
-        middle = len(content) // 2
-        if damage == "bit":
-            content[middle] ^= 1
-        damaged: dict[str, bytes | bytearray] = {
-            "cut": content[:middle],
-            "empty": b"",
-            "zeros": bytes(len(content)),
-            "bit": content,
-            "text": b"no checkpoint",
-        }
-        path.write_bytes(damaged[damage])
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if damage == "bit" else b"no checkpoint")
     ended = evaluate(f"run={run}")
     assert ended.code == 5
     check_line(ended.err, "attn-eval", (str(run / "checkpoints"), "damaged"))

@@ -347,6 +347,7 @@ def test_maps_of_a_run_of_another_version_are_found_anew(tmp_path: Path, runs: l
     }
 
 
+@pytest.mark.slow
 def test_a_comparison_takes_what_its_command_measured(
     bench: Command, tmp_path: Path, runs: list[str], measured: Measured
 ) -> None:

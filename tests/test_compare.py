@@ -82,8 +82,8 @@ def sweep(tmp_path: Path) -> Path:
     return write_sweep(tmp_path / "sweep")
 
 
-def compare(folder: Path, *words: str) -> Outcome:
-    return run_here(folder, *words, command="compare")
+def compare(folder: Path, *words: str, pictures: bool = False) -> Outcome:
+    return run_here(folder, *words, command="compare", pictures=pictures)
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -488,7 +488,7 @@ def test_page_is_self_contained_and_escapes_hostile_names(tmp_path: Path, sweep:
         changes = {"arm": {"model.name": evil, "control": "none"}, "dataset": evil, "arm_digest": "evil"}
         write_run(sweep / f"a<b onclick=x>{seed}", "gated", seed, 9100 + seed, **changes)
     write_run(sweep / "z<svg onload=alert(1)>", "gated", 3, 9100, arm_digest="evil", arm={"model.name": evil})
-    ended = compare(tmp_path, "sweep", "output=out")
+    ended = compare(tmp_path, "sweep", "output=out", pictures=True)
     assert ended.code == 0, ended.err
     text = (tmp_path / "out" / "report.html").read_text()
     tags = Tags()
@@ -513,7 +513,7 @@ def test_no_form_of_the_report_has_a_character_that_does_not_show(tmp_path: Path
         changes = {"arm": {"model.name": evil, "control": "none"}, "dataset": evil, "backbone": evil}
         write_run(sweep / f"a\x1b\n{seed}", "gated", seed, 9100 + seed, **changes, arm_digest="evil")
     write_run(sweep / "z\u202e", "gated", 3, 9100, arm_digest="evil", arm={"model.name": evil})
-    ended = compare(tmp_path, "sweep", "output=out")
+    ended = compare(tmp_path, "sweep", "output=out", pictures=True)
     assert ended.code == 0, ended.err
     files = ("report.md", "report.html")
     for text in (ended.out, *((tmp_path / "out" / name).read_text(encoding="utf-8") for name in files)):

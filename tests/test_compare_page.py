@@ -50,7 +50,7 @@ def test_a_run_that_does_not_count_is_a_ring(tmp_path: Path) -> None:
 
 
 def test_the_page_goes_from_the_answer_to_its_details(tmp_path: Path) -> None:
-    assert compare(write_sweep(tmp_path / "sweep").parent, "sweep", "output=out").code == 0
+    assert compare(write_sweep(tmp_path / "sweep").parent, "sweep", "output=out", pictures=True).code == 0
     page = (tmp_path / "out" / "report.html").read_text()
     parts = [
         "<strong>gated helps</strong>",

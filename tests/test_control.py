@@ -139,6 +139,7 @@ def test_placement_counts(position: str) -> None:
     assert sum(one.widths) < sum(every.widths)
 
 
+@pytest.mark.slow
 def test_the_control_is_the_plain_network_of_its_widths(train: Command, tmp_path: Path) -> None:
     """Two runs, one by control=parameters and one by hand, end with the same weights, to the bit."""
     ended = train(*WIDE, "model=gated", "control=parameters", "hydra.run.dir=control")

@@ -181,6 +181,7 @@ class Killed(BaseException):
     """Ends a run without its saving anything."""
 
 
+@pytest.mark.slow
 def test_other_data_in_the_middle_of_an_epoch(train: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That epoch begins anew, and the schedule ends where the epochs of the new data do."""
     steps = iter(range(7))  # five in an epoch of all 40 images, three in one that leaves a quarter out

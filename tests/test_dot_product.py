@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Largest
+from largest import Largest
 from torch import Tensor
 
 from attn_train.ops import dot_product

@@ -65,6 +65,7 @@ def assert_plain(text: str) -> None:
     text.encode()
 
 
+@pytest.mark.slow
 def test_a_run(trained: tuple[Path, Outcome]) -> None:
     folder, ended = trained
     run = folder / "run"

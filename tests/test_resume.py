@@ -14,7 +14,7 @@ import torch
 from conftest import LONG, TINY, Command, run_here, start
 from forked import Forked
 
-STEPS = 28
+STEPS = 22
 RUNNING = {"images_per_second"}  # what the clock says differs between any two runs
 
 
@@ -91,7 +91,7 @@ def stop_at(folder: Path, step: int, number: signal.Signals) -> tuple[Forked, st
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run killed at a random step; copied before it goes on."""
     folder = tmp_path_factory.mktemp("killed")
-    process, _, _ = stop_at(folder, random.SystemRandom().randrange(3, STEPS - 16), signal.SIGKILL)
+    process, _, _ = stop_at(folder, random.SystemRandom().randrange(3, STEPS - 14), signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     return folder / "run"
 
@@ -112,9 +112,9 @@ def test_killed_run_ends_as_if_it_was_not(train: Command, tmp_path: Path, killed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["bit", "cut", "empty", "zeros", "gone"])
+@pytest.mark.parametrize("damage", ["bit", "gone"])
 def test_damaged_last_checkpoint(train: Command, tmp_path: Path, killed: Path, reference: Path, damage: str) -> None:
-    """The one before it is used; what was written since is written anew."""
+    """The one before it is used; what was written since is written anew. Every other damage is in test_checkpoint."""
     run = shutil.copytree(killed, tmp_path / "run")
     last = run / "checkpoints" / "last.pt"
     before = json.loads((run / "checkpoints" / "previous.json").read_text())["step"]
@@ -123,10 +123,7 @@ def test_damaged_last_checkpoint(train: Command, tmp_path: Path, killed: Path, r
         last.unlink()
     else:
         content[len(content) // 3] ^= 16
-        cut = content[: len(content) // 2]
-        damaged: dict[str, bytes | bytearray]
-        damaged = {"bit": content, "cut": cut, "empty": b"", "zeros": bytes(len(content))}
-        last.write_bytes(damaged[damage])
+        last.write_bytes(content)
     ended = train("resume=run")
     assert ended.code == 0, ended.err
     assert f"going on at step {before}" in ended.out

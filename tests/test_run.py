@@ -522,14 +522,14 @@ def test_a_run_that_is_stopped_while_it_draws_is_finished(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", ["null", "{}", "7", '{"kind": "evaluation", "step": 1}', '{"kind": "train", "st'])
-def test_a_line_that_is_no_row_is_left_out(train: Command, tmp_path: Path, plain_run: Path, line: str) -> None:
+def test_a_line_that_is_no_row_is_left_out(train: Command, tmp_path: Path, plain_run: Path) -> None:
     run = shutil.copytree(plain_run, tmp_path / "run")
+    lines = ("null", "{}", "7", '{"kind": "evaluation", "step": 1}', '{"kind": "train", "st')
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line)
+        file.write("\n".join(lines))
     ended = train("resume=run", "train.epochs=3", "train.log_every=7")
     assert ended.code == 0, ended.err
-    assert "left out a damaged line" in ended.out
+    assert ended.out.count("left out a damaged line") == len(lines)
 
 
 def test_a_run_whose_metrics_cannot_be_read_keeps_its_result(train: Command, tmp_path: Path, plain_run: Path) -> None:

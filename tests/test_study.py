@@ -378,6 +378,7 @@ def test_another_rule_in_the_same_folder(study: Command, trainer: Trainer) -> No
     assert study(*WORDS, "budget.runs=12").code == 0
 
 
+@pytest.mark.slow
 def test_a_study_of_the_former_rule_is_refused(study: Command, trainer: Trainer, tmp_path: Path) -> None:
     """Its study.json has no number of a rule."""
     assert study(*WORDS, "budget.runs=10").code == 0
@@ -396,6 +397,7 @@ def test_a_study_of_the_former_rule_is_refused(study: Command, trainer: Trainer,
     assert json.loads(path.read_text()) == old
 
 
+@pytest.mark.slow
 def test_a_shared_baseline_has_more_seeds(study: Command, trainer: Trainer) -> None:
     """Two in the first rounds, those behind the seeds of the arms; a failed one is made up for by the next round."""
     trainer.effects |= {"se": 0.0, "eca": 5.0, "gated": 5.0}

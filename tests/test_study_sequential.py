@@ -103,6 +103,7 @@ def test_null_is_called_an_effect_in_at_most_5_percent(rule: Rule, deviations: t
     assert ((ends.low <= 0) & (ends.high >= 0)).all(axis=1).mean() >= 0.945
 
 
+@pytest.mark.slow
 def test_five_arms_of_every_kind() -> None:
     """No verdict is wrong: no harm, no help, no equivalence that is not there, no gain overlooked."""
     rule, effects = Rule(5, 20, 0.8, 15), [0.0, 0.8, -0.8, 0.5, 3.0]

@@ -229,7 +229,7 @@ def test_a_sweep_keeps_no_configuration_of_earlier_jobs(tmp_path: Path) -> None:
 import gc
 from omegaconf import DictConfig
 from attn_train import cli
-from attn_train.commands import outcome, sweep
+from attn_train.commands import sweep
 before = sweep.run_job
 def run_job(*arguments):
     done = before(*arguments)
@@ -237,7 +237,6 @@ def run_job(*arguments):
     print("alive:", sum(isinstance(one, DictConfig) for one in gc.get_objects()))
     return done
 sweep.run_job = run_job
-outcome.draw = lambda *_: None
 """
     words = ["-m", *TINY, "sweep=many", "seed=range(4)"]
     process = start(tmp_path, *words, prelude=program)
@@ -355,6 +354,7 @@ def test_where_a_sweep_goes(train: Command, tmp_path: Path, words: tuple[str, ..
     assert f"0 runs finished, 2 failed; in outputs/{sweep.name}" in ended.out
 
 
+@pytest.mark.slow
 def test_a_sweep_is_named_by_its_words(train: Command, tmp_path: Path) -> None:
     """By the SHA-256 of its sorted words, so that whoever has an unfinished one finds it; what a file has vary, too."""
     words = [*FAILING, "model=none", "seed=0"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Plan:
     recipe: list[str]
     sweep: str
     composed: dict[str, DictConfig]  # by arm, with the first seed
+    named: dict[tuple[str, ...], str] = field(default_factory=dict)  # the runs' folders that were asked for
 
     @property
     def folder(self) -> Path:
@@ -83,11 +84,15 @@ class Plan:
 
     def job(self, arm: Arm, seed: int) -> str:
         """Name the folder of a run, as attn-train will."""
-        one = self.composed[arm.label].copy()
-        OmegaConf.update(one, "seed", seed)
-        for word in self.solved(arm, seed):
-            OmegaConf.update(one, "control_width", json.loads(word.partition("=")[2]))
-        return compose.job_name(_root_=one)
+        solved = self.solved(arm, seed)
+        run = (arm.label, str(seed), *solved)
+        if run not in self.named:  # a copy of a configuration takes as long as a twentieth of a second
+            one = self.composed[arm.label].copy()
+            OmegaConf.update(one, "seed", seed)
+            for word in solved:
+                OmegaConf.update(one, "control_width", json.loads(word.partition("=")[2]))
+            self.named[run] = compose.job_name(_root_=one)
+        return self.named[run]
 
 
 def make_plan(config: StudySettings) -> Plan:
