@@ -105,19 +105,16 @@ class Comparison:
     @property
     def wanted(self) -> str:
         """How many seeds more an undecided comparison wants."""
-        found = self.difference
-        if not math.isfinite(found.error):
+        difference = self.difference
+        if not math.isfinite(difference.error):
             return "one seed says nothing of the deviation; 5 are a start"
         if self.needed is None:
             return f"more than {power.MOST_SEEDS:,} seeds"
-        missing = self.needed.n - found.n
+        missing = self.needed.n - difference.n
         more = f"about {missing} more seed{'s' if missing > 1 else ''}"
-        seen = f"if the difference is the {self.measure.shown(found.mean):+.{self.measure.places}f} seen"
-        shows = (
-            ""
-            if self.needed.shows == "effect"
-            else f" to show a gain below {self.margin:g} {self.measure.unit}".rstrip()
-        )
+        seen = f"if the difference is the {self.measure.shown(difference.mean):+.{self.measure.places}f} seen"
+        below = f" to show a gain below {self.margin:g} {self.measure.unit}".rstrip()
+        shows = "" if self.needed.shows == "effect" else below
         if self.max_seeds is None:
             return f"{more}{shows}, {seen}; this was a look"
         past = f", past max_seeds={self.max_seeds}" if self.needed.n > self.max_seeds else ""
@@ -128,8 +125,14 @@ def towards(difference: Difference, measure: Measure) -> Difference:
     """Return a difference as a gain, or a gain as a difference: with its sign turned where less is better."""
     if measure.better > 0:
         return difference
-    found = difference
-    return replace(found, mean=-found.mean, low=-found.high, high=-found.low, least=-found.most, most=-found.least)
+    return replace(
+        difference,
+        mean=-difference.mean,
+        low=-difference.high,
+        high=-difference.low,
+        least=-difference.most,
+        most=-difference.least,
+    )
 
 
 def compare(
@@ -180,10 +183,10 @@ def table(arms: Sequence[Arm], measure: Measure) -> Array:
     """Return what the runs of arms are compared by, on the measure's scale and more the better: (arms, seeds), NaN
     where an arm has no run of a seed."""
     seeds = sorted({seeds for arm in arms for seeds in arm.runs})
-    column = {own: place for place, own in enumerate(seeds)}
+    columns = {of_run: place for place, of_run in enumerate(seeds)}
     values = np.full((len(arms), len(seeds)), np.nan)
     for row, arm in zip(values, arms, strict=True):
-        row[[column[own] for own in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
+        row[[columns[of_run] for of_run in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
     return values
 
 

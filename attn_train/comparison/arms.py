@@ -32,7 +32,7 @@ class Arm:
 
     def over(self, seeds: Sequence[Seeds]) -> list[float]:
         """Return the numbers that the runs with these seeds are compared by."""
-        return [self.runs[one].value for one in seeds]
+        return [self.runs[of_run].value for of_run in seeds]
 
     @property
     def started(self) -> int:
@@ -85,8 +85,8 @@ def name(arms: Sequence[Arm], named_by: Mapping[str, Sequence[str]] | None = Non
 
 def varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the settings that have not the same value everywhere."""
-    keys = sorted({key for one in settings for key in one})
-    return [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+    keys = sorted({key for of_arm in settings for key in of_arm})
+    return [key for key in keys if len({repr(of_arm.get(key)) for of_arm in settings}) > 1]
 
 
 def show(value: Any) -> str:
@@ -161,7 +161,7 @@ def by_value(runs: Sequence[Run], *keys: str) -> dict[str, list[Run]]:
 
 
 def words_of(value: Any) -> str:
-    return " ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+    return " ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
 
 
 def differences(one: Run, other: Run) -> tuple[list[str], list[str]]:
@@ -176,7 +176,7 @@ def differences(one: Run, other: Run) -> tuple[list[str], list[str]]:
     ]
     added = [f"{key}={show((first | second)[key])}" for key in sorted(first.keys() ^ second.keys())]
     # Of another backbone, optimizer or data set all settings are others.
-    names = [one for one in differing if one.split("=")[0].endswith(".name")]
+    names = [setting for setting in differing if setting.split("=")[0].endswith(".name")]
     return names or differing, added
 
 

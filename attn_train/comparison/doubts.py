@@ -36,7 +36,7 @@ def doubts(arm: Arm, reference: Arm) -> list[Doubt]:
 
 def identical(arm: Arm, reference: Arm, seeds: Sequence[Seeds]) -> Doubt | None:
     """Doubt a mechanism whose runs have the reference's accuracy and loss to the last digit: it cannot be at work."""
-    ours, theirs = ([outcome(side.runs[one].result) for one in seeds] for side in (arm, reference))
+    ours, theirs = ([outcome(side.runs[of_run].result) for of_run in seeds] for side in (arm, reference))
     if not seeds or ours != theirs or any(loss is None for _, loss in ours):
         return None
     words = f"the accuracy and loss of {reference.label} in every run; is the mechanism connected?"

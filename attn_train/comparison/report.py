@@ -56,7 +56,7 @@ def terminal(summary: Summary) -> str:
 def escaped(text: str) -> str:
     """Return a text that is no markup in a Markdown table."""
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{one}" if one in "\\`*_[]|#~$" else one for one in text)
+    return "".join(f"\\{letter}" if letter in "\\`*_[]|#~$" else letter for letter in text)
 
 
 def code(text: str) -> str:

@@ -100,13 +100,12 @@ class Summary:
         """The arms' mean numbers: of the baseline the mean over all runs, and on it each arm's mean difference."""
         bases = {arm.label: statistics.fmean(arm.values) for arm in self.references}
         moved = {
-            one.arm.label: self.measure.moved(bases[one.reference.label], one.difference.mean)
-            for one in self.comparisons
+            comparison.arm.label: self.measure.moved(bases[comparison.reference.label], comparison.difference.mean)
+            for comparison in self.comparisons
         }
         means = {arm.label: statistics.fmean(arm.values) for arm in self.arms} | moved
-        return {
-            label: round(mean, 9) for label, mean in means.items()
-        }  # equal arms are equal, however they were added up
+        # Rounded, so that equal arms are equal, however they were added up.
+        return {label: round(mean, 9) for label, mean in means.items()}
 
     @cached_property
     def fronts(self) -> dict[str, list[str]]:
@@ -139,7 +138,7 @@ class Summary:
 
     def of(self, arm: Arm) -> Comparison | None:
         """Return the comparison of an arm with the baseline."""
-        return next((one for one in self.comparisons if one.arm is arm), None)
+        return next((comparison for comparison in self.comparisons if comparison.arm is arm), None)
 
     def on_front(self, arm: Arm) -> list[str]:
         return [kind for kind, labels in self.fronts.items() if arm.label in labels]
@@ -258,7 +257,7 @@ def families(
     compare = partial(analysis.compare, measure=measure, margin=margin, max_seeds=max_seeds)
     if judge is None:
         found, problems = compare([*pairs, *controlled])
-        if max_seeds is None and any(one.statistical == "undecided" for one in found):
+        if max_seeds is None and any(comparison.statistical == "undecided" for comparison in found):
             problems.append(LOOK)
         return found[: len(pairs)], found[len(pairs) :], problems
     found, problems = compare(pairs)

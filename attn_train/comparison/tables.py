@@ -43,8 +43,8 @@ def interval(low: float, high: float, places: int = 2) -> str:
 
 def ends(comparison: Comparison) -> tuple[float, float, float]:
     """Return the mean of a difference and the ends of its interval, as a reader gets them."""
-    found, shown = comparison.difference, comparison.measure.shown
-    return shown(found.mean), shown(found.low), shown(found.high)
+    difference, shown = comparison.difference, comparison.measure.shown
+    return shown(difference.mean), shown(difference.low), shown(difference.high)
 
 
 def difference(comparison: Comparison) -> str:
@@ -171,10 +171,10 @@ def resampled(summary: Summary) -> Table:
     rows = [["arm", "against", "what", "result"]]
     for comparison in [*summary.comparisons, *summary.against_controls]:
         names = [comparison.arm.label, comparison.reference.label]
-        for what, found in (("seeds", comparison.over_seeds), ("test images, these runs", comparison.over_images)):
-            if found is not None:
-                low, high = comparison.measure.shown(found.low), comparison.measure.shown(found.high)
-                covers = f"covers {100 * found.coverage:.0f} % in simulation"
+        for what, over in (("seeds", comparison.over_seeds), ("test images, these runs", comparison.over_images)):
+            if over is not None:
+                low, high = comparison.measure.shown(over.low), comparison.measure.shown(over.high)
+                covers = f"covers {100 * over.coverage:.0f} % in simulation"
                 shown = interval(low, high, comparison.measure.places)
                 rows.append([*names, f"bootstrap over {what}", f"{shown}, {covers}"])
         if (test := comparison.mcnemar) is not None:
