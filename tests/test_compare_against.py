@@ -51,7 +51,7 @@ def test_a_ci_job_learns_whether_an_arm_is_still_as_good(
 ) -> None:
     write_today(tmp_path / "today", change, "none", "gated", "se")
     words = ("against=old/stored", f"expect={expected}", "curves=0", "output=out", "margin=0.4")
-    ended = compare(tmp_path, "today", *words)
+    ended = compare(tmp_path, "today", *words, pictures=True)
     assert ended.code == code, ended.err
     found = record(tmp_path / "out")
     assert [(one["arm"], one["reference"]) for one in found["comparisons"]] == [

@@ -103,7 +103,7 @@ def test_the_levels_are_shared_by_the_arms_that_are_combined(tmp_path: Path, fam
 
 
 def test_every_form_says_it_and_what_it_is_about(tmp_path: Path, family: Path) -> None:
-    ended = compare(tmp_path, "family", "combine=recipes", "output=out")
+    ended = compare(tmp_path, "family", "combine=recipes", "output=out", pictures=True)
     assert ended.code == 0, ended.err
     for text in (ended.out, *((tmp_path / "out" / name).read_text() for name in ("report.md", "report.html"))):
         text = text.replace("\\", "")
