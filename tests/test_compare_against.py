@@ -44,7 +44,7 @@ def by_arm(summary: Summary) -> dict[str, Comparison]:
 
 @pytest.mark.parametrize(
     ("change", "expected", "code"),
-    [(0, "not_hurts", 0), (0, "equivalent", 0), (-60, "not_hurts", 7), (-60, "none:not_hurts;gated:hurts", 7)],
+    [(0, "no_loss", 0), (0, "equivalent", 0), (-60, "no_loss", 7), (-60, "none:not_hurts;gated:hurts", 7)],
 )
 def test_a_ci_job_learns_whether_an_arm_is_still_as_good(
     tmp_path: Path, stored: Path, change: int, expected: str, code: int

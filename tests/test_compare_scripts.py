@@ -33,6 +33,7 @@ def write_list(path: Path, extra: str = "") -> None:
         ("gated:helps;se:equivalent", 0),
         ("se:helps", 7),
         ("not_equivalent", 7),
+        ("no_loss", 0),
         ("better", 2),
         ("eca:helps", 2),
     ],
@@ -49,6 +50,14 @@ def test_a_script_learns_by_the_exit_code_whether_it_is_as_expected(
     assert (tmp_path / "out" / "report.html").exists() == (code != 2)
     if code == 7:
         assert "se: equivalent" in ended.err
+
+
+def test_what_is_undecided_may_be_a_loss(tmp_path: Path) -> None:
+    rows = [("none", [93.1, 93.25, 93.01, 93.33, 93.18]), ("gated", [92.9, 93.6, 92.7, 93.5, 93.2])]
+    lines = [f"{arm},{seed},{value}" for arm, values in rows for seed, value in enumerate(values)]
+    (tmp_path / "runs.csv").write_text("\n".join(["arm,seed,accuracy", *lines]))
+    for expected, margin, code in (("not_hurts", 0.2, 0), ("no_loss", 0.2, 7), ("no_loss", 3, 0)):
+        assert compare(tmp_path, "runs.csv", "output=out", f"expect={expected}", f"margin={margin}").code == code
 
 
 def test_a_doubt_meets_no_expectation(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from attn_train.comparison.analysis import Comparison
+from attn_train.comparison.analysis import Comparison, towards
 from attn_train.errors import ConfigError, ExpectationError
-from attn_train.settings.compare import EXPECTED, by_arm
+from attn_train.settings.compare import EXPECTED, NO_LOSS, by_arm
 from attn_train.writing.text import printable
 
 
@@ -27,13 +27,18 @@ def check(every: Sequence[tuple[Comparison, str]]) -> None:
     """Raise ExpectationError for the first verdict that is another than expected. What takes the place of a verdict,
     like `confounded`, meets no expectation."""
     for comparison, word in every:
-        if not meets(comparison.verdict, word):
+        if not meets(comparison, word):
             raise ExpectationError(printable(f"expect={word}, but {comparison.arm.label}: {comparison.words}"))
 
 
-def meets(verdict: str, word: str) -> bool:
-    """Say whether a verdict is the `word`, or, of not_WORD, a verdict and not that word."""
-    verdict = verdict.replace(" ", "_")
+def meets(comparison: Comparison, word: str) -> bool:
+    """Say whether a verdict is the `word`, or, of not_WORD, a verdict and not that word; of no_loss, whether the bound
+    on what is lost is within the margin."""
+    verdict, measure = comparison.verdict.replace(" ", "_"), comparison.measure
+    if word == NO_LOSS:
+        lost = -towards(comparison.difference, measure).least
+        is_bounded = verdict in EXPECTED and lost < measure.scaled_margin(comparison.margin)
+        return is_bounded or verdict in ("helps", "equivalent")
     if word.startswith("not_"):
         return verdict in EXPECTED and verdict != word.removeprefix("not_")
     return verdict == word

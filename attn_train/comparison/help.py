@@ -17,7 +17,7 @@ combine=recipes       runs of several recipes or data sets: each is compared by 
                       equal weights. It is about these, not about new ones. combine=studies adds up the folders named,
                       studies of the same arms with other seeds, by their numbers of seeds
 against=FOLDER        stored runs: each arm is held against its own runs there; where the arm without attention alone is
-                      stored, or baseline=NAME given, all against that. With expect=not_hurts a check for CI
+                      stored, or baseline=NAME given, all against that. With expect=no_loss a check for CI
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out
@@ -26,8 +26,9 @@ images=auto           or true, false: read the runs' predictions, for what holds
 curves=50             runs of an arm that its learning curve is made of
 output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
 format=text           or markdown, latex, csv, or json in one line: what is printed, for papers and scripts
-expect=VERDICT        helps, hurts, equivalent, gains_less, undecided, or not_ before one: ends with exit code 7 where
-                      an arm has another verdict; of single arms: 'expect=gated:helps;se:not_hurts'
+expect=VERDICT        helps, hurts, equivalent, gains_less, undecided, not_ before one, or no_loss (as large as the
+                      margin): ends with exit code 7 where an arm has another verdict, or such a loss is not excluded;
+                      of single arms: 'expect=gated:helps;se:not_hurts'
 
 All runs count, whether both arms have their seeds or not; they must differ in nothing but the arm (mechanism, its
 settings, its place, control) and the seed. An arm helps or hurts where its difference is not chance (95 %, corrected
@@ -44,5 +45,5 @@ Examples
   attn-compare outputs/try
   attn-compare outputs/try outputs/more margin=0.1 bench=outputs/2026-01-31/12-00-00_bench_a1b2c3
   attn-compare outputs/digits outputs/cifar10 combine=recipes
-  attn-compare outputs/today against=outputs/stored expect=not_hurts
+  attn-compare outputs/today against=outputs/stored expect=no_loss
   attn-compare outputs/try split=test"""

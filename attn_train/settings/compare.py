@@ -18,7 +18,9 @@ MOST_LOOKS = 200
 MARGIN = above(0, " (in the unit of the metric)")
 # The verdicts that a script may expect, each also as not_WORD.
 EXPECTED = ("helps", "hurts", "equivalent", "gains_less", "undecided")
-WORDS = tuple(word for verdict in EXPECTED for word in (verdict, f"not_{verdict}"))
+# What it may expect of a bound alone: a loss as large as the margin is excluded.
+NO_LOSS = "no_loss"
+WORDS = (*(word for verdict in EXPECTED for word in (verdict, f"not_{verdict}")), NO_LOSS)
 
 
 def by_arm(expected: str) -> dict[str | None, str]:
