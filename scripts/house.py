@@ -7,8 +7,8 @@ from a node to another that any of its modules imports, wherever in the module t
 contract in pyproject.toml.
 """
 
+import argparse
 import ast
-import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -62,7 +62,9 @@ def circles(arrows: dict[str, set[str]]) -> int:
 
 
 def main() -> None:
-    package = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1] / "attn_train")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "attn_train")
+    package: Path = parser.parse_args().folder
     known = modules(package)
     trees = {name: ast.parse(path.read_bytes()) for name, path in known.items()}
     # The package itself only hands on the commands' functions, when they are asked for.

@@ -184,6 +184,16 @@ def test_finished_run_is_not_trained_again(train: Command, reference: Path, tmp_
 
 
 @pytest.mark.slow
+def test_a_run_that_its_steps_ended_trains_no_longer(train: Command, tmp_path: Path) -> None:
+    assert train(*TINY, "train.epochs=1", "train.max_steps=1", "hydra.run.dir=run").code == 0
+    before = (tmp_path / "run" / "result.json").read_text()
+    ended = train("resume=run", "train.epochs=2")
+    assert ended.code == 2
+    assert "train.max_steps=1 ended run" in ended.err
+    assert (tmp_path / "run" / "result.json").read_text() == before
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["finished", "unfinished"])
 def test_more_epochs(train: Command, tmp_path: Path, end: str) -> None:
     """With a constant rate two epochs and one more are the same as three."""

@@ -73,6 +73,11 @@ def train_alone(
             f"train.epochs={decided.train.epochs} ends before step {progress.step}, where {folder} stands; "
             "give it more epochs, or start a new run"
         )
+    if finished is not None and progress.step == total_steps:
+        raise ConfigError(
+            f"train.epochs={decided.train.epochs} would change nothing: train.max_steps={decided.train.max_steps} ended "
+            f"{folder}, and stays as it is; leave it out, or start a new run"
+        )
     log.info("%s", describe(dataset.classes, training.splits, dataset.notes))
     log.info("%s", summary_line(decided, len(batches.split.labels), total_steps))
     log.info("%s %s", f"going on at step {progress.step} in" if resumed else "writing to", folder)
