@@ -75,8 +75,8 @@ def train_alone(
         )
     if finished is not None and progress.step == total_steps:
         raise ConfigError(
-            f"train.epochs={decided.train.epochs} would change nothing: train.max_steps={decided.train.max_steps} ended "
-            f"{folder}, and stays as it is; leave it out, or start a new run"
+            f"train.epochs={decided.train.epochs} would change nothing: train.max_steps={decided.train.max_steps} "
+            f"ended {folder}, and stays as it is; leave it out, or start a new run"
         )
     log.info("%s", describe(dataset.classes, training.splits, dataset.notes))
     log.info("%s", summary_line(decided, len(batches.split.labels), total_steps))

@@ -4,6 +4,7 @@ number."""
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Comparison:
         theirs = set(self.reference_seeds)
         return [seeds for seeds in self.seeds if seeds in theirs]
 
-    @property
+    @cached_property
     def chance(self) -> float:
         """How often a run of the arm beats one of the reference, both among those that are compared."""
         ours, theirs = self.numbers if self.measure.better > 0 else reversed(self.numbers)

@@ -58,6 +58,8 @@ def surroundings(arm: Arm, reference: Arm) -> list[str]:
     """Say in which of device, versions and commit no run of an arm is like one of the reference."""
     found = []
     for key in ("device", "versions", "commit"):
+        if words_of(arm.first.result.get(key)) == words_of(reference.first.result.get(key)):
+            continue
         ours, theirs = ({words_of(run.result.get(key)) for run in side.runs.values()} for side in (arm, reference))
         if not ours & theirs:
             here, there = ("; ".join(sorted(values)) for values in (ours, theirs))

@@ -40,7 +40,7 @@ def template(name: str) -> jinja2.Template:
 def html(summary: Summary) -> str:
     """Return the page."""
     first = summary.baseline.first.result
-    rows = tables.run_rows(summary)
+    count = sum(len(arm.runs) for arm in summary.arms)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
     resampled, new_images = tables.resampled(summary), tables.new_images(summary)
     said, rest = sentences(summary)
@@ -52,7 +52,7 @@ def html(summary: Summary) -> str:
         margin=tables.margin(summary),
         dots=chart.MOST_DOTS if any(len(arm.runs) > chart.MOST_DOTS for arm in summary.arms) else 0,
         has_later=any(len(comparison.seeds) < len(comparison.arm.runs) for comparison in summary.comparisons),
-        about=", ".join([*about(first), summary.images, f"{len(rows) - 1} runs"]),
+        about=", ".join([*about(first), summary.images, f"{count} runs"]),
         lists=[(title, lines) for title, lines in tables.lists(summary) if lines],
         forest=forest(summary.comparisons, summary, f"Difference from {summary.reference_words}"),
         control_forest=forest(summary.against_controls, summary, "Difference from a network of the same cost"),
@@ -71,8 +71,8 @@ def html(summary: Summary) -> str:
         resampled=resampled if len(resampled) > 1 else [],
         notes=notes.notes(summary),
         cost_notes=notes.cost_notes(summary),
-        runs=rows[: SHOWN_RUNS + 1],
-        runs_left=max(0, len(rows) - 1 - SHOWN_RUNS),
+        runs=tables.run_rows(summary, SHOWN_RUNS),
+        runs_left=max(0, count - SHOWN_RUNS),
         recipe=[(key, show(value)) for key, value in summary.recipe.items()],
         arms=[(arm.label, settings(arm)) for arm in summary.arms],
         commands=[command for command in summary.commands.values() if command],

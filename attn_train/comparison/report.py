@@ -119,7 +119,7 @@ def markdown(summary: Summary) -> str:
             parts += [f"## {title}", "\n".join(f"- {escaped(line)}" for line in lines)]
     explained = notes(summary) + (cost_notes(summary) if summary.has_costs else [])
     parts += ["## How to read it", "\n".join(f"- {line}" for line in explained)]
-    parts += ["## Runs", markdown_table(run_rows(summary)[: SHOWN_RUNS + 1])]
+    parts += ["## Runs", markdown_table(run_rows(summary, SHOWN_RUNS))]
     if summary.recipe:
         settings = "\n".join(f"{key}: {value}" for key, value in summary.recipe.items())
         parts += ["## What all runs share", code(settings)]

@@ -1,6 +1,7 @@
 """The tables of a comparison, cell by cell as words: the same in every form of the report."""
 
 import math
+from itertools import islice
 
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
@@ -219,12 +220,12 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     return [(f"LEFT OUT: {len(out)} of {everything} runs", out), ("Warnings", summary.warnings)]
 
 
-def run_rows(summary: Summary) -> Table:
-    """Return the list of all runs that were used."""
+def run_rows(summary: Summary, most: int) -> Table:
+    """Return the list of the runs that were used, up to so many."""
     tested = ["test loss"] if summary.measure is ACCURACY else []
     rows = [["arm", "seed", summary.measure.words, *tested, "training s", "device", "folder"]]
-    for arm in summary.arms:
-        rows += [[arm.label, *run_words(run, summary.measure)] for run in arm.runs.values()]
+    runs = ((arm, run) for arm in summary.arms for run in arm.runs.values())
+    rows += [[arm.label, *run_words(run, summary.measure)] for arm, run in islice(runs, most)]
     return rows
 
 

@@ -104,8 +104,13 @@ def below(top: str, seen: set[str]) -> Iterator[Path]:
             yield Path(folder)
             continue
         shown = [entry for entry in entries if not entry.name.startswith(".")]
-        folders += [(entry.path, real_path(entry, real)) for entry in shown if os.path.isdir(entry.path)]
+        folders += [(entry.path, real_path(entry, real)) for entry in shown if is_folder(entry)]
         yield from (Path(entry.path) for entry in shown if entry.is_symlink() and not os.path.exists(entry.path))
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Say whether what is in a folder is one too, or a link to one; of what is no link, without a look."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir(follow_symlinks=False)
 
 
 def real_path(entry: "os.DirEntry[str]", folder: str) -> str:
