@@ -58,6 +58,18 @@ def test_without_difference_between_images_it_is_the_t_interval() -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.08)
 
 
+def test_a_little_variance_over_images_makes_no_interval_narrower() -> None:
+    """Though it brings degrees of freedom to the few that five noisy seeds have."""
+    generator = np.random.default_rng(6)
+    shift = generator.normal(0, 0.05, (5, 1))
+    ours, theirs = generator.random((5, 2000)) < 0.7 + shift, generator.random((5, 2000)) < 0.7
+    difference = known(ours, theirs)
+    found = new_images(difference, ours, theirs)
+    assert (found.low, found.high) == pytest.approx((difference.low, difference.high), abs=0.3)
+    assert found.low <= difference.low
+    assert found.high >= difference.high
+
+
 def test_one_seed_says_nothing_of_others() -> None:
     right = np.ones((1, 10), dtype=bool)
     unknown = Difference(1, 0.0, math.inf, 1.0, -math.inf, math.inf, -math.inf, math.inf, 0.95, 1.0)

@@ -34,7 +34,7 @@ def new_images(difference: Difference, ours: Right, theirs: Right) -> NewImages:
 
     To its variance over seeds comes V / N, for N images: V is the variance over images of the difference that is
     expected of an image, without what few seeds add to it. Degrees of freedom by Satterthwaite (1946), those over
-    images taken as known; they are many.
+    images taken as known; they are many. They may outweigh a small V: the interval is never narrower for it.
     """
     sides = (ours, theirs)
     shares = [100 * side.mean(axis=0) for side in sides]
@@ -47,6 +47,7 @@ def new_images(difference: Difference, ours: Right, theirs: Right) -> NewImages:
         return NewImages(difference.mean, difference.low, difference.high)
     freedom = difference.freedom * (variance / difference.error**2) ** 2 if difference.error else math.inf
     half = float(special.stdtrit(min(freedom, 1e9), (1 + difference.level) / 2)) * math.sqrt(variance)
+    half = max(half, difference.mean - difference.low)
     return NewImages(difference.mean, difference.mean - half, difference.mean + half)
 
 
