@@ -350,7 +350,7 @@ def test_run_folders_are_of_the_folder_they_lie_in(tmp_path: Path) -> None:
     assert list(whole.groups) == [str(tmp_path / "first"), str(tmp_path / "second")]
 
 
-def test_studies_that_stopped_by_their_looks_flatter_the_sum(tmp_path: Path) -> None:
+def test_studies_that_stopped_by_their_looks_flatter_what_is_combined(tmp_path: Path) -> None:
     folders = write_studies(tmp_path)
     assert "stop by their looks" not in terminal(combined(*folders, combine="studies")[1])
     for folder in folders:
@@ -360,6 +360,10 @@ def test_studies_that_stopped_by_their_looks_flatter_the_sum(tmp_path: Path) -> 
     for name, summary in whole.groups.items():
         assert summary.study is not None
         assert found["gated"]["parts"][name]["low"] == summary.comparisons[0].difference.low
+    # Those of other recipes, too.
+    for path in folders[1].glob("*/result.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe_digest": "other"}))
+    assert "stop by their looks" in terminal(combined(*folders)[1])
     as_study(folders[1], margin=1.0)
     with pytest.raises(ConfigError, match=r"the margins differ: 0\.2 in .*first, 1 in .*second"):
         combined(*folders, combine="studies")

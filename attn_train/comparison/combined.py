@@ -81,7 +81,7 @@ def combine(config: CompareSettings, paths: Sequence[str], command: str) -> Comb
         raise ConfigError(f"combine={config.combine} finds no arm to combine: {'; '.join(lacking)}")
     check_margins(summaries)
     found = [overall(parts, len(comparable), adds_up) for parts in comparable]
-    about_studies = [*unlike_recipes(groups), *stopped(summaries)] if adds_up else []
+    about_studies = [*(unlike_recipes(groups) if adds_up else []), *stopped(summaries)]
     warnings = [*unlike, *about_studies, *grouping.placed_apart(groups, named_by), *lacking, *warnings_of(summaries)]
     if any(one.comparison.statistical == "undecided" for one in found):
         warnings.append(SINGLE_LOOK)
@@ -164,7 +164,7 @@ def stopped(summaries: Mapping[str, Summary]) -> list[str]:
         return []
     return [
         f"{'; '.join(names)}: studies that stop by their looks; an effect that ends one early is mostly too large in "
-        "it, which flatters the sum a little, and the sum's own interval is of a single look"
+        "it, which flatters all together a little, and the interval over all is of a single look"
     ]
 
 
