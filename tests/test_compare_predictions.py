@@ -13,6 +13,7 @@ from test_compare_page import summary_of
 
 from attn_train.comparison import predictions
 from attn_train.comparison.notes import image_notes, place_notes
+from attn_train.comparison.scores import Scores
 from attn_train.comparison.studied import Studied
 from attn_train.comparison.summary import Summary
 from attn_train.runs.ledger import Ledger
@@ -137,7 +138,7 @@ def test_a_study_is_not_judged_by_them(tmp_path: Path, right: dict[str, dict[int
     """Nor by the places of its arms."""
     summary = summary_of(tmp_path / "sweep")
     assert "single look" not in " ".join([*image_notes(summary), *place_notes(summary)])
-    study = Studied(["none", "gated", "se"], Rule(2, 8, 0.2), range(8), Ledger(tmp_path))
+    study = Studied(["none", "gated", "se"], Rule(2, 8, 0.2), 0.2, range(8), Scores(Ledger(tmp_path), "accuracy"))
     summary = dataclasses.replace(summary, study=study)
     assert "study's rule does not judge by other images" in image_notes(summary)[-1]
     assert "study's rule does not judge by places: they are of a single look" in place_notes(summary)[-1]

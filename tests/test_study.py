@@ -55,7 +55,7 @@ class Trainer:
             return ended
         generator = np.random.default_rng([seed, len(model), ord(model[0])])
         correct = round(TOTAL * (90 + self.effects[model] + self.deviation * generator.normal()) / 100)
-        result = {"correct": correct, "total": TOTAL, "train_seconds": self.seconds}
+        result = {"test_accuracy": correct / TOTAL, "correct": correct, "total": TOTAL, "train_seconds": self.seconds}
         (folder / "result.json").write_text(json.dumps(result))
         return Ended(self.seconds, 0, "")
 
@@ -237,6 +237,88 @@ def test_whatever_reads_its_folder_goes_by_the_studys_rule(study: Command, train
         ended = compare(tmp_path, "outputs/mine", word)
         assert ended.code == 2
         assert f"{said}, fixed before its first run; leave {word.split('=')[0]} out" in ended.err
+
+
+def lossy(trainer: Trainer) -> Callable[[Sequence[str], Path, Callable[[], bool]], Ended]:
+    """Runs whose loss says otherwise than their accuracy: gated, the more accurate, has the higher one."""
+
+    def training(words: Sequence[str], folder: Path, stopped: Callable[[], bool]) -> Ended:
+        ended = trainer(words, folder, stopped)
+        found = json.loads((folder / "result.json").read_text())
+        loss = 0.3 * (found["correct"] / TOTAL / 0.9) ** 4
+        (folder / "result.json").write_text(json.dumps(found | {"test_loss": loss}))
+        return ended
+
+    return training
+
+
+@pytest.mark.slow
+def test_a_study_by_another_measure(
+    study: Command, trainer: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the loss gated hurts; its numbers are those of a t interval of logarithms, in per cent."""
+    monkeypatch.setattr(process, "run", lossy(trainer))
+    words = ("arms=[none,gated]", "metric=loss", "recipe=[dataset=synthetic,device=cpu]", "margin=2", "max_seeds=8")
+    ended = study(*words, "sweep=mine")
+    assert ended.code == 0, ended.err
+    sweep = tmp_path / "outputs" / "mine"
+    losses = {key: 0.3 * (correct / TOTAL / 0.9) ** 4 for key, correct in results(sweep).items()}
+    table = [{seed: 100 * np.log(losses[arm, seed]) for seed in range(5)} for arm in ("none", "gated")]
+    mean, error, freedom = by_hand(table, 1, 0)
+    half = error * stats.t.ppf(1 - Rule(1, 8, 2).levels(5)[0] / 2, freedom)
+    low, middle, high = (100 * np.expm1(value / 100) for value in (mean - half, mean, mean + half))
+    ours = statistics.mean(losses["gated", seed] for seed in range(5))
+    assert row(ended.out, "gated")[1:] == ["5", f"{ours:.4f}", f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]", "hurts"]
+    assert "margin 2 %" in ended.out
+    assert re.search(r"where a run's test loss varies by 1, 2, 4 % from seed to seed", ended.out)
+    assert "per cent of test loss, compared as ratios; less is better" in ended.out
+    told = state(sweep)
+    assert told["rule"]["metric"] == "loss"
+    assert [told["arms"]["gated"][end] for end in ("low", "mean", "high")] == pytest.approx([low, middle, high])
+    # Whatever reads the folder goes by it; what it is asked for beside is named secondary.
+    complete(sweep)
+    assert study(*words, "sweep=mine").code == 0
+    for found in (record(sweep / "report"), record_of(tmp_path, "outputs/mine")):
+        (one,) = found["comparisons"]
+        assert (found["metric"], found["margin"], one["verdict"]) == ("loss", 2.0, "hurts")
+        assert [one[end] for end in ("low", "mean", "high")] == pytest.approx([low, middle, high])
+    ended = compare(tmp_path, "outputs/mine", "output=other", "metric=accuracy")
+    assert "a study of test loss against none, beside which this comparison is secondary" in ended.out
+    assert record(tmp_path / "other")["comparisons"][0]["verdict"] == "helps"
+
+
+def record_of(folder: Path, sweep: str) -> dict[str, Any]:
+    ended = compare(folder, sweep, "output=read")
+    assert ended.code == 0, ended.err
+    return record(folder / "read")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["metric=f1"], "metric=f1 is not a choice; choose from accuracy, val_accuracy, loss, nll"),
+        (["metric=val_accuracy"], "metric=val_accuracy, but no images are held out; say how many in the recipe"),
+        (["metric=brier"], "judged by brier; put back what is missing, or remove that folder"),
+    ],
+)
+def test_a_measure_that_cannot_be(study: Command, trainer: Trainer, words: list[str], said: str) -> None:
+    ended = study(*WORDS, *words)
+    assert ended.code == 2
+    assert said in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_margin_is_of_its_measure(study: Command, trainer: Trainer) -> None:
+    ended = study("arms=[none,gated]", "metric=nll")
+    assert ended.code == 2
+    assert "margin is missing; say which gain is worth having, in per cent of negative log-likelihood" in ended.err
+
+
+def test_the_measure_cannot_change(study: Command, trainer: Trainer) -> None:
+    assert study(*WORDS, "budget.runs=10").code == 0
+    ended = study(*WORDS, "metric=loss")
+    assert ended.code == 2
+    assert "holds a study with metric=accuracy, not loss; that cannot change once runs were looked at" in ended.err
 
 
 @pytest.mark.slow

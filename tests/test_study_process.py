@@ -28,7 +28,8 @@ words = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 folder.mkdir(parents=True, exist_ok=True)
 time.sleep(0.1)
 correct = 9000 + 37 * int(words["seed"]) % 50 + 40 * (words["model"] == "gated") * (int(words["seed"]) % 3)
-(folder / "result.json").write_text(json.dumps({"correct": correct, "total": 10000, "train_seconds": 0.1}))
+counts = {"correct": correct, "total": 10000, "test_accuracy": correct / 10000}
+(folder / "result.json").write_text(json.dumps(counts | {"train_seconds": 0.1}))
 """
 
 

@@ -241,7 +241,7 @@ def test_certainty_is_forecast_as_such() -> None:
 def test_foresight_is_of_arms_that_change_nothing() -> None:
     rule = Rule(3, 12, 0.2, 9)
     easy, middle, hard = foresee(rule)
-    assert (easy.std, middle.std, hard.std) == (0.1, 0.2, 0.4)
+    assert (easy.margins, middle.margins, hard.margins) == (0.5, 1, 2)
     assert easy.decided > 0.9 > middle.decided > hard.decided
     values = 0.2 * np.random.default_rng(9).standard_normal((2000, 4, 21))
     ends = simulate(values, rule)

@@ -25,7 +25,7 @@ def summarize_against(config: CompareSettings, paths: Sequence[str], command: st
     today, then = read_both(paths, stored)
     runs = [*today.runs, *then.runs]
     warnings = sorting.check_recipe(runs) + studied.of(runs)[1]
-    measure, unlike = measures.choose(runs, config.metric, config.split)
+    measure, unlike = studied.choose_measure(runs, config)
     named_by = grouping.arm_settings([today, then])
     (ours, lacking), (theirs, lacking_then) = (sorted_arms(group, measure, named_by) for group in (today, then))
     pairs, missing = paired(ours, theirs, config.baseline, stored)

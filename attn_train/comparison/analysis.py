@@ -99,8 +99,7 @@ class Comparison:
             return self.told
         if self.statistical == "undecided":
             return f"undecided: {self.wanted}"
-        gain, shown = towards(self.difference, self.measure), self.measure.shown
-        gain = replace(gain, low=shown(gain.low), high=shown(gain.high), least=shown(gain.least), most=shown(gain.most))
+        gain = self.measure.in_unit(towards(self.difference, self.measure))
         return intervals.words(gain, self.statistical, self.margin, self.measure.unit, self.measure.places)
 
     @property
@@ -114,7 +113,7 @@ class Comparison:
         missing = self.needed.n - difference.n
         more = f"about {missing} more seed{'s' if missing > 1 else ''}"
         seen = f"if the difference is the {self.measure.shown(difference.mean):+.{self.measure.places}f} seen"
-        below = f" to show a gain below {self.margin:g} {self.measure.unit}".rstrip()
+        below = f" to show a gain below {self.measure.amount(self.margin)}"
         shows = "" if self.needed.shows == "effect" else below
         if self.max_seeds is None:
             return f"{more}{shows}, {seen}; this was a look"
@@ -187,7 +186,7 @@ def table(arms: Sequence[Arm], measure: Measure) -> Array:
     columns = {of_run: place for place, of_run in enumerate(seeds)}
     values = np.full((len(arms), len(seeds)), np.nan)
     for row, arm in zip(values, arms, strict=True):
-        row[[columns[of_run] for of_run in arm.runs]] = [measure.better * measure.scaled(value) for value in arm.values]
+        row[[columns[of_run] for of_run in arm.runs]] = [measure.gain(value) for value in arm.values]
     return values
 
 

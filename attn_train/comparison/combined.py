@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
 
-from attn_train.comparison import cost, groups as grouping, measures
+from attn_train.comparison import cost, groups as grouping, measures, studied
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import show, varied
 from attn_train.comparison.curves import folder_name
@@ -71,7 +71,9 @@ def combine(config: CompareSettings, paths: Sequence[str], command: str) -> Comb
         raise ConfigError("max_seeds= plans the looks at one comparison, and combine= is a single look; leave one out")
     adds_up = config.combine == "studies"
     groups, left_out = (grouping.by_folder(paths), []) if adds_up else grouping.by_recipe(paths)
-    measure, unlike = measures.choose([run for group in groups for run in group.runs], config.metric, config.split)
+    runs = [run for group in groups for run in group.runs]
+    config = replace(config, metric=config.metric or studied.metric_of(runs))
+    measure, unlike = studied.choose_measure(runs, config)
     # The same measure for all, also where only some groups held images out.
     config = replace(config, split="val" if measure is measures.VALIDATED else "test")
     named_by = grouping.arm_settings(groups)

@@ -6,9 +6,10 @@ the numbers themselves.
 
 import math
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from attn_train.errors import ConfigError
 from attn_train.runs import accuracy
 from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
+from attn_train.statistics.intervals import Difference
 
 Array = NDArray[np.float64]
 Predictions = tuple[Array, NDArray[np.int64]]  # logits (n, classes), labels (n,)
@@ -37,6 +39,11 @@ class Measure:
     of_predictions: Callable[[Predictions], float] | None = None
 
     @property
+    def split(self) -> Split:
+        """Whose images the number is of."""
+        return "val" if self.key.startswith("val_") else "test"
+
+    @property
     def unit(self) -> str:
         """The unit of differences."""
         return "%" if self.logarithmic else "points" if self.factor == 100 else ""
@@ -53,11 +60,11 @@ class Measure:
             return f"per cent of {self.words}"
         return f"percentage points of {self.words}" if self.factor == 100 else self.words
 
-    def of(self, run: Run) -> float:
-        """Return the number of a run; raise ValueError where it has none."""
+    def of(self, result: Mapping[str, Any], folder: Path) -> float:
+        """Return the number of the run in `folder` with this result; raise ValueError where it has none."""
         if self.of_predictions is not None:
-            return self.of_predictions(read_predictions(run.folder))
-        value = run.result.get(self.key)
+            return self.of_predictions(read_predictions(folder))
+        value = result.get(self.key)
         if value is None:
             raise ValueError(f"its result.json has no {self.key}")
         return self.factor * float(value)
@@ -69,12 +76,34 @@ class Measure:
             raise ValueError(f"{self.words} of {value:g} has no logarithm")
         return 100 * math.log(value) if self.logarithmic else value
 
+    def gain(self, value: float) -> float:
+        """Return a run's number on that scale, more the better."""
+        return self.better * self.scaled(value)
+
+    def step(self, result: Mapping[str, Any]) -> float:
+        """Return what one image counts in the number of a run; 0 where that is not known, or no count of images."""
+        count = accuracy.image_count(result, self.split) if self.factor == 100 else None
+        return 100 / count if count else 0.0
+
     def scaled_margin(self, margin: float) -> float:
         return 100 * math.log1p(margin / 100) if self.logarithmic else margin
 
     def shown(self, difference: float) -> float:
         """Return a difference on that scale as a reader gets it."""
         return 100 * math.expm1(difference / 100) if self.logarithmic and math.isfinite(difference) else difference
+
+    def in_unit(self, difference: Difference) -> Difference:
+        """Return a difference on that scale, or a gain, in the unit of the measure; its error stays on the scale."""
+        ends = {end: self.shown(getattr(difference, end)) for end in ("mean", "low", "high", "least", "most")}
+        return replace(difference, **ends)  # type: ignore[arg-type]
+
+    def written(self, value: float) -> str:
+        """Write a run's number."""
+        return f"{value:,.{self.digits}f}{' %' if self.factor == 100 else ''}"
+
+    def amount(self, margin: float) -> str:
+        """Write a margin with its unit."""
+        return f"{margin:g} {self.unit}".rstrip()
 
     def unscaled(self, value: float) -> float:
         """Return the number that is `value` on that scale."""
@@ -142,16 +171,22 @@ MEASURES = {
 }
 
 
+def named(name: str) -> Measure:
+    """Return the measure of a name; raise ConfigError where there is none."""
+    if name not in MEASURES:
+        raise ConfigError(f"metric={name} is not a choice; choose from {', '.join(MEASURES)}")
+    return MEASURES[name]
+
+
 def choose(runs: Sequence[Run], name: str, split: str) -> tuple[Measure, list[str]]:
     """Return what runs are compared by, and warnings. By accuracy it is that of `split` (auto, val or test): on auto
     that on validation images where all runs held some out.
 
     Raises ConfigError for a measure that does not exist, or that not all runs have because they held no images out.
     """
-    if name not in MEASURES:
-        raise ConfigError(f"metric={name} is not a choice; choose from {', '.join(MEASURES)}")
-    if name != "accuracy" or split == "test":
-        return MEASURES[name], []
+    measure = named(name)
+    if measure is not ACCURACY or split == "test":
+        return measure, []
     without = [run for run in runs if "val_accuracy" not in run.result]
     if not without:
         return VALIDATED, []
@@ -170,14 +205,12 @@ def choose(runs: Sequence[Run], name: str, split: str) -> tuple[Measure, list[st
 def measured(runs: Sequence[Run], measure: Measure) -> tuple[list[Run], list[LeftOut]]:
     """Return the runs with the numbers that they are compared by, and those that have none."""
     known, left_out = [], []
-    split: Split = "val" if measure is VALIDATED else "test"
     for run in runs:
         try:
-            value = measure.of(run)
+            value = measure.of(run.result, run.folder)
             measure.scaled(value)
         except ValueError as error:
             left_out.append(LeftOut(run.folder, str(error)))
             continue
-        count = accuracy.image_count(run.result, split) if measure.factor == 100 else None
-        known.append(replace(run, split=split, value=value, step=100 / count if count else 0.0))
+        known.append(replace(run, split=measure.split, value=value, step=measure.step(run.result)))
     return known, left_out

@@ -38,9 +38,8 @@ def name_of(measure: Measure) -> str:
 
 
 def in_unit(comparison: Comparison) -> dict[str, Any]:
-    """Return a difference in the unit of its measure; its error stays on the measure's scale."""
-    values = asdict(comparison.difference)
-    return values | {key: comparison.measure.shown(values[key]) for key in ("mean", "low", "high", "least", "most")}
+    """Return a difference in the unit of its measure."""
+    return asdict(comparison.measure.in_unit(comparison.difference))
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:

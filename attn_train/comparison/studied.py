@@ -5,13 +5,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from attn_train.comparison.analysis import Comparison
+from attn_train.comparison import measures
+from attn_train.comparison.analysis import Comparison, towards
 from attn_train.comparison.arms import Arm, Seeds, choose_baseline
 from attn_train.comparison.looks import look_at
 from attn_train.comparison.measures import Measure
+from attn_train.comparison.scores import Scores
 from attn_train.errors import ConfigError
-from attn_train.runs.accuracy import WORDS
 from attn_train.runs.finished import Run
 from attn_train.runs.ledger import Ledger
 from attn_train.settings.compare import FIRST_LOOK, CompareSettings
@@ -26,22 +28,31 @@ LOOKED_AT = "its runs were looked at after every seed, but these intervals are o
 class Studied:
     """What is known of a study.
 
-    labels: of its arms, the baseline first; seeds: all that a run of it can have.
+    labels: of its arms, the baseline first; seeds: all that a run of it can have; margin: in the measure's unit, while
+    the rule has it on the measure's scale.
     """
 
-    def __init__(self, labels: Sequence[str], rule: Rule, seeds: range, ledger: Ledger) -> None:
-        self.labels, self.rule, self.seeds, self.ledger = list(labels), rule, seeds, ledger
+    def __init__(self, labels: Sequence[str], rule: Rule, margin: float, seeds: range, scores: Scores) -> None:
+        self.labels, self.rule, self.margin, self.seeds, self.scores = list(labels), rule, margin, seeds, scores
         self._looks: tuple[int, dict[str, Look]] = (-1, {})  # of so many rows
 
     @property
     def baseline(self) -> str:
         return self.labels[0]
 
+    @property
+    def ledger(self) -> Ledger:
+        return self.scores.ledger
+
+    @property
+    def measure(self) -> Measure:
+        return self.scores.measure
+
     def looks(self) -> dict[str, Look]:
         """Return the look at which each arm but the baseline ended, else its last one."""
         rows = len(self.ledger.rows)
         if self._looks[0] != rows:
-            looks = {arm: look_at(arm, self.labels, self.ledger, self.seeds, self.rule) for arm in self.labels[1:]}
+            looks = {arm: look_at(arm, self.labels, self.scores, self.seeds, self.rule) for arm in self.labels[1:]}
             self._looks = (rows, looks)
         return self._looks[1]
 
@@ -73,10 +84,17 @@ class Studied:
             comparison,
             seeds=self._seeds(comparison.arm, label, ours),
             reference_seeds=self._seeds(comparison.reference, self.baseline, theirs),
-            difference=look.difference,
+            difference=towards(look.difference, self.measure),
             statistical=look.verdict,
-            told=words_of(look, self.rule),
+            told=self.words_of(look),
         )
+
+    def words_of(self, look: Look) -> str:
+        """Write a verdict out: what it says of the margin; of one that is not in, how likely it comes."""
+        if look.difference is None or look.verdict == "undecided":
+            return f"undecided: {missing(look, self.rule)}"
+        unit, places = self.measure.unit, self.measure.places
+        return words(self.measure.in_unit(look.difference), look.verdict, self.margin, unit, places)
 
     def _seeds(self, arm: Arm, label: str, seeds: Sequence[int]) -> list[Seeds]:
         jobs = {row.job for row in self.ledger.rows if row.arm == label and row.seed in seeds}
@@ -93,9 +111,7 @@ def of(runs: Sequence[Run]) -> tuple[Studied | None, list[str]]:
 
     Links are followed: a run that is picked by a link is a study's all the same.
     """
-    # Most runs are no links, and have their folder's parent in common.
-    parents = {folder: folder.resolve() for folder in {run.folder.parent for run in runs}}
-    folders = {run.folder.resolve().parent if run.folder.is_symlink() else parents[run.folder.parent] for run in runs}
+    folders = folders_of(runs)
     studies = sorted(folder for folder in folders if (folder / FILE).exists())
     if not studies:
         return None, []
@@ -110,21 +126,54 @@ def of(runs: Sequence[Run]) -> tuple[Studied | None, list[str]]:
     return None, [f"{', '.join(map(str, studies))}: runs of attn-study, here among others; {LOOKED_AT}"]
 
 
+def folders_of(runs: Sequence[Run]) -> set[Path]:
+    """Return the folders that the runs' folders lie in."""
+    # Most runs are no links, and have their folder's parent in common.
+    parents = {folder: folder.resolve() for folder in {run.folder.parent for run in runs}}
+    return {run.folder.resolve().parent if run.folder.is_symlink() else parents[run.folder.parent] for run in runs}
+
+
+def read_rule(folder: Path) -> dict[str, Any]:
+    """Read the rule of the study in a folder; raises OSError, ValueError, KeyError or TypeError where that is
+    damaged."""
+    rule = {"metric": "accuracy", **json.loads((folder / FILE).read_text(encoding="utf-8"))["rule"]}
+    if rule["metric"] not in measures.MEASURES:
+        raise ValueError(f"judged by {rule['metric']}, which this version does not know")
+    return rule
+
+
 def read(folder: Path) -> Studied:
-    """Read the study in a folder; raises ValueError, KeyError or TypeError where it is damaged or of another rule."""
-    rule = json.loads((folder / FILE).read_text(encoding="utf-8"))["rule"]
+    """Read the study in a folder; raises OSError, ValueError, KeyError or TypeError where it is damaged or of another
+    rule."""
+    rule = read_rule(folder)
     if (number := rule.get("number", 1)) != RULE:
         raise ValueError(f"judged by rule {number}, and this version judges by rule {RULE}")
     labels, most, seeds = list(rule["arms"]), int(rule["max_seeds"]), int(rule["baseline_seeds"])
-    first = int(rule["first_seed"])
-    judge = Rule(len(labels) - 1, most, float(rule["margin"]), seeds - most)
-    return Studied(labels, judge, range(first, first + seeds), Ledger(folder))
+    first, margin = int(rule["first_seed"]), float(rule["margin"])
+    scores = Scores(Ledger(folder), rule["metric"])
+    judge = Rule(len(labels) - 1, most, scores.measure.scaled_margin(margin), seeds - most)
+    return Studied(labels, judge, margin, range(first, first + seeds), scores)
+
+
+def choose_measure(runs: Sequence[Run], config: CompareSettings) -> tuple[Measure, list[str]]:
+    """Return what runs are compared by, and warnings: by what is asked for, else by what the study that they are of
+    named before its first run, else by accuracy. See measures.choose."""
+    return measures.choose(runs, config.metric or metric_of(runs), config.split)
+
+
+def metric_of(runs: Sequence[Run]) -> str:
+    """Return the measure of the studies that runs are of, where it is the same for all; else accuracy."""
+    try:
+        metrics = {read_rule(folder)["metric"] for folder in folders_of(runs)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return "accuracy"
+    return metrics.pop() if len(metrics) == 1 else "accuracy"
 
 
 def check_settings(study: Studied, margin: float | None, max_seeds: int | None) -> None:
     """Raise ConfigError where settings of attn-compare would change the rule of a study."""
     for name, value, fixed in (
-        ("margin", margin, study.rule.margin),
+        ("margin", margin, study.margin),
         ("max_seeds", max_seeds, study.rule.max_seeds),
     ):
         if value is not None and value != fixed:
@@ -153,17 +202,10 @@ def choose_judge(
     check_settings(study, config.margin, config.max_seeds)
     of_study = next((arm for arm in arms if study.label_of(arm) == study.baseline), None)
     baseline = of_study if of_study and config.baseline is None else choose_baseline(arms, config.baseline)
-    if baseline is of_study and measure.factor == 100 and arms[0].first.split == study.ledger.split:
+    if baseline is of_study and measure is study.measure:
         return baseline, study, warnings
-    what = f"a study of {WORDS[study.ledger.split]} accuracy against {study.baseline}"
+    what = f"a study of {study.measure.words} against {study.baseline}, beside which this comparison is secondary"
     return baseline, None, [f"{study.ledger.folder}: {what}; {LOOKED_AT}"]
-
-
-def words_of(look: Look, rule: Rule) -> str:
-    """Write a study's verdict out: what it says of the margin; of one that is not in, how likely it comes."""
-    if look.difference is None or look.verdict == "undecided":
-        return f"undecided: {missing(look, rule)}"
-    return words(look.difference, look.verdict, rule.margin)
 
 
 def missing(look: Look, rule: Rule) -> str:

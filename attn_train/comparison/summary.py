@@ -174,7 +174,7 @@ def summarize_runs(
 ) -> Summary:
     """Compare runs; `named_by` as in arms.sort. Raises ConfigError where they cannot be compared."""
     about_runs = sorting.check_recipe(runs)
-    measure, unlike = measures.choose(runs, config.metric, config.split)
+    measure, unlike = studied.choose_measure(runs, config)
     runs, without = measures.measured(runs, measure)
     left_out = [*left_out, *without]
     if not runs:
@@ -188,7 +188,7 @@ def summarize_runs(
     baseline, judge, about_looks = studied.choose_judge(arms, measure, config)
     arms = [baseline, *(arm for arm in arms if arm is not baseline)]
     margin = measure.margin if config.margin is None else config.margin
-    margin = margin if judge is None else judge.rule.margin
+    margin = margin if judge is None else judge.margin
     comparisons, against_controls, problems = families(arms, measure, margin, config.max_seeds, judge)
     if runs[0].split == "val":
         arms = by_gain(arms, comparisons, against_controls)

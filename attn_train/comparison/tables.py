@@ -210,7 +210,7 @@ def standard_deviations(summary: Summary, label: str) -> list[str]:
 
 
 def margin(summary: Summary) -> str:
-    return f"{summary.margin:g} {summary.measure.unit}".rstrip()
+    return summary.measure.amount(summary.margin)
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:

@@ -39,7 +39,7 @@ class Ledger:
         self.folder = folder
         self.rows: list[Row] = []
         self.results: dict[tuple[str, int], dict[str, Any]] = {}
-        self._place: dict[tuple[str, int], int] = {}
+        self._ended: dict[tuple[str, int], int] = {}  # the number of its row
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
                 try:
@@ -56,7 +56,7 @@ class Ledger:
         result = read_result(self.folder / row.job)
         if row.exit_code == 0 and result is not None:
             self.results[row.arm, row.seed] = result
-            self._place[row.arm, row.seed] = len(self.rows)
+            self._ended[row.arm, row.seed] = len(self.rows)
 
     def add(self, row: Row) -> None:
         """Take a row and write it to disk."""
@@ -80,18 +80,6 @@ class Ledger:
         known = all("val_total" in result for result in self.results.values())
         return split_of(self.results.values()) if known else "test"
 
-    def count(self, arm: str, seed: int) -> tuple[int, int]:
-        """Return how many images a finished run got right, and of how many."""
-        result = self.results[arm, seed]
-        if self.split == "test":
-            return result["correct"], result["total"]
-        return round(result["val_accuracy"] * result["val_total"]), result["val_total"]
-
-    def accuracy(self, arm: str, seed: int) -> float:
-        """Return the accuracy of a finished run in per cent."""
-        correct, total = self.count(arm, seed)
-        return 100 * correct / total
-
     def finished(self, arm: str) -> list[int]:
         """Return the seeds of an arm's finished runs."""
         return sorted(seed for name, seed in self.results if name == arm)
@@ -103,12 +91,11 @@ class Ledger:
 
     def place(self, arm: str, seed: int) -> int:
         """Return the place of a finished run among all rows."""
-        return self._place[arm, seed]
+        return self._ended[arm, seed]
 
-    @property
-    def step(self) -> float:
-        """What one image counts, in per cent."""
-        return max((100 / self.count(arm, seed)[1] for arm, seed in self.results), default=0.0)
+    def folder_of(self, arm: str, seed: int) -> Path:
+        """Return the folder of a finished run."""
+        return self.folder / self.rows[self._ended[arm, seed] - 1].job
 
     def seconds(self, arm: str) -> float | None:
         """Return what a run of `arm` takes: the median of its finished runs, else of all, or None before the first."""
@@ -132,4 +119,4 @@ def read_result(run: Path) -> dict[str, Any] | None:
         result = load_result(run)
     except (OSError, ValueError):
         return None
-    return result if {"correct", "total", "train_seconds"} <= result.keys() else None
+    return result if {"test_accuracy", "total", "train_seconds"} <= result.keys() else None

@@ -38,7 +38,7 @@ EXPECTATION = Bound(
 
 @dataclass
 class CompareSettings:
-    metric: Annotated[str, TEXT]
+    metric: Annotated[str | None, TEXT]
     margin: Annotated[float | None, MARGIN]
     baseline: Annotated[str | None, TEXT]
     max_seeds: Annotated[int | None, within(FIRST_LOOK, MOST_LOOKS, " (planned looks), or null for a single look")]

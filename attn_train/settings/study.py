@@ -12,7 +12,7 @@ RULE = 2
 # From so many arms on it pays to run the baseline, which all of them need, more often than each of them.
 SHARED = 3
 
-# Percentage points; of a network far too small to be of use.
+# Percentage points of accuracy; of a network far too small to be of use.
 DEMONSTRATION_MARGIN = 1.0
 
 NAME = Bound(
@@ -32,6 +32,7 @@ class StudySettings:
     arms: Any  # a list of names and sections
     recipe: Annotated[Any, TEXTS]  # a list of words of attn-train
     baseline: Annotated[str, TEXT]
+    metric: Annotated[str, TEXT]
     margin: Annotated[float | None, MARGIN]
     max_seeds: Annotated[int, within(FIRST_LOOK, MOST_LOOKS, f" (no verdict comes before {FIRST_LOOK})")]
     baseline_seeds: Annotated[int | None, at_least(FIRST_LOOK, ", or null: as many as pay")]

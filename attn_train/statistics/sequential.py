@@ -52,8 +52,8 @@ UNDECIDED = VERDICTS.index("undecided")
 class Rule:
     """What verdicts go by, fixed before the first run.
 
-    arms: beside the baseline; max_seeds: of each; margin: in percentage points; extra: the baseline has a second seed
-    in so many rounds, the first ones.
+    arms: beside the baseline; max_seeds: of each; margin: on the scale of the numbers; extra: the baseline has a second
+    seed in so many rounds, the first ones.
     """
 
     arms: int
@@ -179,10 +179,10 @@ def forecast(difference: Difference, rule: Rule) -> list[float]:
 
 @dataclass(frozen=True)
 class Foresight:
-    """What studies come to whose arms change nothing, where a run's accuracy has the standard deviation `std` over
-    seeds: the share of verdicts in the end, and the mean number of runs."""
+    """What studies come to whose arms change nothing, where a run's number has a standard deviation of so many
+    `margins` over seeds: the share of verdicts in the end, and the mean number of runs."""
 
-    std: float
+    margins: float
     decided: float
     runs: float
 
@@ -193,10 +193,10 @@ def foresee(rule: Rule) -> list[Foresight]:
     studies = max(40, min(400, 500_000 // (seeds * rule.max_seeds * (rule.arms + 1))))
     noise = np.random.default_rng(0).standard_normal((studies, rule.arms + 1, seeds))
     foreseen = []
-    for std in (rule.margin / 2, rule.margin, 2 * rule.margin):
-        ends = simulate(std * noise, rule)
+    for margins in (0.5, 1.0, 2.0):
+        ends = simulate(margins * rule.margin * noise, rule)
         decided = (ends.verdict != UNDECIDED).mean()
-        foreseen.append(Foresight(std, float(decided), float(ends.runs.mean())))
+        foreseen.append(Foresight(margins, float(decided), float(ends.runs.mean())))
     return foreseen
 
 

@@ -38,7 +38,7 @@ def main(config: StudySettings, claim: Callable[[Path], object]) -> None:
         save(study)
         summary, without = compare(study)
         words = {} if summary is None else page.doubted(summary)
-        print(f"\n{report.table(study, words)}\n{report.note(len(study.others), study.plan.margin, study.fewest_runs)}")
+        print(f"\n{report.table(study, words)}\n{report.note(study)}")
         if stop.signal is not None:
             raise Interrupted(f"stopped; the same command again goes on in {plan.folder}", 128 + stop.signal)
         print(f"ended: {why}; {len(study.ledger.results)} runs finished in {plan.folder}")
@@ -63,12 +63,12 @@ def compare(study: Study) -> tuple[Summary | None, str]:
 
 def introduce(study: Study) -> None:
     """Say what the study is going to do, and how long that takes."""
-    config, others = study.config, study.others
+    config, others, limit = study.config, study.others, study.measure.amount(study.plan.margin)
     print(f"study {study.plan.folder}: {', '.join(arm.label for arm in others)} against {study.baseline.label}")
-    print(f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on, margin {study.plan.margin:g} points")
+    print(f"at most {config.max_seeds} seeds, verdicts from seed {FIRST_LOOK} on, margin {limit}")
     results = study.ledger.results
     if not results:
-        print(report.foresight(study.rule))
+        print(report.foresight(study))
     done = f", {len(results)} of them done" if results else ""
     left = study.time_left(sum((study.baseline.label, seed) in results for seed in study.seeds))
     ahead = "how long they take, the first round tells" if left is None else f"{report.time_left(left)} to go"
@@ -107,7 +107,8 @@ def go_on(study: Study) -> str:
 def save(study: Study) -> None:
     """Write study.json: the rule, and what is known."""
     looks = {
-        name: {"verdict": look.verdict, "futile": look.futile} | (asdict(look.difference) if look.difference else {})
+        name: {"verdict": look.verdict, "futile": look.futile}
+        | (asdict(report.in_unit(look.difference, study.measure)) if look.difference else {})
         for name, look in study.looks().items()
     }
     text = json.dumps({"rule": study.plan.rule, "arms": looks}, indent=2) + "\n"

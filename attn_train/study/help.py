@@ -9,7 +9,10 @@ arms=LIST             mechanisms, 'arms=[none,gated]', or sections of words that
                       backbone.placement.NAME, control): 'arms=[none,{model:se,model.reduction:8}]'
 recipe=LIST           words of attn-train that all arms share: 'recipe=[+experiment=quick,dataset.root=data]'
 baseline=none         the arm that the others are compared with
-margin=POINTS         of accuracy: a gain worth having; only the demonstration has one of its own, 1
+metric=accuracy       or val_accuracy, loss, nll, brier, train_seconds, images_per_second, peak_memory_bytes: what the
+                      arms are judged by, fixed before the first run; any other is secondary
+margin=NUMBER         a gain worth having, in points of accuracy, in per cent of loss, nll, time and memory; only the
+                      demonstration has one of its own, 1 point
 max_seeds=12          at most; fixed before the first run
 baseline_seeds=null   of the baseline, which all arms share; null: 1.75 times max_seeds for three or more arms
 first_seed=0          seeds are first_seed, first_seed + 1, ...

@@ -10,6 +10,7 @@ from attn_train.study.rounds import Study
 
 def compare(study: Study) -> Summary:
     """Compare a study's runs as attn-compare does; raise ConfigError where it finds nothing to compare."""
+    # By what the study named: attn-compare finds that in study.json.
     return summarize(compose.compare([]), [str(study.plan.folder)], compose.STAMP.command)
 
 

@@ -10,6 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from attn_train import build
+from attn_train.comparison.measures import ACCURACY, VALIDATED, Measure, named
 from attn_train.comparison.studied import FILE
 from attn_train.cost import matching
 from attn_train.errors import ConfigError
@@ -27,7 +28,8 @@ class Plan:
     """A checked study: nothing has run yet, nothing is written."""
 
     config: StudySettings
-    margin: float
+    measure: Measure  # by the name that was given: where it is accuracy, that on validation images may take its place
+    margin: float  # in the unit of the measure
     arms: list[Arm]  # the baseline first
     recipe: list[str]
     sweep: str
@@ -50,7 +52,7 @@ class Plan:
     @property
     def judged_by(self) -> Rule:
         most = self.config.max_seeds
-        return Rule(len(self.arms) - 1, most, self.margin, len(self.all_seeds) - most)
+        return Rule(len(self.arms) - 1, most, self.measure.scaled_margin(self.margin), len(self.all_seeds) - most)
 
     def second_seed(self, number: int) -> int | None:
         """Return the second seed of the baseline in a round, counted from 0; None where it has but one."""
@@ -63,7 +65,9 @@ class Plan:
         names = ("baseline", "max_seeds", "first_seed")
         chosen = {name: getattr(self.config, name) for name in names}
         fixed = {"number": RULE_NUMBER, "arms": arms, "recipe": self.recipe, "margin": self.margin}
-        return fixed | chosen | {"baseline_seeds": len(self.all_seeds)}
+        # Studies from before there was a choice say nothing of accuracy, and keep the names of their folders.
+        by = {} if self.measure is ACCURACY else {"metric": self.measure.name}
+        return fixed | by | chosen | {"baseline_seeds": len(self.all_seeds)}
 
     def words(self, arm: Arm, seed: int) -> list[str]:
         """Return the words of attn-train for a run; a sweep of one job, for what a sweep does: skip, resume, record."""
@@ -97,7 +101,8 @@ class Plan:
 
 def make_plan(config: StudySettings) -> Plan:
     """Check a study as far as that goes before anything runs; raise ConfigError for the first thing wrong."""
-    margin = margin_of(config)
+    measure = named(config.metric)
+    margin = margin_of(config, measure)
     arms = make_arms(config.arms, config.baseline)
     recipe = words.readable(check_recipe(config.recipe))
     if not config.max_seeds <= baseline_seeds(config, len(arms) - 1) <= 2 * config.max_seeds:
@@ -105,7 +110,7 @@ def make_plan(config: StudySettings) -> Plan:
             f"baseline_seeds={config.baseline_seeds} is out of range; it must be at least max_seeds={config.max_seeds} "
             "and at most twice that, or null"
         )
-    plan = Plan(config, margin, arms, recipe, "", {})
+    plan = Plan(config, measure, margin, arms, recipe, "", {})
     runs, least = config.budget.runs, FIRST_LOOK * (len(arms) - 1) + plan.judged_by.due(FIRST_LOOK)
     if runs is not None and runs < least:
         raise ConfigError(
@@ -121,24 +126,29 @@ def make_plan(config: StudySettings) -> Plan:
             checked = compose.to_config(plan.composed[arm.label])
             build.check(checked)
             matching.check_control(checked)
+            if measure is VALIDATED and not checked.dataset.val_size:
+                raise ConfigError(
+                    "metric=val_accuracy, but no images are held out; say how many in the recipe, like "
+                    "dataset.val_size=5000"
+                )
         except ConfigError as error:
             raise ConfigError(f"arm {arm.label}: {error}") from error
     refuse_twins(plan)
-    plan = Plan(config, margin, arms, recipe, sweep, plan.composed)
+    plan = Plan(config, measure, margin, arms, recipe, sweep, plan.composed)
     refuse_another_rule(plan)
     return plan
 
 
-def margin_of(config: StudySettings) -> float:
+def margin_of(config: StudySettings, measure: Measure) -> float:
     """Return the margin; raise ConfigError where a study has none of its own: what gain is worth having depends on what
     is compared. The demonstration's is no other's."""
     if config.margin is not None:
         return config.margin
-    if list(config.recipe) == list(compose.study([]).recipe):
+    if measure is ACCURACY and list(config.recipe) == list(compose.study([]).recipe):
         return DEMONSTRATION_MARGIN
     raise ConfigError(
-        "margin is missing; say how many percentage points a gain must have to be worth it, like margin=0.2 for "
-        "CIFAR-10; verdicts go by it"
+        f"margin is missing; say which gain is worth having, in {measure.differences}, like "
+        f"margin={measure.margin:g}{' for CIFAR-10' if measure is ACCURACY else ''}; verdicts go by it"
     )
 
 
@@ -176,7 +186,8 @@ def refuse_another_rule(plan: Plan) -> None:
             "rule cannot change once runs were looked at: begin another study with sweep=NAME, or go on with the "
             "version of attn-train that began this one"
         )
-    now = flatten(plan.rule)
+    # A rule that names no metric goes by accuracy.
+    before, now = ({"metric": ACCURACY.name, **flat} for flat in (before, flatten(plan.rule)))
     now.pop("number")
     for key in {**before, **now}:
         if before.get(key) != now.get(key):

@@ -4,6 +4,8 @@ import re
 import signal
 from collections.abc import Callable
 
+from attn_train.comparison.measures import Measure
+from attn_train.comparison.scores import Scores
 from attn_train.comparison.studied import Studied
 from attn_train.runs.ledger import Ledger, Row
 from attn_train.statistics.sequential import Look, forecast
@@ -29,11 +31,16 @@ class Study:
         self.failures: list[Row] = []
         self.dropped: dict[str, str] = {}  # by arm, why
         self._last_reason: dict[str, str] = {}
-        self._studied = Studied(self.labels, self.rule, plan.all_seeds, self.ledger)
+        self.scores = Scores(self.ledger, plan.measure.name)
+        self._studied = Studied(self.labels, self.rule, plan.margin, plan.all_seeds, self.scores)
 
     @property
     def labels(self) -> list[str]:
         return [arm.label for arm in self.plan.arms]
+
+    @property
+    def measure(self) -> Measure:
+        return self.scores.measure
 
     def looks(self) -> dict[str, Look]:
         """Return the look at which each arm but the baseline ended, else its last one."""
@@ -42,6 +49,10 @@ class Study:
     def looked_at(self, arm: str, look: Look) -> tuple[list[int], list[int]]:
         """Return the seeds of an arm and of the baseline that a look at the arm is of."""
         return self._studied.looked_at(arm, look)
+
+    def words_of(self, look: Look) -> str:
+        """Write the verdict of a look out."""
+        return self._studied.words_of(look)
 
     def open_arms(self) -> list[Arm]:
         """Return the arms that still wait for their verdict; none where the baseline was dropped."""
