@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from attn_train import build
-from attn_train.commands import export
+from attn_train.commands import calibrated, export
 from attn_train.data.batches import Normalization
 from attn_train.data.dataset import Split, limit_per_class
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
@@ -114,13 +114,20 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     if "image" in asked:
         name_pictures(trained, Path(asked["image"]), Path(asked.get("output", folder / "attention")))
         return None
+    validated = None
     if is_other_folder(was.dataset, config.dataset):
         outcome = evaluate_labelled(trained, asked["split"], given)
     else:
-        outcome = evaluate_split(trained, asked["split"])
-    report(
-        trained, asked["split"], outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])]
-    )
+        splits = own_splits(trained)
+        outcome = evaluate_split(trained, splits, asked["split"])
+        # With another val_size they may be images that it was trained on.
+        if asked["split"] == "test" and "val" in splits and was.dataset.val_size == config.dataset.val_size:
+            validated = evaluate_on(trained, splits["val"])
+    report(trained, asked["split"], outcome)
+    for line in calibrated.lines(outcome, validated, config.train.label_smoothing, config.eval.views):
+        log.info("%s", line)
+    if asked["split"] == "test":
+        confirm(trained, outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])])
     return outcome
 
 
@@ -148,7 +155,7 @@ def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluatio
         finished = result.read(trained.folder)
         if finished and finished["data_digest"] == undivided_digest(labelled.split, trained.classes):
             log.info("%s holds the pictures that the run was trained on: tested on its own split", config.root)
-            return evaluate_split(trained, name)
+            return evaluate_split(trained, own_splits(trained), name)
         if name != "test":
             raise ConfigError(f"split={name}: {config.root} is not divided, all its pictures are tested; leave it out")
     limit = config.limit if "dataset.limit" in given else None
@@ -159,8 +166,8 @@ def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluatio
     return evaluate_on(trained, split)
 
 
-def evaluate_split(trained: Trained, name: str) -> Evaluation:
-    """Evaluate on a split of the configured data; raise DataError where its classes are not the model's."""
+def own_splits(trained: Trained) -> dict[str, Split]:
+    """Load the splits of the configured data; raise DataError where its classes are not the model's."""
     config = trained.config
     splits, dataset = build.load_splits(config.dataset)
     if differs := difference(trained.state, dataset):
@@ -174,6 +181,11 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
             f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained "
             f"on {', '.join(trained.classes[:10])}; evaluate it on data with the same ones{form}"
         )
+    return splits
+
+
+def evaluate_split(trained: Trained, splits: dict[str, Split], name: str) -> Evaluation:
+    """Evaluate on one of the splits; raise ConfigError where it is not there."""
     if name not in splits:
         raise ConfigError(
             f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train"
@@ -196,8 +208,8 @@ def evaluate_on(trained: Trained, split: Split) -> Evaluation:
     )
 
 
-def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) -> None:
-    """Print the accuracy of each class and of all, beside the result that the run left without what is `given` here."""
+def report(trained: Trained, split: str, outcome: Evaluation) -> None:
+    """Print the accuracy of each class and of all."""
     right = outcome.logits.argmax(dim=1) == outcome.labels
     rows = []
     for number, name in enumerate(trained.classes):
@@ -214,8 +226,12 @@ def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) 
         log.info("%s", line)
     log.info("Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy)
     log.info("%d of %d right, loss %.4f, after step %d", outcome.correct, outcome.total, outcome.loss, trained.step)
+
+
+def confirm(trained: Trained, outcome: Evaluation, given: list[str]) -> None:
+    """Print the result that the run left, without what is `given` here, beside that of a test."""
     finished = result.read(trained.folder)
-    if finished is not None and split == "test":
+    if finished is not None:
         same = (finished["correct"], finished["total"]) == (outcome.correct, outcome.total)
         verdict = ": the same" if same else f", without {' '.join(given)}" if given else ": not the same"
         log.info("result.json says %d of %d%s", finished["correct"], finished["total"], verdict)
