@@ -53,7 +53,7 @@ def test_classes_add_up(evaluate: Command, attention_run: Path) -> None:
 
 
 def test_probabilities_are_scored_with_a_temperature_of_the_validation_images(
-    evaluate: Command, attention_run: Path, plain_run: Path
+    evaluate: Command, attention_run: Path, plain_run: Path, tmp_path: Path
 ) -> None:
     """The best of many temperatures, tried one by one in float64."""
     from attn_train import evaluate as tested
@@ -74,6 +74,11 @@ def test_probabilities_are_scored_with_a_temperature_of_the_validation_images(
     scaled = f"nll {found['nll_scaled']:.4f}, ece {found['ece_scaled']:.4f}"
     assert f"with the temperature {found['temperature']:.3f} of the 32 validation images: {scaled}" in out
     assert "follow from train.label_smoothing=0.1 and eval.views=6, whose logits are averaged" in out
+    assert "reliability diagram" not in out
+    drawn = evaluate(f"run={plain_run}", "output=drawn").out
+    assert "reliability diagram: drawn/reliability.png" in drawn
+    with Image.open(tmp_path / "drawn" / "reliability.png") as image:
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 10
     # Of images that were trained on none is fitted.
     assert "temperature" not in evaluate(f"run={plain_run}", "dataset.val_size=32").out
 
@@ -429,7 +434,7 @@ def test_names_too_long_for_a_suffix_keep_a_drawing_each(
 
 
 @pytest.mark.parametrize(
-    ("words", "named"), [(("output=out",), "image=PATH"), (("output=/proc/out", "image=mine.png"), "/proc/out")]
+    ("words", "named"), [(("output=out", "export=net"), "draws nothing"), (("output=/proc/out",), "/proc/out")]
 )
 def test_no_place_for_a_drawing(
     evaluate: Command, attention_run: Path, tmp_path: Path, words: tuple[str, ...], named: str

@@ -173,7 +173,7 @@ def test_tensorboard_agrees_with_the_metrics(attention_run: Path) -> None:
 
 
 def test_tensorboard_has_the_pictures_and_hyperparameters(attention_run: Path, plain_run: Path) -> None:
-    pictures = {"images/samples", "images/misclassified", "images/confusion_matrix"}
+    pictures = {f"images/{name}" for name in ("samples", "misclassified", "confusion_matrix", "reliability")}
     assert set(read_events(plain_run).Tags()["images"]) == pictures
     events = read_events(attention_run)
     assert set(events.Tags()["images"]) == pictures | {"images/attention"}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attn_train.statistics.calibration import fit_temperature
+from attn_train.statistics.calibration import BINS, fit_temperature
 from attn_train.training.inference import Evaluation
 
 
@@ -26,10 +26,8 @@ def lines(outcome: Evaluation, validated: Evaluation | None, label_smoothing: fl
     """Say the scores of a test, those with the temperature of validation images where there are some, and what else
     changes them."""
     found = outcome.calibration
-    direction = "over" if found.overconfidence > 0 else "under"
     said = [
-        f"nll {found.nll:.4f}, brier {found.brier:.4f}, ece {found.ece:.4f} (a share, 15 bins), {direction}-confident "
-        f"by {abs(found.overconfidence):.4f}",
+        f"nll {found.nll:.4f}, brier {found.brier:.4f}, ece {found.ece:.4f} (a share, {BINS} bins), {found.direction}",
         f"brier of the confidence alone {found.top_label_brier:.4f} = reliability {found.reliability:.4f} - resolution "
         f"{found.resolution:.4f} + uncertainty {found.uncertainty:.4f} + within bins {found.within:.4f}",
     ]

@@ -93,6 +93,8 @@ def draw(
             tracker.figure(tag, pictures.mistakes(images, logits, labels, classes), step)
         with attempt("images/confusion_matrix") as tag:
             tracker.figure(tag, pictures.confusion(logits, labels, classes), step)
+        with attempt("images/reliability") as tag:
+            tracker.figure(tag, pictures.reliability(final.calibration), step)
         with attempt("images/attention") as tag:
             captions = [pictures.label(classes[label]) for label in labels[:PICTURED].tolist()]
             attention = pictures.attention_on(model, images[:PICTURED], batches.normalization, captions)

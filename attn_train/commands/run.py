@@ -202,7 +202,7 @@ def test_epoch(evaluate: Evaluator, decided: Decided, sides: tuple[int, ...], ep
 def score_of(outcome: Evaluation, split: str, views: int, side: int, *, full_size: bool) -> Score:
     """Return what the metrics keep of a test on images of side x side."""
     found = outcome.calibration
-    return Score(split, outcome.loss, outcome.accuracy, views, side, full_size, found.brier, found.ece)
+    return Score(split, outcome.loss, outcome.accuracy, views, side, full_size, brier=found.brier, ece=found.ece)
 
 
 def summary_line(decided: Decided, images: int, steps: int) -> str:

@@ -66,6 +66,12 @@ class Calibration:
         return float((self.confidence - self.right).sum()) / self.total
 
     @property
+    def direction(self) -> str:
+        """The same in words."""
+        word = "over" if self.overconfidence > 0 else "under"
+        return f"{word}-confident by {abs(self.overconfidence):.4f}"
+
+    @property
     def reliability(self) -> float:
         """The squared distance of confidence from accuracy, over bins; less is better."""
         return float((np.square(self.confidence - self.right) / self.filled).sum()) / self.total
