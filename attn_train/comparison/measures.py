@@ -83,16 +83,25 @@ class Measure:
         return value * math.exp(difference / 100) if self.logarithmic else value + difference
 
 
+PREDICTIONS = "predictions.npz"
+UNUSABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # errors of a file that is not as it should be
+
+
 def read_predictions(folder: Path) -> tuple[Array, Labels]:
     """Return the logits and labels of a run's test images; raise ValueError where they cannot be used."""
     try:
-        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            logits, labels = np.asarray(arrays["logits"], dtype=float), np.asarray(arrays["labels"], dtype=np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return load_predictions(folder / PREDICTIONS)
+    except UNUSABLE as error:
         raise ValueError(f"its predictions cannot be used ({error})") from error
+
+
+def load_predictions(path: Path) -> tuple[Array, Labels]:
+    """Return the logits (n, classes) and labels (n,) in a file; raise UNUSABLE where they cannot be used."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        logits, labels = np.asarray(arrays["logits"], dtype=float), np.asarray(arrays["labels"], dtype=np.int64)
     sound = logits.ndim == 2 and logits.size and labels.shape == logits.shape[:1] and np.isfinite(logits).all()
     if not sound or labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError("its predictions cannot be used (they are no finite logits with the label of a class each)")
+        raise ValueError(f"{path} holds no finite logits with the label of a class each")
     return logits, labels
 
 
