@@ -159,7 +159,7 @@ run=RUN               a run's folder, outputs/DATE/TIME_MODEL_DATASET_ID
 checkpoint=last       or best: the best on validation images, where the run had some
 split=test            or train, val
 image=PATH            instead: name what is on a picture, or on each picture in a folder, and draw the attention over it
-output=FOLDER         where to draw that; otherwise in RUN/attention
+output=FOLDER         where to draw that; otherwise in RUN/attention. Of a test: where to draw its reliability diagram
 export=FILE           instead: write the network to FILE.safetensors, which any program reads without running code
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 

@@ -103,6 +103,7 @@ def process_state(folder: Path) -> Iterator[None]:
 DRAWING = (
     "attn_train.commands.outcome.draw",
     *(f"attn_train.comparison.chart.{name}" for name in ("forest", "curves", "scatter")),
+    "attn_train.comparison.diagram.reliability",
 )
 
 

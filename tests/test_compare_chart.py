@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
+from attn_train.comparison.calibrated import Pooled
 from attn_train.comparison.chart import BASELINE, PAINT, Effect, Spot, curves, forest, scatter
 from attn_train.comparison.curves import Point
+from attn_train.comparison.diagram import reliability
 
 EVIL = "<script>alert(1)</script>\"'&{{7*7}} $x$ \x1b[2J\u202e #fe0000"
 SHOWN = "<script>alert(1)</script>\"'&{{7*7}} $x$ \\x1b[2J\\u202e #fe0000"
@@ -26,6 +28,11 @@ SPOTS = [
     Spot(EVIL, 1, 1.2, 89.0, 0.5, False),
     Spot("se", 9, 1.4, 91.0, 0.5, True),
 ]
+# Three bins hold images, one of them a single one of two runs.
+HELD = {4: (10.0, 0.3, 0.2), 9: (0.5, 0.65, 1.0), 14: (1000.0, 0.99, 0.97)}
+BINS_OF_15 = Pooled(
+    *(list(row) for row in zip(*(HELD.get(n, (0.0, math.nan, math.nan)) for n in range(15)), strict=True))
+)
 POINTS = [Point(10, 1.0, 0.5, 0.01, 5), Point(20, 2.0, 0.9, 0.0, 5)]
 
 
@@ -41,7 +48,11 @@ def learning() -> Markup:
     return curves([("none", 0, POINTS), (EVIL, 1, POINTS[:1])], f"of {EVIL}")
 
 
-DRAWINGS = [effects, costs, learning]
+def calibration() -> Markup:
+    return reliability([("none", 0, BINS_OF_15), (EVIL, 1, BINS_OF_15)], f"of {EVIL}")
+
+
+DRAWINGS = [effects, costs, learning, calibration]
 
 
 def words(drawn: Markup, tag: str) -> list[str]:
@@ -68,6 +79,15 @@ def test_what_stands_in_the_pictures() -> None:
     assert {"[not known]", "percentage points", "0"} <= set(words(effects(), "text"))
     assert sorted(words(costs(), "title")[1:]) == [SHOWN, "none", "se"]
     assert words(learning(), "title")[1:] == ["none", SHOWN]
+
+
+def test_each_bin_that_holds_images_is_a_dot_at_its_confidence_and_accuracy() -> None:
+    (group, _) = [group for group in parsed(calibration()).iter("g") if len(group) and group[0].text in ("none", SHOWN)]
+    dots = [(float(use.attrib["x"]), float(use.attrib["y"])) for use in group.iter("use")]
+    (_, confidence, accuracy) = zip(*HELD.values(), strict=True)
+    for places, values in zip(zip(*dots, strict=True), (confidence, accuracy), strict=True):
+        scale = (places[-1] - places[0]) / (values[-1] - values[0])
+        assert places == pytest.approx([places[0] + scale * (value - values[0]) for value in values], abs=1e-3)
 
 
 def test_every_run_of_a_forest_is_a_dot_in_its_place() -> None:

@@ -1,5 +1,6 @@
 """attn-compare by other numbers than accuracy, held against scipy and torch."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from scipy import stats
 from test_compare import TOTAL, compare, record, write_run
 
-from attn_train.comparison.measures import MEASURES, brier, negative_log_likelihood
+from attn_train.comparison.measures import MEASURES
 from attn_train.statistics.intervals import differences
 
 LOSSES = {"none": [0.250, 0.262, 0.255, 0.259, 0.248], "gated": [0.240, 0.251, 0.244, 0.250, 0.238]}
@@ -82,31 +83,28 @@ def predictions(folder: Path, seed: int, scale: float) -> tuple[torch.Tensor, to
 
 
 def test_scores_of_predictions_are_torchs(tmp_path: Path, sweep: Path) -> None:
-    expected: dict[str, dict[str, list[float]]] = {"nll": {}, "brier": {}}
+    expected: dict[str, dict[str, list[float]]] = {"nll": {}, "brier": {}, "ece": {}}
     for model in LOSSES:
         for seed in range(5):
             logits, labels = predictions(sweep / f"{model}_{seed}", seed, 2 if model == "none" else 2.2)
             one_hot = torch.nn.functional.one_hot(labels, 10)
+            confidence, said = logits.softmax(dim=1).max(dim=1)
+            bins = torch.nn.functional.one_hot((15 * confidence).ceil().long() - 1, 15).double()
+            gaps = (bins * (confidence - (said == labels).double())[:, None]).sum(dim=0)
             for name, value in (
                 ("nll", torch.nn.functional.cross_entropy(logits, labels)),
                 ("brier", (logits.softmax(dim=1) - one_hot).square().sum(dim=1).mean()),
+                ("ece", gaps.abs().sum() / TOTAL),
             ):
                 expected[name].setdefault(model, []).append(value.item())
     for name, values in expected.items():
         comparison, _ = found(tmp_path, f"metric={name}")
         assert comparison[name] == pytest.approx(np.mean(values["gated"]), rel=1e-6)
         assert comparison[f"reference_{name}"] == pytest.approx(np.mean(values["none"]), rel=1e-6)
-        assert comparison["verdict"] == "helps"
+        # The better network is the less confident one, for its accuracy.
+        assert comparison["verdict"] == ("hurts" if name == "ece" else "helps")
     difference = np.subtract(expected["brier"]["gated"], expected["brier"]["none"])
     assert found(tmp_path, "metric=brier")[0]["mean"] == pytest.approx(difference.mean(), rel=1e-5)
-
-
-def test_scores_of_certain_predictions() -> None:
-    labels = np.arange(10)
-    right = 1000.0 * np.eye(10)
-    assert (negative_log_likelihood((right, labels)), brier((right, labels))) == (0, 0)
-    assert brier((np.roll(right, 1, axis=1), labels)) == 2
-    assert negative_log_likelihood((np.zeros((10, 10)), labels)) == pytest.approx(np.log(10))
 
 
 def test_a_run_without_the_number_is_left_out(tmp_path: Path, sweep: Path) -> None:
@@ -119,12 +117,23 @@ def test_a_run_without_the_number_is_left_out(tmp_path: Path, sweep: Path) -> No
     assert out.count("its predictions cannot be used") == 3
 
 
+def test_the_error_with_a_temperature_is_the_results(tmp_path: Path, sweep: Path) -> None:
+    """A run without a temperature, as of an older version, has none."""
+    for path in sweep.glob("*_[1-4]/result.json"):
+        scaled = 0.02 - 0.01 * (path.parent.name[:5] == "gated") + 0.0001 * int(path.parent.name[-1])
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ece_scaled": scaled}))
+    comparison, out = found(tmp_path, "metric=ece_scaled")
+    assert (comparison["n"], comparison["mean"]) == (4, pytest.approx(-0.01))
+    assert out.count("its result.json has no ece_scaled") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
         (["metric=f1"], f"metric=f1 is not a choice; choose from {', '.join(MEASURES)}"),
         (["metric=val_accuracy"], "metric=val_accuracy: no run has it"),
         (["metric=brier"], "metric=brier: no run has it"),
+        (["metric=ece_scaled"], "metric=ece_scaled: no run has it"),
         (["metric=loss", "images=true"], "images=true resamples what is right on test images"),
         (["metric=loss", "margin=0"], "margin=0.0 is out of range"),
     ],

@@ -84,6 +84,38 @@ def test_runs_that_are_good_or_bad_as_a_whole_are_warned_of(tmp_path: Path, righ
     assert f"would: se ({summary.deviations['se'].seen:.2f} points" in said
 
 
+def test_arms_are_calibrated_as_a_loop_over_their_images_finds(
+    tmp_path: Path, right: dict[str, dict[int, Right]]
+) -> None:
+    """Each run is as sure of every image: by logits of 0 and 1."""
+    path = tmp_path / "sweep" / "gated_3" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ece_scaled": 0.5}))
+    sure = np.e / (1 + np.e)
+    for metric in ("accuracy", "brier"):
+        ended = compare(tmp_path, "sweep", "output=out", f"metric={metric}", "images=auto")
+        assert ended.code == 0, ended.err
+        for arm in record(tmp_path / "out")["arms"]:
+            found, shares = arm["calibration"], np.array([seen.mean() for seen in right[arm["arm"]].values()])
+            briers = 2 * (shares * (1 - sure) ** 2 + (1 - shares) * sure**2)
+            for key, values in {
+                "ece": np.abs(sure - shares),
+                "overconfidence": sure - shares,
+                "reliability": np.square(sure - shares),
+                "resolution": 0 * shares,
+                "brier": briers,
+            }.items():
+                assert found[key] == pytest.approx(values.mean())
+                assert found[f"{key}_deviation"] == pytest.approx(values.std(ddof=1))
+            # Of a single run of the arm, which is not the arm's.
+            assert "ece_scaled" not in found
+            bins = found["bins"]
+            assert bins["images"] == [TOTAL if number == int(15 * sure) else 0 for number in range(15)]
+            assert [value for value in bins["accuracy"] if value is not None] == pytest.approx([np.mean(shares)])
+        for text in (ended.out, *((tmp_path / "out" / name).read_text() for name in ("report.md", "report.html"))):
+            assert "Calibration (secondary)" in text
+            assert f"{briers.mean():.4f} ± {briers.std(ddof=1):.4f}" in text
+
+
 def test_each_file_is_read_once(
     tmp_path: Path, right: dict[str, dict[int, Right]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +145,7 @@ def test_an_arm_whose_predictions_cannot_be_used_is_named(tmp_path: Path, right:
     assert said.startswith("the predictions of gated, se cannot be used (")
     assert "gated_2/predictions.npz does not agree with result.json (1 of 10000 right)" in said
     assert [comparison.new_images for comparison in summary.comparisons] == [None, None]
-    assert list(summary.deviations) == ["none"]
+    assert list(summary.deviations) == list(summary.calibrations) == ["none"]
     assert not about_predictions(summary_of(tmp_path / "sweep", "images=false"))
 
 

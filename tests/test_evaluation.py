@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import TINY, Command, finished_run, run_here
 from PIL import Image
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 from test_data_folder import fill
 
 SUMMARY = re.compile(r"^(\d+) of (\d+) right, loss ([\d.]+), after step (\d+)$", re.MULTILINE)
@@ -48,6 +50,37 @@ def test_classes_add_up(evaluate: Command, attention_run: Path) -> None:
     ]
     assert lines == expected
     assert sum(int(correct) for _, _, correct, _ in lines) == summary(out)[0]
+
+
+def test_probabilities_are_scored_with_a_temperature_of_the_validation_images(
+    evaluate: Command, attention_run: Path, plain_run: Path, tmp_path: Path
+) -> None:
+    """The best of many temperatures, tried one by one in float64."""
+    from attn_train import evaluate as tested
+
+    held_out = tested(f"run={attention_run}", "split=val")
+    with np.load(attention_run / "predictions.npz") as saved:
+        logits, labels = saved["logits"].astype(float), saved["labels"]
+    tried = np.geomspace(0.02, 50, 4001)
+    losses = [log_loss(held_out.labels, softmax(held_out.logits.double().numpy() / by, axis=1)) for by in tried]
+    best = tried[int(np.argmin(losses))]
+    found = json.loads((attention_run / "result.json").read_text())
+    assert found["temperature"] == pytest.approx(best, rel=2e-3)
+    assert found["nll_scaled"] == pytest.approx(log_loss(labels, softmax(logits / best, axis=1)), rel=1e-3)
+    out = evaluate(f"run={attention_run}").out
+    scores = ", ".join(f"{name} {found[name]:.4f}" for name in ("nll", "brier", "ece"))
+    direction = "over" if found["overconfidence"] > 0 else "under"
+    assert f"{scores} (a share, 15 bins), {direction}-confident by {abs(found['overconfidence']):.4f}" in out
+    scaled = f"nll {found['nll_scaled']:.4f}, ece {found['ece_scaled']:.4f}"
+    assert f"with the temperature {found['temperature']:.3f} of the 32 validation images: {scaled}" in out
+    assert "follow from train.label_smoothing=0.1 and eval.views=6, whose logits are averaged" in out
+    assert "reliability diagram" not in out
+    drawn = evaluate(f"run={plain_run}", "output=drawn").out
+    assert "reliability diagram: drawn/reliability.png" in drawn
+    with Image.open(tmp_path / "drawn" / "reliability.png") as image:
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 10
+    # Of images that were trained on none is fitted.
+    assert "temperature" not in evaluate(f"run={plain_run}", "dataset.val_size=32").out
 
 
 @pytest.mark.slow
@@ -401,7 +434,7 @@ def test_names_too_long_for_a_suffix_keep_a_drawing_each(
 
 
 @pytest.mark.parametrize(
-    ("words", "named"), [(("output=out",), "image=PATH"), (("output=/proc/out", "image=mine.png"), "/proc/out")]
+    ("words", "named"), [(("output=out", "export=net"), "draws nothing"), (("output=/proc/out",), "/proc/out")]
 )
 def test_no_place_for_a_drawing(
     evaluate: Command, attention_run: Path, tmp_path: Path, words: tuple[str, ...], named: str

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from attn_train import build
 from attn_train.commands import export
-from attn_train.commands.evaluation import Trained
+from attn_train.commands.trained import Trained
 from attn_train.errors import CheckpointError
 from attn_train.runs import checkpoint
 from attn_train.settings import compose, saved

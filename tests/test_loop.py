@@ -163,7 +163,7 @@ def test_the_best_epoch_on_validation_images_has_a_checkpoint_of_its_own() -> No
 
     def evaluate(epoch: int, last: bool) -> Score:
         asked.append((epoch, last))
-        return Score("val", 1.0, {1: 0.5, 3: 0.7, 4: 0.6}[epoch], 1, 4, full_size=True)
+        return Score("val", 1.0, {1: 0.5, 3: 0.7, 4: 0.6}[epoch], 1, 4, full_size=True, brier=0.5, ece=0.1)
 
     trainer = trainer_of(linear())
     told = train(trainer, total=5 * STEPS, evaluate=evaluate)
@@ -175,7 +175,7 @@ def test_the_best_epoch_on_validation_images_has_a_checkpoint_of_its_own() -> No
 
 @pytest.mark.parametrize(("split", "full_size"), [("test", True), ("val", False)])
 def test_test_images_and_shrunk_ones_choose_nothing(split: str, full_size: bool) -> None:
-    score = Score(split, 1.0, 0.9, 1, 4, full_size=full_size)
+    score = Score(split, 1.0, 0.9, 1, 4, full_size=full_size, brier=0.2, ece=0.1)
     told = train(trainer_of(linear()), evaluate=lambda epoch, last: score)
     assert [name for name, _ in told.saved] == ["last"]
 

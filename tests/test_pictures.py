@@ -16,6 +16,7 @@ from attn_train.attention.identity import Identity
 from attn_train.attention.self_attention import SelfAttention
 from attn_train.data.batches import Normalization
 from attn_train.runs import pictures
+from attn_train.statistics.calibration import assess
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -67,6 +68,23 @@ def test_many_classes_are_drawn_without_counts() -> None:
     names = [f"class {number}" for number in range(30)]
     figure = pictures.confusion(noise(50, 30), torch.arange(50) % 30, names)
     assert not figure.axes[0].texts
+    assert pixels(figure).std() > 0
+
+
+def test_the_reliability_diagram_has_the_bins_that_hold_images() -> None:
+    """Confidences of 0.7, half of them right, and of 0.95, all right."""
+    confidence, right = np.array([0.7] * 10 + [0.95] * 4), [True, False] * 5 + [True] * 4
+    logits = np.log(np.stack([confidence, 1 - confidence], axis=1))
+    figure = pictures.reliability(assess(logits, np.where(right, 0, 1)))
+    above, below = figure.axes
+    accuracy, gap = ([(bar.get_y(), bar.get_height()) for bar in bars] for bars in above.containers)
+    np.testing.assert_allclose(accuracy, [(0, 0.5), (0, 1)])
+    np.testing.assert_allclose(gap, [(0.5, 0.2), (1, -0.05)])
+    lefts = [bar.get_x() for bar in above.containers[0]]
+    np.testing.assert_allclose(lefts, [10 / 15, 14 / 15])
+    assert [bar.get_height() for bar in below.containers[0]] == [10, 4]
+    ece = (10 * 0.2 + 4 * 0.05) / 14
+    assert above.get_title() == f"ECE {ece:.4f}, over-confident by {(10 * 0.2 - 4 * 0.05) / 14:.4f}"
     assert pixels(figure).std() > 0
 
 

@@ -35,6 +35,10 @@ RESULT_KEYS = {
     "correct",
     "total",
     "test_loss",
+    "nll",
+    "brier",
+    "ece",
+    "overconfidence",
     "parameters",
     "macs",
     "attention_places",
@@ -72,7 +76,8 @@ def logits_of(run: Path) -> np.ndarray:
 
 def test_result_has_the_contracts_keys(attention_run: Path, plain_run: Path) -> None:
     assert set(result_of(plain_run)) == RESULT_KEYS
-    assert set(result_of(attention_run)) == RESULT_KEYS | {"val_accuracy", "val_total"}
+    of_validation = {"val_accuracy", "val_total", "temperature", "nll_scaled", "ece_scaled"}
+    assert set(result_of(attention_run)) == RESULT_KEYS | of_validation
 
 
 def test_result_says_what_ran(attention_run: Path, plain_run: Path) -> None:
@@ -115,12 +120,17 @@ def test_predictions_reproduce_the_result(attention_run: Path) -> None:
     wide = logits.astype(np.float64)
     loss = np.log(np.exp(wide).sum(axis=1)) - wide[index, labels]
     assert found["test_loss"] == pytest.approx(loss.mean(), rel=1e-5)
+    assert found["nll"] == pytest.approx(loss.mean())
+    chances = np.exp(wide) / np.exp(wide).sum(axis=1, keepdims=True)
+    assert found["brier"] == pytest.approx(np.square(chances - np.eye(10)[labels]).sum(axis=1).mean())
+    assert found["overconfidence"] == pytest.approx(chances.max(axis=1).mean() - found["test_accuracy"])
 
 
 def test_metrics_end_at_the_result(attention_run: Path) -> None:
     found, rows = result_of(attention_run), metrics_of(attention_run)
     test = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "test"]
-    assert [(row["accuracy"], row["loss"]) for row in test] == [(found["test_accuracy"], found["test_loss"])]
+    keys = {"accuracy": "test_accuracy", "loss": "test_loss", "brier": "brier", "ece": "ece"}
+    assert [[row[key] for key in keys] for row in test] == [[found[key] for key in keys.values()]]
     val = [row for row in rows if row["kind"] == "evaluation" and row["split"] == "val"]
     assert [(row["epoch"], row["views"]) for row in val] == [(1, 1), (2, 1)]
     assert [row["views"] for row in test] == [6]
@@ -147,6 +157,8 @@ def test_tensorboard_agrees_with_the_metrics(attention_run: Path) -> None:
         split = "train" if row["kind"] == "train" else row["split"]
         expected.setdefault(f"loss/{split}", []).append((row["step"], row["loss"]))
         expected.setdefault(f"accuracy/{split}", []).append((row["step"], row["accuracy"]))
+        for score in ("brier", "ece") if split != "train" else ():
+            expected.setdefault(f"{score}/{split}", []).append((row["step"], row[score]))
         if split == "train":
             expected.setdefault("lr", []).append((row["step"], row["lr"]))
     assert {"loss/train", "loss/val", "loss/test", "accuracy/train", "accuracy/val", "lr"} <= set(expected)
@@ -161,7 +173,7 @@ def test_tensorboard_agrees_with_the_metrics(attention_run: Path) -> None:
 
 
 def test_tensorboard_has_the_pictures_and_hyperparameters(attention_run: Path, plain_run: Path) -> None:
-    pictures = {"images/samples", "images/misclassified", "images/confusion_matrix"}
+    pictures = {f"images/{name}" for name in ("samples", "misclassified", "confusion_matrix", "reliability")}
     assert set(read_events(plain_run).Tags()["images"]) == pictures
     events = read_events(attention_run)
     assert set(events.Tags()["images"]) == pictures | {"images/attention"}

@@ -4,31 +4,26 @@ import errno
 import hashlib
 import logging
 import os
-import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_train import build
-from attn_train.commands import export
-from attn_train.data.batches import Normalization
+from attn_train.commands import calibrated, export
+from attn_train.commands.trained import Trained, evaluate_on, own_splits
 from attn_train.data.dataset import Split, limit_per_class
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
-from attn_train.data.record import difference
 from attn_train.data.sources.cache import stamped_name
 from attn_train.data.sources.folder import read_image, undivided_digest
 from attn_train.data.sources.labelled import describe, load_labelled
 from attn_train.data.sources.walk import count_kinds, find_pictures
-from attn_train.errors import CheckpointError, ConfigError, DataError
-from attn_train.machine import device as devices, surroundings
-from attn_train.machine.device import Device
-from attn_train.runs import checkpoint, pictures, result
+from attn_train.errors import ConfigError, DataError
+from attn_train.machine import surroundings
+from attn_train.runs import pictures, result
 from attn_train.settings import compose, saved, words
-from attn_train.settings.schema import DatasetSettings, Settings
-from attn_train.training.inference import Evaluation, evaluate, infer
-from attn_train.training.trainer import load_weights
+from attn_train.settings.schema import DatasetSettings
+from attn_train.training.inference import Evaluation, infer
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
 from attn_train.writing.text import aligned
@@ -38,31 +33,6 @@ CHOICES = {"checkpoint": ("last", "best"), "split": ("test", "train", "val")}
 LONGEST_NAME = 255
 
 log = logging.getLogger(__name__)
-
-
-class Trained:
-    """A run's model as a checkpoint has it, with all that it takes to use it."""
-
-    def __init__(self, folder: Path, name: str, config: Settings) -> None:
-        names = ("last", "previous") if name == "last" else ("best",)
-        state = checkpoint.load(folder / "checkpoints", names)
-        if state is None:
-            hint = "; only a run with dataset.val_size > 0 has a best one" if name == "best" else ""
-            raise CheckpointError(f"{folder / 'checkpoints'} has no {name} checkpoint{hint}")
-        self.folder, self.config, self.state = folder, config, state
-        self.classes: tuple[str, ...] = tuple(state["classes"])
-        self.channels: int = state["channels"]
-        self.step: int = state["step"]
-        # Only training is compiled and recorded.
-        plain = replace(config.device, compile=False, cuda_graphs=False)
-        self.device: Device = build.decide_device(replace(config, device=plain), steps_a_shape=0)
-        devices.configure(self.device)
-        self.model: nn.Module = build.make_model(config, self.channels, len(self.classes))
-        load_weights(self.model, checkpoint.evaluated_weights(state), folder / "checkpoints")
-        place = self.device.place
-        self.model = self.model.to(place, memory_format=self.device.memory_format)  # type: ignore[call-overload]
-        self.model.eval()
-        self.normalization: Normalization = build.make_normalization(config.dataset, self.channels).to(place)
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -85,10 +55,8 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     for key, choices in CHOICES.items():
         if asked[key] not in choices:
             raise ConfigError(f"{key}={asked[key]} is not a choice; choose from {', '.join(choices)}")
-    if "output" in asked and "image" not in asked:
-        raise ConfigError(
-            f"output={asked['output']} says where to draw the attention on a picture; give image=PATH too"
-        )
+    if "output" in asked and "export" in asked:
+        raise ConfigError(f"output={asked['output']} says where to draw, and export= draws nothing; leave one out")
     return asked, overrides
 
 
@@ -114,13 +82,22 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     if "image" in asked:
         name_pictures(trained, Path(asked["image"]), Path(asked.get("output", folder / "attention")))
         return None
+    validated = None
     if is_other_folder(was.dataset, config.dataset):
         outcome = evaluate_labelled(trained, asked["split"], given)
     else:
-        outcome = evaluate_split(trained, asked["split"])
-    report(
-        trained, asked["split"], outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])]
-    )
+        splits = own_splits(trained)
+        outcome = evaluate_split(trained, splits, asked["split"])
+        # With another val_size they may be images that it was trained on.
+        if asked["split"] == "test" and "val" in splits and was.dataset.val_size == config.dataset.val_size:
+            validated = evaluate_on(trained, splits["val"])
+    report(trained, asked["split"], outcome)
+    for line in calibrated.lines(outcome, validated, config.train.label_smoothing, config.eval.views):
+        log.info("%s", line)
+    if asked["split"] == "test":
+        confirm(trained, outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])])
+    if "output" in asked:
+        draw_reliability(outcome, Path(asked["output"]) / "reliability.png")
     return outcome
 
 
@@ -148,7 +125,7 @@ def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluatio
         finished = result.read(trained.folder)
         if finished and finished["data_digest"] == undivided_digest(labelled.split, trained.classes):
             log.info("%s holds the pictures that the run was trained on: tested on its own split", config.root)
-            return evaluate_split(trained, name)
+            return evaluate_split(trained, own_splits(trained), name)
         if name != "test":
             raise ConfigError(f"split={name}: {config.root} is not divided, all its pictures are tested; leave it out")
     limit = config.limit if "dataset.limit" in given else None
@@ -159,21 +136,8 @@ def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluatio
     return evaluate_on(trained, split)
 
 
-def evaluate_split(trained: Trained, name: str) -> Evaluation:
-    """Evaluate on a split of the configured data; raise DataError where its classes are not the model's."""
-    config = trained.config
-    splits, dataset = build.load_splits(config.dataset)
-    if differs := difference(trained.state, dataset):
-        log.info("%s", differs)
-    if dataset.classes != trained.classes:
-        here, there = (
-            sorted(unicodedata.normalize("NFC", name) for name in names) for names in (dataset.classes, trained.classes)
-        )
-        form = " (they differ in their form of Unicode: rename the folders)" if here == there else ""
-        raise DataError(
-            f"dataset={config.dataset.name} has the classes {', '.join(dataset.classes[:10])}; the model was trained "
-            f"on {', '.join(trained.classes[:10])}; evaluate it on data with the same ones{form}"
-        )
+def evaluate_split(trained: Trained, splits: dict[str, Split], name: str) -> Evaluation:
+    """Evaluate on one of the splits; raise ConfigError where it is not there."""
     if name not in splits:
         raise ConfigError(
             f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train"
@@ -181,23 +145,8 @@ def evaluate_split(trained: Trained, name: str) -> Evaluation:
     return evaluate_on(trained, splits[name])
 
 
-def evaluate_on(trained: Trained, split: Split) -> Evaluation:
-    """Evaluate on the images of `split`."""
-    place = trained.device.place
-    settings = trained.config.eval
-    return evaluate(
-        trained.model,
-        Split(split.images.to(place), split.labels.to(place)),
-        trained.normalization,
-        trained.device,
-        settings.views,
-        settings.batch_size,
-        side=split.images.shape[-1],
-    )
-
-
-def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) -> None:
-    """Print the accuracy of each class and of all, beside the result that the run left without what is `given` here."""
+def report(trained: Trained, split: str, outcome: Evaluation) -> None:
+    """Print the accuracy of each class and of all."""
     right = outcome.logits.argmax(dim=1) == outcome.labels
     rows = []
     for number, name in enumerate(trained.classes):
@@ -214,11 +163,22 @@ def report(trained: Trained, split: str, outcome: Evaluation, given: list[str]) 
         log.info("%s", line)
     log.info("Accuracy of the model on the %d %s images: %.2f %%", outcome.total, split, 100 * outcome.accuracy)
     log.info("%d of %d right, loss %.4f, after step %d", outcome.correct, outcome.total, outcome.loss, trained.step)
+
+
+def confirm(trained: Trained, outcome: Evaluation, given: list[str]) -> None:
+    """Print the result that the run left, without what is `given` here, beside that of a test."""
     finished = result.read(trained.folder)
-    if finished is not None and split == "test":
+    if finished is not None:
         same = (finished["correct"], finished["total"]) == (outcome.correct, outcome.total)
         verdict = ": the same" if same else f", without {' '.join(given)}" if given else ": not the same"
         log.info("result.json says %d of %d%s", finished["correct"], finished["total"], verdict)
+
+
+def draw_reliability(outcome: Evaluation, target: Path) -> None:
+    """Draw the reliability diagram of a test; what fails costs a warning."""
+    with best_effort() as attempt, attempt(f"the reliability diagram {target}"):
+        drawing.save(pictures.reliability(outcome.calibration), target)
+        log.info("reliability diagram: %s", target)
 
 
 def pictures_at(path: Path) -> list[Path]:

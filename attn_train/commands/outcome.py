@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from attn_train.commands import calibrated
 from attn_train.cost import counting
 from attn_train.data.batches import TrainBatches
 from attn_train.data.record import DataRecord
@@ -45,10 +46,12 @@ def scored(final: Evaluation, decided: Decided, evaluate: Evaluator) -> dict[str
         "correct": final.correct,
         "total": final.total,
         "test_loss": final.loss,
+        **calibrated.scores(final),
     }
     if "val" in evaluate.splits:
         validated = evaluate("val", decided.eval.views, decided.dataset.image_size)
         scores |= {"val_accuracy": validated.accuracy, "val_total": validated.total}
+        scores |= calibrated.scaled_scores(final, validated)
     return scores
 
 
@@ -90,6 +93,8 @@ def draw(
             tracker.figure(tag, pictures.mistakes(images, logits, labels, classes), step)
         with attempt("images/confusion_matrix") as tag:
             tracker.figure(tag, pictures.confusion(logits, labels, classes), step)
+        with attempt("images/reliability") as tag:
+            tracker.figure(tag, pictures.reliability(final.calibration), step)
         with attempt("images/attention") as tag:
             captions = [pictures.label(classes[label]) for label in labels[:PICTURED].tolist()]
             attention = pictures.attention_on(model, images[:PICTURED], batches.normalization, captions)

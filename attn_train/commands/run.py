@@ -23,7 +23,7 @@ from attn_train.runs.lock import locked
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity, written
 from attn_train.settings.schema import Decided, Settings
-from attn_train.training.inference import Evaluator
+from attn_train.training.inference import Evaluation, Evaluator
 from attn_train.training.journal import Score
 from attn_train.training.loop import fit
 from attn_train.training.trainer import Trainer
@@ -115,7 +115,7 @@ def train_alone(
         # The test at the end; without validation images the last epoch's was that one.
         final = evaluate("test", decided.eval.views, decided.dataset.image_size)
         if "val" in training.splits:
-            score = Score("test", final.loss, final.accuracy, decided.eval.views, decided.dataset.image_size, True)
+            score = score_of(final, "test", decided.eval.views, decided.dataset.image_size, full_size=True)
             tracker.evaluation(score, progress.step, progress.epoch - 1)
         images, classes = training.splits["test"].images, dataset.classes
         channels, height, width = images.shape[1:]
@@ -196,8 +196,13 @@ def test_epoch(evaluate: Evaluator, decided: Decided, sides: tuple[int, ...], ep
     split = "val" if "val" in evaluate.splits else "test"
     views = decided.eval.views if last and split == "test" else 1
     side = full if last else sides[epoch]
-    outcome = evaluate(split, views, side)
-    return Score(split, outcome.loss, outcome.accuracy, views, side, full_size=side == full)
+    return score_of(evaluate(split, views, side), split, views, side, full_size=side == full)
+
+
+def score_of(outcome: Evaluation, split: str, views: int, side: int, *, full_size: bool) -> Score:
+    """Return what the metrics keep of a test on images of side x side."""
+    found = outcome.calibration
+    return Score(split, outcome.loss, outcome.accuracy, views, side, full_size, brier=found.brier, ece=found.ece)
 
 
 def summary_line(decided: Decided, images: int, steps: int) -> str:

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy
 from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
+from attn_train.statistics import calibration
+from attn_train.statistics.calibration import Array, Labels
 from attn_train.statistics.intervals import Difference
-
-Array = NDArray[np.float64]
-Predictions = tuple[Array, NDArray[np.int64]]  # logits (n, classes), labels (n,)
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Measure:
     factor: float = 1.0
     logarithmic: bool = False
     digits: int = 2
-    of_predictions: Callable[[Predictions], float] | None = None
+    of_predictions: Callable[[Array, Labels], float] | None = None
 
     @property
     def split(self) -> Split:
@@ -63,7 +61,7 @@ class Measure:
     def of(self, result: Mapping[str, Any], folder: Path) -> float:
         """Return the number of the run in `folder` with this result; raise ValueError where it has none."""
         if self.of_predictions is not None:
-            return self.of_predictions(read_predictions(folder))
+            return self.of_predictions(*read_predictions(folder))
         value = result.get(self.key)
         if value is None:
             raise ValueError(f"its result.json has no {self.key}")
@@ -114,35 +112,26 @@ class Measure:
         return value * math.exp(difference / 100) if self.logarithmic else value + difference
 
 
-def read_predictions(folder: Path) -> Predictions:
+PREDICTIONS = "predictions.npz"
+UNUSABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # errors of a file that is not as it should be
+
+
+def read_predictions(folder: Path) -> tuple[Array, Labels]:
     """Return the logits and labels of a run's test images; raise ValueError where they cannot be used."""
     try:
-        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            logits, labels = np.asarray(arrays["logits"], dtype=float), np.asarray(arrays["labels"], dtype=np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return load_predictions(folder / PREDICTIONS)
+    except UNUSABLE as error:
         raise ValueError(f"its predictions cannot be used ({error})") from error
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not np.isfinite(logits).all():
-        raise ValueError("its predictions cannot be used (they are no finite logits with a label each)")
+
+
+def load_predictions(path: Path) -> tuple[Array, Labels]:
+    """Return the logits (n, classes) and labels (n,) in a file; raise UNUSABLE where they cannot be used."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        logits, labels = np.asarray(arrays["logits"], dtype=float), np.asarray(arrays["labels"], dtype=np.int64)
+    sound = logits.ndim == 2 and logits.size and labels.shape == logits.shape[:1] and np.isfinite(logits).all()
+    if not sound or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(f"{path} holds no finite logits with the label of a class each")
     return logits, labels
-
-
-def log_probabilities(logits: Array) -> Array:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def negative_log_likelihood(predictions: Predictions) -> float:
-    """Return the mean of -log p(label)."""
-    logits, labels = predictions
-    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
-
-
-def brier(predictions: Predictions) -> float:
-    """Return the mean squared distance of the probabilities from the label's, between 0 and 2 (Brier, 1950)."""
-    logits, labels = predictions
-    probabilities = np.exp(log_probabilities(logits))
-    probabilities[np.arange(len(labels)), labels] -= 1
-    return float(np.square(probabilities).sum(axis=1).mean())
 
 
 ACCURACY = Measure("accuracy", "test accuracy", "test_accuracy", margin=0.2, factor=100)
@@ -161,9 +150,19 @@ MEASURES = {
             better=-1,
             logarithmic=True,
             digits=4,
-            of_predictions=negative_log_likelihood,
+            of_predictions=calibration.negative_log_likelihood,
         ),
-        Measure("brier", "Brier score", "brier", margin=0.002, better=-1, digits=4, of_predictions=brier),
+        Measure("brier", "Brier score", "brier", 0.002, better=-1, digits=4, of_predictions=calibration.brier),
+        Measure(
+            "ece",
+            "calibration error (ECE)",
+            "ece",
+            margin=0.005,
+            better=-1,
+            digits=4,
+            of_predictions=calibration.expected_calibration_error,
+        ),
+        Measure("ece_scaled", "calibration error (ECE) with a temperature", "ece_scaled", 0.005, better=-1, digits=4),
         Measure("train_seconds", "training seconds", "train_seconds", margin=5, better=-1, logarithmic=True, digits=1),
         Measure("images_per_second", "training images per second", "images_per_second", margin=5, logarithmic=True),
         Measure("peak_memory_bytes", "peak memory in bytes", "peak_memory_bytes", 5, -1, logarithmic=True, digits=0),

@@ -2,14 +2,14 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from attn_train.comparison import chart, notes, tables
+from attn_train.comparison import calibrated, chart, diagram, notes, tables
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
@@ -43,6 +43,7 @@ def html(summary: Summary) -> str:
     count = sum(len(arm.runs) for arm in summary.arms)
     controls = tables.control_verdicts(summary) if summary.against_controls else []
     resampled, new_images = tables.resampled(summary), tables.new_images(summary)
+    calibration = calibrated.table(summary)
     said, rest = sentences(summary)
     return template("page.html").render(
         summary=summary,
@@ -64,6 +65,10 @@ def html(summary: Summary) -> str:
         place_notes=notes.place_notes(summary),
         cost_charts=cost_charts(summary),
         curve_charts=curve_charts(summary),
+        calibration_charts=calibration_charts(summary),
+        calibration=calibration if len(calibration) > 1 else [],
+        calibration_title=calibrated.TITLE,
+        calibration_notes=calibrated.notes(summary),
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
         new_images=new_images if len(new_images) > 1 else [],
         new_images_title=NEW_IMAGES,
@@ -163,14 +168,20 @@ def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
     return charts
 
 
+def pictured(summary: Summary) -> Iterator[list[Arm]]:
+    """Yield so many arms as can be told apart in a picture, each time with the baseline."""
+    others = summary.arms[1 : 1 + MOST_EFFECTS]
+    for start in range(0, len(others), MOST_CURVES):
+        yield [summary.baseline, *others[start : start + MOST_CURVES]]
+
+
 def curve_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, int]]]]:
-    """Draw learning curves, so many arms in a picture as can be told apart, each time with the baseline."""
-    others = summary.arms[1:]
+    """Draw learning curves, each picture with its legend."""
     charts = []
-    for start in range(0, min(len(others), MOST_EFFECTS), MOST_CURVES):
+    for arms in pictured(summary):
         series: list[Any] = []
         tags = set()
-        for arm in [summary.baseline, *others[start : start + MOST_CURVES]]:
+        for arm in arms:
             tag, points = shown(summary.curves[arm.label], summary.split)
             if points:
                 series.append((arm.label, colour(summary, arm), points))
@@ -179,4 +190,18 @@ def curve_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, in
             what = "validation" if tags == {"accuracy/val"} else "test"
             title = f"Accuracy on {what} images, per cent, at the end of an epoch"
             charts.append((title, chart.curves(series, title), [(label, number) for label, number, _ in series]))
+    return charts
+
+
+def calibration_charts(summary: Summary) -> list[tuple[str, Markup, list[tuple[str, int]]]]:
+    """Draw reliability diagrams of the arms whose predictions were read, each with its legend."""
+    charts = []
+    for arms in pictured(summary):
+        of_arms = [arm for arm in arms if arm.label in summary.calibrations]
+        series = [
+            (arm.label, colour(summary, arm), calibrated.pooled(summary.calibrations[arm.label])) for arm in of_arms
+        ]
+        if series:
+            title = "Accuracy by confidence, of test images"
+            charts.append((title, diagram.reliability(series, title), [(label, number) for label, number, _ in series]))
     return charts

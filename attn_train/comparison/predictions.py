@@ -1,9 +1,8 @@
-"""Which test images the runs got right: each run's predictions are read once, for all that single images add to
-comparisons and to arms."""
+"""Which test images the runs got right, and how sure they were: each run's predictions are read once, for all that
+single images add to comparisons and to arms."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import numpy as np
 
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, Seeds
-from attn_train.comparison.measures import ACCURACY, Measure
+from attn_train.comparison.measures import ACCURACY, PREDICTIONS, UNUSABLE, Measure, load_predictions
 from attn_train.errors import ConfigError
 from attn_train.runs.finished import Run
 from attn_train.statistics import images as by_image, resampling
+from attn_train.statistics.calibration import Calibration, assess
 from attn_train.statistics.images import Deviation, Right
 from attn_train.statistics.intervals import ALPHA
 
@@ -22,8 +22,14 @@ from attn_train.statistics.intervals import ALPHA
 FEW = 5
 # As much as 1,000 runs of 10,000 images and 10 classes leave, compressed, which is read in 3 s.
 MOST_BYTES = 400_000_000
-FILE = "predictions.npz"
-UNUSABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the predictions of an arm's runs say, in the order of its runs."""
+
+    right: Right  # which test images they got right, (runs, images)
+    calibration: list[Calibration]
 
 
 def add(
@@ -32,72 +38,77 @@ def add(
     arms: Sequence[Arm],
     images: Any,
     measure: Measure,
-) -> tuple[dict[str, Deviation], list[str]]:
-    """Add in place to comparisons what single images say of them; return by label how the arms' runs deviate, and
-    warnings. `images` is as of `read`."""
-    right, problems = read(arms, images, measure)
+) -> tuple[dict[str, Deviation], dict[str, list[Calibration]], list[str]]:
+    """Add in place to comparisons of accuracies what single images say of them; return by label how the arms' runs
+    deviate, how well they are calibrated, and warnings. `images` is as of `read`."""
+    predicted, problems = read(arms, images, measure)
+    calibrations = {label: found.calibration for label, found in predicted.items()}
+    if measure is not ACCURACY:
+        return {}, calibrations, problems
+    right = {label: found.right for label, found in predicted.items()}
     for family in (comparisons, against_controls):
         family[:] = [added(comparison, right, always=images is True) for comparison in family]
-    found = deviations(right)
-    return found, problems + alarms(found)
+    of_arms = deviations(right)
+    return of_arms, calibrations, problems + alarms(of_arms)
 
 
-def read(arms: Sequence[Arm], images: Any, measure: Measure) -> tuple[dict[str, Right], list[str]]:
-    """Return which test images the runs of each arm got right, by label: bool (runs, images) in the order of its runs;
-    and warnings.
+def read(arms: Sequence[Arm], images: Any, measure: Measure) -> tuple[dict[str, Predicted], list[str]]:
+    """Return what the predictions of each arm's runs say, by label, and warnings.
 
-    images: whether to read predictions, as asked for; auto: where accuracies are compared, of at most MOST_BYTES.
-    Only arms are there of which the predictions of all runs can be used. Raises ConfigError where they are asked for,
-    but runs are compared by something else.
+    images: whether to read predictions, as asked for; auto: where test accuracies are compared, of at most MOST_BYTES,
+    or what follows from predictions. Only arms are there of which the predictions of all runs can be used. Raises
+    ConfigError where they are asked for, but runs are compared by something else than accuracy.
     """
-    if images is False or (images == "auto" and measure is not ACCURACY):
+    if images is False or (images == "auto" and measure is not ACCURACY and measure.of_predictions is None):
         return {}, []
-    if measure is not ACCURACY:
+    if images is True and measure is not ACCURACY:
         raise ConfigError(
             f"images=true resamples what is right on test images, but these runs are compared by {measure.words}; say "
             "images=auto, or metric=accuracy split=test"
         )
     folders = [run.folder for arm in arms for run in arm.runs.values()]
-    if images == "auto":
+    # By predictions runs were compared already, whatever their size.
+    if images == "auto" and measure is ACCURACY:
         # Runs that a file lists left no folder.
         if not any(folder.is_dir() for folder in folders):
             return {}, []
         if (size := sum(map(size_of, folders))) > MOST_BYTES:
             what = f"the predictions of {len(folders):,} runs ({size / 1e6:,.0f} MB) are read with images=true only"
             return {}, [f"{what}: it takes a while"]
-    right, errors = {}, {}
+    predicted, errors = {}, {}
     for arm in arms:
         try:
-            right[arm.label] = np.stack([read_right(run) for run in arm.runs.values()])
+            right, calibration = zip(*map(read_run, arm.runs.values()), strict=True)
+            predicted[arm.label] = Predicted(np.stack(right), list(calibration))
         except UNUSABLE as error:
             errors[arm.label] = str(error)
     if not errors:
-        return right, []
-    return right, [
+        return predicted, []
+    return predicted, [
         f"the predictions of {', '.join(errors)} cannot be used ({next(iter(errors.values()))}): nothing is said of "
-        "them for other images"
+        "them for other images, nor of their calibration"
     ]
 
 
 def size_of(folder: Path) -> int:
     """Return how large the predictions of a run are on disk, in bytes."""
     try:
-        return (folder / FILE).stat().st_size
+        return (folder / PREDICTIONS).stat().st_size
     except OSError:
         return 0
 
 
-def read_right(run: Run) -> Right:
-    """Return which test images a run got right, by its predictions.npz: bool (images,).
+def read_run(run: Run) -> tuple[Right, Calibration]:
+    """Return which test images a run got right, bool (images,), and how well it is calibrated, by its predictions.
 
-    Raises ValueError where that does not agree with its result, or another of UNUSABLE where it cannot be read.
+    Raises ValueError where they do not agree with its result, or another of UNUSABLE where they cannot be read.
     """
-    path, total, correct = run.folder / FILE, run.result["total"], run.result["correct"]
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        right: Right = arrays["logits"].argmax(axis=1) == arrays["labels"]
+    path, total, correct = run.folder / PREDICTIONS, run.result["total"], run.result["correct"]
+    logits, labels = load_predictions(path)
+    right: Right = logits.argmax(axis=1) == labels
     if right.shape != (total,) or int(right.sum()) != correct:
         raise ValueError(f"{path} does not agree with result.json ({correct} of {total} right)")
-    return right
+    return right, assess(logits, labels)
 
 
 def added(comparison: Comparison, right: Mapping[str, Right], *, always: bool) -> Comparison:

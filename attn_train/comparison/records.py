@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from attn_train.comparison import calibrated
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.doubts import exact_interval
@@ -100,6 +101,7 @@ def to_json(summary: Summary) -> str:
         {
             **arm_row(summary, arm),
             "errors": asdict(summary.deviations[arm.label]) if arm.label in summary.deviations else None,
+            "calibration": calibrated.record(runs, arm) if (runs := summary.calibrations.get(arm.label)) else None,
             "settings": arm.first.arm,
             "command": summary.commands[arm.label],
             "runs": [

@@ -1,5 +1,6 @@
 """The report as text: what a terminal shows, and report.md."""
 
+from attn_train.comparison import calibrated
 from attn_train.comparison.notes import cost_notes, image_notes, notes, place_notes
 from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import Summary
@@ -41,6 +42,8 @@ def terminal(summary: Summary) -> str:
         parts.append("\n".join([*map(printable, ranked(summary)), aligned(table, left=(0,)), *place_notes(summary)]))
     if len(table := new_images(summary)) > 1:
         parts.append("\n".join([NEW_IMAGES, aligned(table, left=(0, 1)), *image_notes(summary)]))
+    if len(table := calibrated.table(summary)) > 1:
+        parts.append("\n".join([calibrated.TITLE, aligned(table, left=(0,)), *calibrated.notes(summary)]))
     if summary.has_costs:
         parts.append(aligned(costs(summary), left=(0,)))
     if len(table := resampled(summary)) > 1:
@@ -110,6 +113,8 @@ def markdown(summary: Summary) -> str:
         parts += map(escaped, place_notes(summary))
     if len(table := new_images(summary)) > 1:
         parts += [f"## {NEW_IMAGES}", markdown_table(table), *map(escaped, image_notes(summary))]
+    if len(table := calibrated.table(summary)) > 1:
+        parts += [f"## {calibrated.TITLE}", markdown_table(table), *map(escaped, calibrated.notes(summary))]
     if summary.has_costs:
         parts += ["## Cost", markdown_table(costs(summary))]
     if len(table := resampled(summary)) > 1:

@@ -35,6 +35,7 @@ from attn_train.runs.accuracy import Split
 from attn_train.runs.finished import LeftOut, Run
 from attn_train.settings import compose
 from attn_train.settings.compare import CompareSettings
+from attn_train.statistics.calibration import Calibration
 from attn_train.statistics.images import Deviation
 
 LOOKED = (
@@ -56,6 +57,7 @@ class Summary:
     comparisons: list[Comparison]  # each other arm against the baseline, but controls whose mechanism is there
     against_controls: list[Comparison]  # each mechanism against its own controls
     deviations: dict[str, Deviation]  # of arms whose predictions were read
+    calibrations: dict[str, list[Calibration]]  # likewise, of each run
     ranking: Ranking | None  # of the arms; None where they are few
     study: Studied | None  # by whose rule the comparisons were judged
     max_seeds: int | None  # up to which looks were planned
@@ -203,7 +205,8 @@ def complete(found: Compared, config: CompareSettings, command: str) -> Summary:
     it is made again."""
     arms, measure = found.arms, found.measure
     comparisons, against_controls = list(found.comparisons), list(found.against_controls)
-    deviations, about_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
+    of_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
+    deviations, calibrations, about_images = of_images
     costs, lacking = benched.costs(arms, config.bench, compose.CONF)
     ranked = None
     if found.stored is None:
@@ -214,6 +217,7 @@ def complete(found: Compared, config: CompareSettings, command: str) -> Summary:
         comparisons=comparisons,
         against_controls=against_controls,
         deviations=deviations,
+        calibrations=calibrations,
         ranking=ranked,
         study=found.study,
         max_seeds=config.max_seeds,

@@ -22,7 +22,10 @@ from attn_train.writing.quoting import pasted, setting
 
 # A run folder has at least one of these from the start.
 MARKS = ("result.json", "config.yaml", "metrics.jsonl")
-NUMBERS = ("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes")
+NUMBERS = (
+    *("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes"),
+    *("nll", "brier", "ece", "temperature", "nll_scaled", "ece_scaled"),
+)
 
 # libyaml's parser is ten times as fast, where PyYAML has it.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -211,6 +214,8 @@ def check(result: dict[str, Any]) -> None:
         value = result.get(key)
         if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
             raise ValueError(f"damaged: {key} is {value}")
+    if (result.get("temperature") or 1) <= 0:
+        raise ValueError(f"damaged: a temperature of {result['temperature']} cannot be")
 
 
 def unfinished(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a run: samples, mistakes, the confusion matrix, and where the attention looks."""
+"""Pictures of a run: samples, mistakes, the confusion matrix, calibration, and where the attention looks."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attn_train.attention.attention import Attention
 from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.statistics.calibration import BINS, EDGES, Calibration
 from attn_train.writing.drawing import new_figure
 from attn_train.writing.text import printable, shortened
 
@@ -122,6 +123,35 @@ def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> "Figure
             colour = "white" if shares[row, column] > 0.5 else "black"
             count = str(int(counts[row, column]))
             axis.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
+    return figure
+
+
+def reliability(found: Calibration) -> "Figure":
+    """Draw the accuracy of the images in each bin of confidence, how far their mean confidence is from it, and below
+    how many they are."""
+    held = found.count > 0
+    middles, width = ((EDGES[:-1] + EDGES[1:]) / 2)[held], 1 / BINS
+    accuracy, confidence = (sums[held] / found.count[held] for sums in (found.right, found.confidence))
+    with new_figure(4.6, 5.4) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        above.bar(middles, accuracy, width, color="#4c78a8", edgecolor="white", label="accuracy")
+        above.bar(
+            middles,
+            confidence - accuracy,
+            width,
+            bottom=accuracy,
+            color="none",
+            edgecolor="#e45756",
+            hatch="////",
+            label="confidence, from there",
+        )
+        above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="calibrated")
+        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+        above.set_title(f"ECE {found.ece:.4f}, {found.direction}", fontsize=10)
+        figure.legend(loc="outside lower center", fontsize=8, ncols=3, frameon=False)
+        below.bar(middles, found.count[held], width, color="#9d9d9d", edgecolor="white")
+        below.set(yscale="log", xlabel=f"confidence, in {BINS} bins", ylabel="images")
+        below.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
     return figure
 
 

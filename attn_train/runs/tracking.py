@@ -159,8 +159,11 @@ class Tracker:
             accuracy=score.accuracy,
             views=score.views,
             image_size=score.image_size,
+            brier=score.brier,
+            ece=score.ece,
         )
-        self.scalars(step, {f"loss/{split}": score.loss, f"accuracy/{split}": score.accuracy})
+        values = {"loss": score.loss, "accuracy": score.accuracy, "brier": score.brier, "ece": score.ece}
+        self.scalars(step, {f"{name}/{split}": value for name, value in values.items()})
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():

@@ -9,8 +9,8 @@ arms=LIST             mechanisms, 'arms=[none,gated]', or sections of words that
                       backbone.placement.NAME, control): 'arms=[none,{model:se,model.reduction:8}]'
 recipe=LIST           words of attn-train that all arms share: 'recipe=[+experiment=quick,dataset.root=data]'
 baseline=none         the arm that the others are compared with
-metric=accuracy       or val_accuracy, loss, nll, brier, train_seconds, images_per_second, peak_memory_bytes: what the
-                      arms are judged by, fixed before the first run; any other is secondary
+metric=accuracy       or val_accuracy, loss, nll, brier, ece, ece_scaled, train_seconds, images_per_second,
+                      peak_memory_bytes: what the arms are judged by, fixed before the first run; any other is secondary
 margin=NUMBER         a gain worth having, in points of accuracy, in per cent of loss, nll, time and memory; only the
                       demonstration has one of its own, 1 point
 max_seeds=12          at most; fixed before the first run

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from attn_train.data.batches import Normalization, resize, views
 from attn_train.data.dataset import Split
 from attn_train.errors import NotFiniteError
 from attn_train.machine.device import Device
+from attn_train.statistics.calibration import Array, Calibration, Labels, assess
 from attn_train.training.trainer import Trainer
 
 
@@ -34,6 +36,21 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         return self.correct / self.total
+
+    @property
+    def arrays(self) -> tuple[Array, Labels]:
+        """The logits, as float64, and the labels."""
+        return self.logits.double().numpy(), self.labels.numpy()
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How far its probabilities can be trusted."""
+        return assess(*self.arrays)
+
+    def scaled(self, temperature: float) -> Calibration:
+        """Return that of the logits divided by a temperature."""
+        logits, labels = self.arrays
+        return assess(logits / temperature, labels)
 
 
 @torch.no_grad()

@@ -25,6 +25,8 @@ class Score:
     views: int
     image_size: int
     full_size: bool  # whether that is the images' own size, or the lower resolution of training so far
+    brier: float
+    ece: float  # a share
 
     @property
     def chooses(self) -> bool:
