@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from attn_train.comparison import robustness
 from attn_train.errors import ConfigError
 from attn_train.runs import accuracy
 from attn_train.runs.accuracy import Split
@@ -35,6 +36,12 @@ class Measure:
     logarithmic: bool = False
     digits: int = 2
     of_predictions: Callable[[Array, Labels], float] | None = None
+    of_corruptions: tuple[str, ...] | None = None  # where robustness.json has it
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is the share of test or validation images that is right."""
+        return self.key in ("test_accuracy", "val_accuracy")
 
     @property
     def split(self) -> Split:
@@ -62,6 +69,8 @@ class Measure:
         """Return the number of the run in `folder` with this result; raise ValueError where it has none."""
         if self.of_predictions is not None:
             return self.of_predictions(*read_predictions(folder))
+        if self.of_corruptions is not None:
+            return self.factor * robustness.number(folder, self.of_corruptions)
         value = result.get(self.key)
         if value is None:
             raise ValueError(f"its result.json has no {self.key}")
@@ -136,6 +145,14 @@ def load_predictions(path: Path) -> tuple[Array, Labels]:
 
 ACCURACY = Measure("accuracy", "test accuracy", "test_accuracy", margin=0.2, factor=100)
 VALIDATED = Measure("val_accuracy", "validation accuracy", "val_accuracy", margin=0.2, factor=100)
+# Of the accuracy on corrupted images, by what robustness.json calls it: all fifteen, and each group.
+CORRUPTED = {
+    "corruption_accuracy": ("accuracy under corruption", ("corruption_accuracy",)),
+    "noise_accuracy": ("accuracy under noise", ("groups", "noise", "accuracy")),
+    "blur_accuracy": ("accuracy under blur", ("groups", "blur", "accuracy")),
+    "weather_accuracy": ("accuracy under weather", ("groups", "weather", "accuracy")),
+    "digital_accuracy": ("accuracy under digital corruptions", ("groups", "digital", "accuracy")),
+}
 MEASURES = {
     measure.name: measure
     for measure in (
@@ -163,6 +180,13 @@ MEASURES = {
             of_predictions=calibration.expected_calibration_error,
         ),
         Measure("ece_scaled", "calibration error (ECE) with a temperature", "ece_scaled", 0.005, better=-1, digits=4),
+        *(
+            Measure(name, words, name, margin=0.5, factor=100, of_corruptions=path)
+            for name, (words, path) in CORRUPTED.items()
+        ),
+        Measure(
+            "corruption_drop", "drop under corruption", "drop", 0.5, better=-1, factor=100, of_corruptions=("drop",)
+        ),
         Measure("train_seconds", "training seconds", "train_seconds", margin=5, better=-1, logarithmic=True, digits=1),
         Measure("images_per_second", "training images per second", "images_per_second", margin=5, logarithmic=True),
         Measure("peak_memory_bytes", "peak memory in bytes", "peak_memory_bytes", 5, -1, logarithmic=True, digits=0),
@@ -202,7 +226,8 @@ def choose(runs: Sequence[Run], name: str, split: str) -> tuple[Measure, list[st
 
 
 def measured(runs: Sequence[Run], measure: Measure) -> tuple[list[Run], list[LeftOut]]:
-    """Return the runs with the numbers that they are compared by, and those that have none."""
+    """Return the runs with the numbers that they are compared by, and those that have none; raise ConfigError where
+    those numbers are not of the same corrupted images."""
     known, left_out = [], []
     for run in runs:
         try:
@@ -212,4 +237,6 @@ def measured(runs: Sequence[Run], measure: Measure) -> tuple[list[Run], list[Lef
             left_out.append(LeftOut(run.folder, str(error)))
             continue
         known.append(replace(run, split=measure.split, value=value, step=measure.step(run.result)))
+    if measure.of_corruptions is not None:
+        robustness.check_alike(run.folder for run in known)
     return known, left_out

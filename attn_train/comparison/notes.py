@@ -88,7 +88,7 @@ def cost_notes(summary: Summary) -> list[str]:
 def what_is_compared(summary: Summary) -> str:
     """Say what the numbers and their differences are."""
     measure = summary.measure
-    if measure.factor == 100:
+    if measure.is_accuracy:
         what = f"Accuracy: mean ± standard deviation of one run, at the final epoch, in per cent of {summary.images}. "
     else:
         better = "less is better" if measure.better < 0 else "more is better"

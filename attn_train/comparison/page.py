@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from attn_train.comparison import calibrated, chart, diagram, notes, tables
+from attn_train.comparison import calibrated, chart, corrupted, diagram, notes, tables
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm, show
 from attn_train.comparison.curves import shown
@@ -69,6 +69,10 @@ def html(summary: Summary) -> str:
         calibration=calibration if len(calibration) > 1 else [],
         calibration_title=calibrated.TITLE,
         calibration_notes=calibrated.notes(summary),
+        corrupted=corrupted.table(summary) if summary.corrupted else [],
+        corrupted_effects=corrupted.effects(summary),
+        corrupted_title=corrupted.TITLE,
+        corrupted_notes=corrupted.notes(summary),
         legend=[(arm.label, colour(summary, arm)) for arm in summary.arms],
         new_images=new_images if len(new_images) > 1 else [],
         new_images_title=NEW_IMAGES,
@@ -146,7 +150,7 @@ def away(values: Sequence[float], base: Sequence[float], measure: Measure) -> li
 def cost_charts(summary: Summary) -> list[tuple[str, Markup]]:
     """Draw accuracy against each cost that is known of several arms and differs; another measure is not drawn so."""
     charts: list[tuple[str, Markup]] = []
-    if summary.measure.factor != 100:
+    if not summary.measure.is_accuracy:
         return charts
     titles = tables.cost_titles(summary)
     units = {"parameters": 1e6, "macs": 1e6, "seconds": 1e-3 if summary.benched else 1.0, "bytes": 1e6}

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from attn_train.comparison import calibrated
+from attn_train.comparison import calibrated, corrupted
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
 from attn_train.comparison.doubts import exact_interval
@@ -35,7 +35,7 @@ def spread(name: str, values: list[float]) -> dict[str, Any]:
 
 def name_of(measure: Measure) -> str:
     """Return what the numbers of a measure are called; which images an accuracy is of, `split` says."""
-    return "accuracy" if measure.factor == 100 else measure.name
+    return "accuracy" if measure.is_accuracy else measure.name
 
 
 def in_unit(comparison: Comparison) -> dict[str, Any]:
@@ -133,6 +133,7 @@ def to_json(summary: Summary) -> str:
         "arms": arms,
         "comparisons": [nested(comparison) for comparison in summary.comparisons],
         "against_controls": [nested(comparison) for comparison in summary.against_controls],
+        "corrupted": corrupted.record(summary.corrupted),
         "ranking": None if summary.ranking is None else asdict(summary.ranking),
         "pareto": summary.fronts,
         "pareto_by_chance": summary.fronts_by_chance,

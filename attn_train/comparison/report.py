@@ -1,6 +1,6 @@
 """The report as text: what a terminal shows, and report.md."""
 
-from attn_train.comparison import calibrated
+from attn_train.comparison import calibrated, corrupted
 from attn_train.comparison.notes import cost_notes, image_notes, notes, place_notes
 from attn_train.comparison.sentences import method, ranked, sentences
 from attn_train.comparison.summary import Summary
@@ -44,6 +44,10 @@ def terminal(summary: Summary) -> str:
         parts.append("\n".join([NEW_IMAGES, aligned(table, left=(0, 1)), *image_notes(summary)]))
     if len(table := calibrated.table(summary)) > 1:
         parts.append("\n".join([calibrated.TITLE, aligned(table, left=(0,)), *calibrated.notes(summary)]))
+    if len(table := corrupted.table(summary)) > 1:
+        by_corruption = aligned(corrupted.effects(summary), left=(0, 1))
+        tables = [aligned(table, left=(0,)), "", by_corruption]
+        parts.append("\n".join([corrupted.TITLE, *tables, *corrupted.notes(summary)]))
     if summary.has_costs:
         parts.append(aligned(costs(summary), left=(0,)))
     if len(table := resampled(summary)) > 1:
@@ -115,6 +119,9 @@ def markdown(summary: Summary) -> str:
         parts += [f"## {NEW_IMAGES}", markdown_table(table), *map(escaped, image_notes(summary))]
     if len(table := calibrated.table(summary)) > 1:
         parts += [f"## {calibrated.TITLE}", markdown_table(table), *map(escaped, calibrated.notes(summary))]
+    if len(table := corrupted.table(summary)) > 1:
+        parts += [f"## {corrupted.TITLE}", markdown_table(table), markdown_table(corrupted.effects(summary))]
+        parts += map(escaped, corrupted.notes(summary))
     if summary.has_costs:
         parts += ["## Cost", markdown_table(costs(summary))]
     if len(table := resampled(summary)) > 1:

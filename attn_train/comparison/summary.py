@@ -13,6 +13,7 @@ from attn_train.comparison import (
     analysis,
     arms as sorting,
     benched,
+    corruptions,
     cost,
     measures,
     predictions,
@@ -23,6 +24,7 @@ from attn_train.comparison import (
 from attn_train.comparison.again import training_command
 from attn_train.comparison.analysis import Comparison
 from attn_train.comparison.arms import Arm
+from attn_train.comparison.corruptions import Corrupted
 from attn_train.comparison.cost import Cost
 from attn_train.comparison.curves import Curves, read_curves
 from attn_train.comparison.groups import passed_over, read_runs
@@ -58,6 +60,7 @@ class Summary:
     against_controls: list[Comparison]  # each mechanism against its own controls
     deviations: dict[str, Deviation]  # of arms whose predictions were read
     calibrations: dict[str, list[Calibration]]  # likewise, of each run
+    corrupted: Corrupted | None  # where all runs were tested on corrupted images
     ranking: Ranking | None  # of the arms; None where they are few
     study: Studied | None  # by whose rule the comparisons were judged
     max_seeds: int | None  # up to which looks were planned
@@ -207,6 +210,7 @@ def complete(found: Compared, config: CompareSettings, command: str) -> Summary:
     comparisons, against_controls = list(found.comparisons), list(found.against_controls)
     of_images = predictions.add(comparisons, against_controls, arms, config.images, measure)
     deviations, calibrations, about_images = of_images
+    on_corrupted, about_corrupted = corruptions.compare(arms, comparisons)
     costs, lacking = benched.costs(arms, config.bench, compose.CONF)
     ranked = None
     if found.stored is None:
@@ -218,13 +222,14 @@ def complete(found: Compared, config: CompareSettings, command: str) -> Summary:
         against_controls=against_controls,
         deviations=deviations,
         calibrations=calibrations,
+        corrupted=on_corrupted,
         ranking=ranked,
         study=found.study,
         max_seeds=config.max_seeds,
         costs=costs,
         curves={arm.label: read_curves([run.folder for run in arm.runs.values()][: config.curves]) for arm in arms},
         left_out=found.left_out,
-        warnings=list(dict.fromkeys(found.warnings + about_images + lacking)),
+        warnings=list(dict.fromkeys(found.warnings + about_images + about_corrupted + lacking)),
         measure=measure,
         margin=found.margin,
         benched=config.bench is not None,

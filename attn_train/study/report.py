@@ -85,7 +85,7 @@ def foresight(study: Study) -> str:
     foreseen, measure = foresee(study.rule), study.measure
     shares = ", ".join(f"{100 * each.decided:.0f} % (about {each.runs:.0f} runs)" for each in foreseen)
     stds = ", ".join(f"{each.margins * study.plan.margin:g}" for each in foreseen)
-    name = "accuracy" if measure.factor == 100 else measure.words
+    name = "accuracy" if measure.is_accuracy else measure.words
     return (
         f"where a run's {name} varies by {f'{stds} {measure.unit}'.rstrip()} from seed to seed, an arm that changes "
         f"nothing gets its verdict in {shares} of such studies"
