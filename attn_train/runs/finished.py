@@ -24,7 +24,7 @@ from attn_train.writing.quoting import pasted, setting
 MARKS = ("result.json", "config.yaml", "metrics.jsonl")
 NUMBERS = (
     *("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes"),
-    *("nll", "brier", "ece", "temperature", "nll_scaled", "ece_scaled"),
+    *("nll", "brier", "ece", "overconfidence", "temperature", "nll_scaled", "ece_scaled"),
 )
 
 # libyaml's parser is ten times as fast, where PyYAML has it.
