@@ -214,8 +214,9 @@ def check(result: dict[str, Any]) -> None:
         value = result.get(key)
         if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
             raise ValueError(f"damaged: {key} is {value}")
-    if (result.get("temperature") or 1) <= 0:
-        raise ValueError(f"damaged: a temperature of {result['temperature']} cannot be")
+    temperature = result.get("temperature")
+    if temperature is not None and temperature <= 0:
+        raise ValueError(f"damaged: a temperature of {temperature} cannot be")
 
 
 def unfinished(folder: Path) -> str:
