@@ -161,6 +161,8 @@ split=test            or train, val
 image=PATH            instead: name what is on a picture, or on each picture in a folder, and draw the attention over it
 output=FOLDER         where to draw that; otherwise in RUN/attention. Of a test: where to draw its reliability diagram
 export=FILE           instead: write the network to FILE.safetensors, which any program reads without running code
+against=DATASET       also: how often the network is surer of its own images than of another data set's (AUROC), like
+                      cifar100, digits, synthetic; against_root=PATH where that lies, otherwise in dataset.root
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 
 Settings that matter to a test can be given too: another place for the run's data (dataset.root=PATH), other data
@@ -171,7 +173,8 @@ may be missing.
 Examples
   attn-eval run=outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3
   attn-eval run=... split=val checkpoint=best
-  attn-eval run=... image=cat.jpg"""
+  attn-eval run=... image=cat.jpg
+  attn-eval run=... against=cifar100"""
 
 
 # By the word that follows `python -m attn_train`.

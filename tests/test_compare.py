@@ -723,6 +723,15 @@ def test_a_validation_accuracy_that_cannot_be_is_damaged(tmp_path: Path, changes
     assert "validation images cannot be" in left_out.reason
 
 
+@pytest.mark.parametrize("changes", [{"temperature": 0.0}, {"temperature": math.inf}, {"ece": math.nan}, {"nll": "1"}])
+def test_scores_that_cannot_be_are_damage(tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = write_run(tmp_path / "run", "none", 0, 9300, **changes)
+    (left_out,) = runs.read_all([folder])[1]
+    assert left_out.reason.startswith("damaged: ")
+    assert next(iter(changes)) in left_out.reason
+    assert not runs.read_all([write_run(tmp_path / "sound", "none", 0, 9300, temperature=None, ece_scaled=None)])[1]
+
+
 # Runs picked by links
 
 

@@ -76,7 +76,8 @@ def test_a_run(trained: tuple[Path, Outcome]) -> None:
     assert json.loads((run / "result.json").read_text())["total"] == len(NAMES)
     events = EventAccumulator(str(run))
     events.Reload()
-    pictures = {f"images/{name}" for name in ("samples", "misclassified", "confusion_matrix", "attention")}
+    names = ("samples", "misclassified", "confusion_matrix", "reliability", "attention")
+    pictures = {f"images/{name}" for name in names}
     assert set(events.Tags()["images"]) == pictures
     assert "_hparams_/session_start_info" in events.summary_metadata
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from attn_train import build
-from attn_train.commands import calibrated, export
+from attn_train.commands import against, calibrated, export
 from attn_train.commands.trained import Trained, evaluate_on, own_splits
 from attn_train.data.dataset import Split, limit_per_class
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
@@ -36,17 +36,17 @@ log = logging.getLogger(__name__)
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the command's own words (run, checkpoint, split, image, output, export) and the overrides of the run's
-    settings."""
+    """Return the command's own words (run, checkpoint, split, image, output, export, against, against_root) and the
+    overrides of the run's settings."""
     asked: dict[str, str] = {"checkpoint": "last", "split": "test"}
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
-        if key in ("run", "image", "output", "export"):
+        if key in ("run", "image", "output", "export", "against_root"):
             asked[key] = words.path_of(key, value)
-        elif key in CHOICES:
+        elif key in CHOICES or key == "against":
             asked[key] = value
         else:
             overrides += words.readable([argument])
@@ -57,6 +57,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(f"{key}={asked[key]} is not a choice; choose from {', '.join(choices)}")
     if "output" in asked and "export" in asked:
         raise ConfigError(f"output={asked['output']} says where to draw, and export= draws nothing; leave one out")
+    against.check(asked)
     return asked, overrides
 
 
@@ -82,20 +83,23 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     if "image" in asked:
         name_pictures(trained, Path(asked["image"]), Path(asked.get("output", folder / "attention")))
         return None
+    name = asked.get("against")
+    other = against.load(config.dataset, name, asked.get("against_root")) if name else None
     validated = None
     if is_other_folder(was.dataset, config.dataset):
         outcome = evaluate_labelled(trained, asked["split"], given)
     else:
         splits = own_splits(trained)
         outcome = evaluate_split(trained, splits, asked["split"])
-        # With another val_size they may be images that it was trained on.
-        if asked["split"] == "test" and "val" in splits and was.dataset.val_size == config.dataset.val_size:
+        if asked["split"] == "test" and "val" in splits and holds_out_the_same(was.dataset, config.dataset):
             validated = evaluate_on(trained, splits["val"])
     report(trained, asked["split"], outcome)
     for line in calibrated.lines(outcome, validated, config.train.label_smoothing, config.eval.views):
         log.info("%s", line)
     if asked["split"] == "test":
         confirm(trained, outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])])
+    if name and other:
+        against.report(trained, outcome, asked["split"], name, other)
     if "output" in asked:
         draw_reliability(outcome, Path(asked["output"]) / "reliability.png")
     return outcome
@@ -106,6 +110,11 @@ def is_other_folder(was: DatasetSettings, now: DatasetSettings) -> bool:
     if now.name != "image_folder":
         return False
     return was.name != now.name or os.path.realpath(was.root) != os.path.realpath(now.root)
+
+
+def holds_out_the_same(was: DatasetSettings, now: DatasetSettings) -> bool:
+    """Say whether the validation images of `now` are those of the run; others may have been trained on."""
+    return (was.name, was.limit, was.val_size) == (now.name, now.limit, now.val_size)
 
 
 def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluation:

@@ -58,8 +58,9 @@ def notes(summary: Summary) -> list[str]:
         f"{summary.measure.words} alone. NLL in nats; Brier over all classes, between 0 and 2. Of resolution more is "
         "better, of confidence - accuracy 0, of the others less.",
         f"ECE: the mean distance of confidence, the largest probability, from accuracy, in {BINS} bins of equal width; "
-        "a share between 0 and 1, larger by chance the fewer images there are. Confidence - accuracy: above 0 "
-        "over-confident, below 0 under-confident. With a temperature: which each run fitted on its validation images.",
+        "a share between 0 and 1, larger by chance the fewer images there are. It says nothing of accuracy: 0 is also "
+        "who gives every image the shares of the classes. Confidence - accuracy: above 0 over-confident, below 0 "
+        "under-confident. With a temperature: which each run fitted on its validation images.",
         "Reliability, resolution: of the Brier score of the confidence alone, over the same bins (Murphy, 1973): how "
         "far confidence is from accuracy, squared, and how far the accuracies of the bins are apart.",
         "Label smoothing, and an average over views (of logits), change all of these: compare runs that have the same."

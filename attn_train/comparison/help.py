@@ -23,8 +23,9 @@ against=FOLDER        stored runs: each arm is held against its own runs there; 
 baseline=NAME         what to compare with, as the tables name it; default: the arm without attention
 bench=FOLDER          that attn-bench 'runs=[RUN]' wrote, for time and memory; default: what the runs noted, roughly
 split=auto            or val, test: the accuracy that is compared; auto: val where all runs held images out
-images=auto           or true, false: read the runs' predictions, for what holds of other images; auto: up to 400 MB
-                      (1,000 runs of CIFAR-10), and test images are resampled where an arm has fewer than 5 seeds
+images=auto           or true, false: read the runs' predictions, for calibration and what holds of other images; auto:
+                      up to 400 MB (1,000 runs of CIFAR-10), and test images are resampled where an arm has fewer than 5
+                      seeds
 curves=50             runs of an arm that its learning curve is made of
 output=FOLDER         for the report; default: outputs/DATE/TIME_compare_ID
 format=text           or markdown, latex, csv, or json in one line: what is printed, for papers and scripts

@@ -24,7 +24,7 @@ from attn_train.writing.quoting import pasted, setting
 MARKS = ("result.json", "config.yaml", "metrics.jsonl")
 NUMBERS = (
     *("test_loss", "parameters", "macs", "train_seconds", "images_per_second", "peak_memory_bytes"),
-    *("nll", "brier", "ece", "temperature", "nll_scaled", "ece_scaled"),
+    *("nll", "brier", "ece", "overconfidence", "temperature", "nll_scaled", "ece_scaled"),
 )
 
 # libyaml's parser is ten times as fast, where PyYAML has it.
@@ -214,8 +214,9 @@ def check(result: dict[str, Any]) -> None:
         value = result.get(key)
         if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
             raise ValueError(f"damaged: {key} is {value}")
-    if (result.get("temperature") or 1) <= 0:
-        raise ValueError(f"damaged: a temperature of {result['temperature']} cannot be")
+    temperature = result.get("temperature")
+    if temperature is not None and temperature <= 0:
+        raise ValueError(f"damaged: a temperature of {temperature} cannot be")
 
 
 def unfinished(folder: Path) -> str:

@@ -104,6 +104,17 @@ def resize_images(images: torch.Tensor, size: int) -> torch.Tensor:
     return torch.from_numpy(resized).view(len(images), size, size, -1).permute(0, 3, 1, 2).contiguous()
 
 
+def with_channels(images: torch.Tensor, channels: int) -> torch.Tensor:
+    """Return uint8 images (n, 1 or 3, height, width) with 1 or 3 channels: grey by Pillow's weights (ITU-R 601), grey
+    images in colour with three equal ones."""
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1)
+    red, green, blue = images.int().unbind(dim=1)
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).to(torch.uint8)[:, None]
+
+
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F":
         raise DataError(
