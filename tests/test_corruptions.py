@@ -405,6 +405,27 @@ def test_a_blur_of_a_larger_image_is_that_of_the_small_one_enlarged() -> None:
         assert (shrunk - corrupt(small, name, 5, 0)).abs().mean() < 0.5 * change
 
 
+def test_drops_cover_as_much_of_a_larger_image() -> None:
+    shares = []
+    for side in (16, 32, 96):
+        images = torch.full((20, 3, side, side), 200, dtype=torch.uint8)
+        images[:, 0, 0, 0] = torch.arange(20)  # so that each has its own drops
+        shares.append((corrupt(images, "spatter", 5, 0)[:, 1] < 150).double().mean().item())
+    assert 0.03 < min(shares) < max(shares) < 0.1
+
+
+def test_an_elastic_field_moves_a_larger_image_by_as_large_a_part() -> None:
+    moved = []
+    for side in (32, 128):
+        ramp = torch.linspace(0, 255, side).round().to(torch.uint8).expand(40, 1, side, side).clone()
+        ramp[:, 0, 0, 0] = torch.arange(40)
+        difference = (corrupt(ramp, "elastic_transform", 4, 0).double() - ramp)[
+            ..., side // 4 : -side // 4, side // 4 : -side // 4
+        ]
+        moved.append((difference - difference.mean((2, 3), keepdim=True)).std().item())
+    assert moved[1] == pytest.approx(moved[0], rel=0.25)
+
+
 def test_severity_grows_for_the_fifteen() -> None:
     images = photos(20)
     for name, corruption in CORRUPTIONS.items():

@@ -68,6 +68,18 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
+def check_name(name: str) -> None:
+    """Raise ConfigError for what is no corruption."""
+    if name not in CORRUPTIONS:
+        raise ConfigError(f"corruptions={name} is not a choice; choose from {', '.join(CORRUPTIONS)}")
+
+
+def check_severity(severity: int | str) -> None:
+    """Raise ConfigError for what is no severity, also where it is still a text."""
+    if str(severity) not in map(str, SEVERITIES):
+        raise ConfigError(f"severity={severity}: expected {SEVERITIES[0]} to {SEVERITIES[-1]}")
+
+
 def corrupt(images: Tensor, name: str, severity: int, seed: int) -> Tensor:
     """Return corrupted images; an image becomes the same in every batch and order, on any number of threads.
 
@@ -79,10 +91,8 @@ def corrupt(images: Tensor, name: str, severity: int, seed: int) -> Tensor:
 
     Raises ConfigError for another name or severity.
     """
-    if name not in CORRUPTIONS:
-        raise ConfigError(f"corruptions={name} is not a choice; choose from {', '.join(CORRUPTIONS)}")
-    if severity not in SEVERITIES:
-        raise ConfigError(f"severity={severity}: expected 1 to {SEVERITIES[-1]}")
+    check_name(name)
+    check_severity(severity)
     parts = images.split(max(1, VALUES_A_PART // images[0].numel()))
     purpose = f"{name}/{severity}"
     return torch.cat([CORRUPTIONS[name].make(part, severity, draws_for(part, purpose, seed)) for part in parts])

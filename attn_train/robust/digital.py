@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from attn_train.robust.draws import Draws
-from attn_train.robust.filters import sample, smooth, to_bytes, unit
+from attn_train.robust.filters import sample, scale, smooth, to_bytes, unit
 
 
 def contrast(images: Tensor, severity: int, draws: Draws) -> Tensor:
@@ -36,7 +36,8 @@ def elastic_transform(images: Tensor, severity: int, draws: Draws) -> Tensor:
     values = sample(unit(images), y, x, "mirror")
     if strength:
         fields = (smooth(2 * draws.uniform(part, height, width) - 1, length * side, "reflect", 3) for part in (1, 2))
-        right, down = (field * strength * side for field in fields)
+        # A field that is smoothed over more pixels is weaker by as much.
+        right, down = (field * scale(images) * strength * side for field in fields)
         rows, columns = torch.arange(height, device=images.device)[:, None], torch.arange(width, device=images.device)
         values = sample(values, rows + down, columns + right, "reflect")
     return to_bytes(values)

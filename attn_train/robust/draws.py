@@ -25,14 +25,14 @@ FIRST, SECOND = signed(0xBF58476D1CE4E5B9), signed(0x94D049BB133111EB)
 
 def shifted_right(bits: Tensor, count: int) -> Tensor:
     """Shift int64 bits to the right and fill up with zeros; `>>` alone repeats the sign."""
-    return (bits >> count) & (2 ** (64 - count) - 1)
+    return (bits >> count).bitwise_and_(2 ** (64 - count) - 1)
 
 
 def mixed(bits: Tensor) -> Tensor:
     """Map int64 to int64 one to one, so that each bit of the outcome depends on all bits."""
-    bits = (bits ^ shifted_right(bits, 30)) * FIRST
-    bits = (bits ^ shifted_right(bits, 27)) * SECOND
-    return bits ^ shifted_right(bits, 31)
+    bits = shifted_right(bits, 30).bitwise_xor_(bits).mul_(FIRST)
+    bits = shifted_right(bits, 27).bitwise_xor_(bits).mul_(SECOND)
+    return shifted_right(bits, 31).bitwise_xor_(bits)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Draws:
         places = torch.arange(1, count + 1, device=self.keys.device) * STEP
         bits = mixed(mixed(self.keys + purpose)[:, None] + places)
         # 52 bits and a half: float64 holds these exactly.
-        return ((shifted_right(bits, 12).double() + 0.5) * 2.0**-52).view(-1, *shape)
+        return shifted_right(bits, 12).double().add_(0.5).mul_(2.0**-52).view(-1, *shape)
 
     def normal(self, purpose: int, *shape: int) -> Tensor:
         """Draw from the standard normal distribution by its quantiles: float64 (n, *shape)."""

@@ -22,8 +22,10 @@ def spatter(images: Tensor, severity: int, draws: Draws) -> Tensor:
         (0.65, 0.1, 0.7, 0.69, 0.6, True),
         (0.65, 0.1, 0.5, 0.68, 0.6, True),
     )[severity - 1]
-    larger, values = scale(images), unit(images)
-    layer = smooth(mean + std * draws.normal(0, 1, *images.shape[-2:]), length * larger)
+    # The layer of a smaller image is no rougher. That of a larger one is smoothed over more pixels, which takes as much
+    # of the noise.
+    larger, values = max(1, scale(images)), unit(images)
+    layer = smooth(mean + std * larger * draws.normal(0, 1, *images.shape[-2:]), length * larger)
     if mud:
         cover = smooth((layer > threshold).double(), amount * larger)
         cover = torch.where(cover < 0.8, 0, cover)
