@@ -160,6 +160,11 @@ checkpoint=last       or best: the best on validation images, where the run had 
 split=test            or train, val
 image=PATH            instead: name what is on a picture, or on each picture in a folder, and draw the attention over it
 output=FOLDER         where to draw that; otherwise in RUN/attention. Of a test: where to draw its reliability diagram
+corruptions=all       instead: test it on images made worse, in the style of CIFAR-10-C: all nineteen corruptions, or a
+                      list of them or of groups (noise, blur, weather, digital, extra), at each severity. A table; in
+                      RUN robustness.json, .npz (which images were right) and .png. Given again, only what is missing
+severity=3            of these, 1 to 5, or a list; corruptions_seed=0 is that of their random numbers
+corruptions=official  with corruptions_root=FOLDER: the published arrays of CIFAR-10-C or CIFAR-100-C, by their digests
 export=FILE           instead: write the network to FILE.safetensors, which any program reads without running code
 against=DATASET       also: how often the network is surer of its own images than of another data set's (AUROC), like
                       cifar100, digits, synthetic; against_root=PATH where that lies, otherwise in dataset.root
@@ -173,8 +178,10 @@ may be missing.
 Examples
   attn-eval run=outputs/2026-01-31/12-00-00_gated_cifar10_a1b2c3
   attn-eval run=... split=val checkpoint=best
-  attn-eval run=... image=cat.jpg
-  attn-eval run=... against=cifar100"""
+  attn-eval run=... corruptions=all
+  attn-eval run=... 'corruptions=[noise,fog]' 'severity=[1,5]'
+  attn-eval run=... against=cifar100
+  attn-eval run=... image=cat.jpg"""
 
 
 # By the word that follows `python -m attn_train`.

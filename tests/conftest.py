@@ -102,6 +102,7 @@ def process_state(folder: Path) -> Iterator[None]:
 # What draws, and takes half of the smallest run and of the smallest comparison.
 DRAWING = (
     "attn_train.commands.outcome.draw",
+    "attn_train.commands.robustness.draw",
     *(f"attn_train.comparison.chart.{name}" for name in ("forest", "curves", "scatter")),
     "attn_train.comparison.diagram.reliability",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from attn_train import build
-from attn_train.commands import against, calibrated, export
+from attn_train.commands import against, calibrated, export, robustness
 from attn_train.commands.trained import Trained, evaluate_on, own_splits
 from attn_train.data.dataset import Split, limit_per_class
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN, suspicions
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the command's own words (run, checkpoint, split, image, output, export, against, against_root) and the
-    overrides of the run's settings."""
+    """Return the command's own words (run, checkpoint, split, image, output, export, those of `against` and
+    `robustness`), and the overrides of the run's settings."""
     asked: dict[str, str] = {"checkpoint": "last", "split": "test"}
     overrides = []
     for argument in arguments:
@@ -46,7 +46,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
         if key in ("run", "image", "output", "export", "against_root"):
             asked[key] = words.path_of(key, value)
-        elif key in CHOICES or key == "against":
+        elif key in CHOICES or key == "against" or key in robustness.WORDS:
             asked[key] = value
         else:
             overrides += words.readable([argument])
@@ -58,6 +58,13 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     if "output" in asked and "export" in asked:
         raise ConfigError(f"output={asked['output']} says where to draw, and export= draws nothing; leave one out")
     against.check(asked)
+    lone = [key for key in robustness.WORDS if key in asked and "corruptions" not in asked]
+    if lone:
+        raise ConfigError(f"{lone[0]}={asked[lone[0]]} belongs to corruptions=all (or a list); give that too")
+    if "corruptions" in asked and any(other in asked for other in ("image", "export", "against")):
+        raise ConfigError(
+            "corruptions= tests a run on its own images made worse; leave image=, export= and against= out"
+        )
     return asked, overrides
 
 
@@ -65,6 +72,7 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     """Do what the command line asks, and return what a test found; `claim` makes the folder of `output` or raises.
     Raise for anything wrong."""
     asked, overrides = split_arguments(arguments)
+    wanted = robustness.request(asked) if "corruptions" in asked else None
     folder = Path(asked["run"])
     was = compose.to_config(saved.read(folder))
     config = saved.evaluated(folder, overrides)
@@ -85,14 +93,18 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
         return None
     name = asked.get("against")
     other = against.load(config.dataset, name, asked.get("against_root")) if name else None
-    validated = None
+    splits = {}
     if is_other_folder(was.dataset, config.dataset):
-        outcome = evaluate_labelled(trained, asked["split"], given)
+        split = labelled_split(trained, asked["split"], given)
     else:
         splits = own_splits(trained)
-        outcome = evaluate_split(trained, splits, asked["split"])
-        if asked["split"] == "test" and "val" in splits and holds_out_the_same(was.dataset, config.dataset):
-            validated = evaluate_on(trained, splits["val"])
+        split = chosen(splits, asked["split"])
+    if wanted is not None:
+        return robustness.evaluate(trained, split, asked, wanted)
+    outcome = evaluate_on(trained, split)
+    validated = None
+    if asked["split"] == "test" and "val" in splits and holds_out_the_same(was.dataset, config.dataset):
+        validated = evaluate_on(trained, splits["val"])
     report(trained, asked["split"], outcome)
     for line in calibrated.lines(outcome, validated, config.train.label_smoothing, config.eval.views):
         log.info("%s", line)
@@ -117,9 +129,9 @@ def holds_out_the_same(was: DatasetSettings, now: DatasetSettings) -> bool:
     return (was.name, was.limit, was.val_size) == (now.name, now.limit, now.val_size)
 
 
-def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluation:
-    """Evaluate on all labelled pictures of a folder that is not the run's own, or on those of the split `name` where it
-    is divided; on the run's own split where the folder only has another place.
+def labelled_split(trained: Trained, name: str, given: set[str]) -> Split:
+    """Return all labelled pictures of a folder that is not the run's own, or those of the split `name` where it is
+    divided; the run's own split where the folder only has another place.
 
     Of the run's settings, those that choose among its own pictures count only where they are `given` here.
     """
@@ -134,7 +146,7 @@ def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluatio
         finished = result.read(trained.folder)
         if finished and finished["data_digest"] == undivided_digest(labelled.split, trained.classes):
             log.info("%s holds the pictures that the run was trained on: tested on its own split", config.root)
-            return evaluate_split(trained, own_splits(trained), name)
+            return chosen(own_splits(trained), name)
         if name != "test":
             raise ConfigError(f"split={name}: {config.root} is not divided, all its pictures are tested; leave it out")
     limit = config.limit if "dataset.limit" in given else None
@@ -142,16 +154,16 @@ def evaluate_labelled(trained: Trained, name: str, given: set[str]) -> Evaluatio
     log.info("%s", describe(labelled, split, trained.classes, limit))
     for suspicion in suspicions({"test": split}):
         log.warning("%s: %s", config.root, suspicion)
-    return evaluate_on(trained, split)
+    return split
 
 
-def evaluate_split(trained: Trained, splits: dict[str, Split], name: str) -> Evaluation:
-    """Evaluate on one of the splits; raise ConfigError where it is not there."""
+def chosen(splits: dict[str, Split], name: str) -> Split:
+    """Return one of the splits; raise ConfigError where it is not there."""
     if name not in splits:
         raise ConfigError(
             f"split={name}: the run held out no validation images (dataset.val_size=0); choose from test, train"
         )
-    return evaluate_on(trained, splits[name])
+    return splits[name]
 
 
 def report(trained: Trained, split: str, outcome: Evaluation) -> None:

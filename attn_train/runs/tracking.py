@@ -6,8 +6,8 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,14 @@ def wait_for_another_second(folder: Path) -> None:
     now = time.time()
     if f"{int(now):010d}" in made:
         time.sleep(int(now) + 1 - now)
+
+
+def add_figures(folder: Path, figures: Mapping[str, "Figure"], step: int) -> None:
+    """Write figures, by tag, to a further TensorBoard file of a finished run."""
+    wait_for_another_second(folder)
+    with closing(SummaryWriter(str(folder))) as writer:
+        for tag, figure in figures.items():
+            writer.add_image(tag, render(figure), step)
 
 
 class Tracker:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import article
 import compilation
+import corruption
 import machine
 import race
 import seeds
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, object]]] = {
     "first_epoch": article.compare_first_epoch,
     "race": race.measure,
     "seeds": seeds.measure,
+    "corruption": corruption.measure,
 }
 
 
@@ -45,6 +47,7 @@ parts
   first_epoch  mean training loss of the article's first epoch, from the same initial weights, there and here
   race         seconds from Enter to each accuracy, over seeds, here and by airbench94_muon
   seeds        accuracy and seconds of each seed in one process, compiled, compilation and start apart, both likewise
+  corruption   seconds that each corruption of the test images takes, at each severity
 
 peers, which are not part of this project
   --article-script   article_script.py: the article's listing with its missing import, which prints
