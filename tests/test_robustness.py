@@ -156,7 +156,7 @@ def test_other_conditions_replace_nothing(evaluate: Command, run: Path, tmp_path
         (["corruptions=official"], "go together"),
         (["corruptions=all", "corruptions_root=x"], "go together"),
         (["corruptions=official", "corruptions_root=x", "corruptions_seed=1"], "are as they are; leave it out"),
-        (["corruptions=all", "image=x.png"], "leave image= and export= out"),
+        (["corruptions=all", "image=x.png"], "leave image=, export= and against= out"),
         (["corruptions=official", "corruptions_root=x"], "CIFAR-10-C and CIFAR-100-C are published"),
     ],
 )
