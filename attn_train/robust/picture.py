@@ -58,15 +58,15 @@ def grid(clean: Tensor, corrupted: Mapping[str, Mapping[int, Tensor]]) -> "Figur
     shown = [name for name in CORRUPTIONS if name in corrupted]
     rows = max(1, -(-len(shown) // 2))
     columns = 1 + len(SEVERITIES)
-    with new_figure(12, 0.6 + 0.75 * rows) as figure:
+    with new_figure(9.6, 0.4 + 0.6 * rows) as figure:
         axes = figure.subplots(1, 2)
         for axis, names in zip(axes, (shown[:rows], shown[rows:]), strict=True):
             axis.set_axis_off()
-            axis.set(xlim=(-2, columns), ylim=(rows, -0.4))
+            axis.set(xlim=(-1.9, columns), ylim=(rows, -0.4))
             for column, title in enumerate(["clean", *map(str, SEVERITIES)] if names else []):
-                axis.text(column + 0.48, -0.1, title, ha="center", fontsize=8)
+                axis.text(column + 0.48, -0.1, title, ha="center", fontsize=7)
             for row, name in enumerate(names):
-                axis.text(-0.08, row + 0.48, spoken(name), ha="right", va="center", fontsize=8)
+                axis.text(-0.08, row + 0.48, spoken(name), ha="right", va="center", fontsize=7)
                 for column, image in {0: clean, **corrupted[name]}.items():
                     pixels = np.asarray(to_rgb(image[None])[0].permute(1, 2, 0))
                     edges = (column, column + 0.96, row + 0.96, row)
