@@ -436,12 +436,16 @@ def fail(error: BaseException) -> Callable[..., NoReturn]:
     return failing
 
 
-PICTURES = {"samples", "misclassified", "confusion_matrix", "attention"}
+PICTURES = {"samples", "misclassified", "confusion_matrix", "reliability", "attention"}
 # What breaks in one run, each with its error; which pictures that costs, and the cause that is named.
 BROKEN: dict[str, dict[str, tuple[BaseException, set[str], str]]] = {
     "each alone": {
         "torchvision.utils.make_grid": (RuntimeError("no grid\nat all"), {"samples"}, "RuntimeError: no grid at all"),
-        "matplotlib.axes.Axes.set_xlabel": (ValueError("glyph \x1b"), {"confusion_matrix"}, r"ValueError: glyph \x1b"),
+        "matplotlib.axes.Axes.set_xlabel": (
+            ValueError("glyph \x1b"),
+            {"confusion_matrix", "reliability"},
+            r"ValueError: glyph \x1b",
+        ),
         "attn_train.attention.self_attention.SelfAttention.attention_map": (
             torch.OutOfMemoryError("CUDA out of memory"),
             {"attention"},
@@ -451,7 +455,7 @@ BROKEN: dict[str, dict[str, tuple[BaseException, set[str], str]]] = {
     "from one cause": {
         "matplotlib.backends.backend_agg.FigureCanvasAgg.draw": (
             OSError(errno.ENOSPC, "No space left on device", "fontlist.json"),
-            {"misclassified", "confusion_matrix", "attention"},
+            {"misclassified", "confusion_matrix", "reliability", "attention"},
             "No space left on device",
         )
     },
