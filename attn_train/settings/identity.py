@@ -8,12 +8,13 @@ import hashlib
 import json
 from typing import Any
 
-from attn_train.settings.roles import PRECISION, Role, flatten, role_of
+from attn_train.settings.roles import PRECISION, Role, flatten, formers, role_of
 from attn_train.settings.schema import Settings
 
 SEEDS = ("init", "order", "augment")
 # What the arm of a run of before a setting existed is.
 BEFORE = {"control": "none", "control_width": None}
+FORMER = formers(Settings)
 
 
 def role(key: str) -> Role:
@@ -28,7 +29,12 @@ def identity(values: dict[str, Any]) -> dict[str, Any]:
 
 def digest(values: dict[str, Any]) -> str:
     """Return the SHA-256 of the identity of a configuration, given as nested dicts."""
-    return hashlib.sha256(json.dumps(identity(values), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(counted(identity(values)), sort_keys=True).encode()).hexdigest()
+
+
+def counted(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return flat settings without those that are as they were before they could be chosen."""
+    return {key: value for key, value in settings.items() if key not in FORMER or value != FORMER[key]}
 
 
 def arm(values: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def seeds(values: dict[str, Any]) -> list[int]:
 
 def short_digest(settings: dict[str, Any]) -> str:
     """Return 16 hexadecimal digits that stand for flat settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(counted(settings), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def summary(values: dict[str, Any], precision: str) -> dict[str, Any]:

@@ -57,6 +57,17 @@ class Within:
 
 
 @dataclass(frozen=True)
+class Former:
+    """What the runs of before a setting existed did. Such runs go on with that value. It counts in no digest: so runs
+    that have it keep the folders' names of before, and are compared with those.
+
+    Of a section whose keys the schema does not list, it is a dict of them.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Tree:
     """The roles of a schema: of a field, of the parts of a section, or of a section's fields."""
 
@@ -73,6 +84,17 @@ def tree(schema: type) -> Tree:
         inner = {note.part: Tree(note.role) for note in beside if isinstance(note, Within)}
         parts[name] = tree(hints[name]) if is_dataclass(hints[name]) else Tree(role, inner)
     return Tree(None, parts)
+
+
+def formers(schema: type, prefix: str = "") -> dict[str, Any]:
+    """Return what the runs of before did, by the dotted name of each setting that a schema says it of."""
+    hints = get_type_hints(schema)
+    values: dict[str, Any] = {}
+    for name, beside in extras(schema).items():
+        if is_dataclass(hints[name]):
+            values |= formers(hints[name], f"{prefix}{name}.")
+        values |= flatten({f"{prefix}{name}": note.value for note in beside if isinstance(note, Former)})
+    return values
 
 
 def role_of(schema: type, key: str) -> Role:
@@ -97,3 +119,15 @@ def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with dotted names as nested dicts."""
+    settings: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, last = key.split(".")
+        section = settings
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = value
+    return settings

@@ -20,7 +20,7 @@ from attn_train.errors import ConfigError
 from attn_train.settings import compose, guard, identity
 from attn_train.settings.explain import explain
 from attn_train.settings.resolution import lengthen
-from attn_train.settings.roles import NAME, PLACE, Role, flatten
+from attn_train.settings.roles import NAME, PLACE, Role, flatten, nested
 from attn_train.settings.schema import DeviceSettings, Settings
 
 
@@ -50,8 +50,9 @@ TEST = Freedom(lambda role: role.test)
 ADDED = {
     "control": "none",
     "control_width": None,
-    "device": {"cuda_graphs": "auto"},
-    "dataset": {"allow_change": False},
+    "device.cuda_graphs": "auto",
+    "dataset.allow_change": False,
+    **identity.FORMER,
 }
 
 
@@ -65,7 +66,7 @@ def read(folder: Path) -> DictConfig:
         )
     try:
         saved = OmegaConf.load(path)
-        config = OmegaConf.merge(OmegaConf.structured(Settings), ADDED, saved)
+        config = OmegaConf.merge(OmegaConf.structured(Settings), nested(ADDED), saved)
         assert isinstance(config, DictConfig)
         # Unresolved: where the environment says no longer where the data lies, the command line may.
         lacking = sorted(key for key, value in raw(config).items() if value == "???")

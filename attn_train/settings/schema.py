@@ -28,6 +28,7 @@ from attn_train.settings.roles import (
     SEED,
     SEEN,
     TRAINING_MACHINE,
+    Former,
     Within,
 )
 from attn_train.settings.widths import CONTROLS, label
@@ -58,6 +59,7 @@ class AugmentSettings:
     policy_magnitude: Annotated[int, within(0, 30), RECIPE]
     mixup: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
     cutmix: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
+    noise: Annotated[float, within(0, 1, ", of pixels from 0 to 1 (0: off)"), RECIPE, Former(0.0)]
 
 
 @dataclass
