@@ -14,6 +14,7 @@ from small import CPU
 from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
+from attn_train.data.label_noise import NOISES
 from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError
 from attn_train.machine.device import available
@@ -34,6 +35,7 @@ GROUPS = {
     "dataset": set(DATASETS),
     "optimizer": set(OPTIMIZERS),
     "schedule": set(SCHEDULES),
+    "noise": set(NOISES),
     "device": {"auto", "cpu", "cuda", "mps"},
 }
 
@@ -183,7 +185,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
 
 def test_seeds_default_to_the_one_seed() -> None:
     config = composed("seed=5", "seeds.order=0")
-    assert [config.seed_for(purpose) for purpose in ("init", "order", "augment")] == [5, 0, 5]
+    assert [config.seed_for(purpose) for purpose in ("init", "order", "augment", "noise")] == [5, 0, 5, 5]
 
 
 def test_flatten_gives_dotted_names() -> None:
@@ -228,6 +230,7 @@ AT_LEAST = {
     "seeds.init": 0,
     "seeds.order": 0,
     "seeds.augment": 0,
+    "seeds.noise": 0,
 }
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,7 @@ class Tracker:
         if (split, step) in self.tested:
             return
         self.tested.add((split, step))
+        memorisation = {} if score.memorisation is None else asdict(score.memorisation)
         self.row(
             "evaluation",
             step,
@@ -159,8 +161,10 @@ class Tracker:
             accuracy=score.accuracy,
             views=score.views,
             image_size=score.image_size,
+            **memorisation,
         )
-        self.scalars(step, {f"loss/{split}": score.loss, f"accuracy/{split}": score.accuracy})
+        noted = {f"noise/{name}": value for name, value in memorisation.items() if value is not None}
+        self.scalars(step, {f"loss/{split}": score.loss, f"accuracy/{split}": score.accuracy, **noted})
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():

@@ -15,6 +15,7 @@ SEEDS = ("init", "order", "augment")
 # What the arm of a run of before a setting existed is.
 BEFORE = {"control": "none", "control_width": None}
 FORMER = formers(Settings)
+NO_NOISE = {"name": "none"}
 
 
 def role(key: str) -> Role:
@@ -49,15 +50,17 @@ def recipe(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return the settings of a configuration that all runs of a comparison share, flat, with the precision used."""
     return {
         key: precision if role(key) is PRECISION else value
-        for key, value in flatten(values).items()
+        for key, value in {**FORMER, **flatten(values)}.items()
         if role(key).recipe
     }
 
 
 def seeds(values: dict[str, Any]) -> list[int]:
-    """Return the seeds that a configuration stands for: of initialisation, data order and augmentation."""
+    """Return the seeds that a configuration stands for: of initialisation, data order, augmentation and, where there
+    are some, wrong labels."""
     given = values.get("seeds") or {}
-    return [values["seed"] if given.get(name) is None else given[name] for name in SEEDS]
+    names = SEEDS if values.get("noise", NO_NOISE) == NO_NOISE else (*SEEDS, "noise")
+    return [values["seed"] if given.get(name) is None else given[name] for name in names]
 
 
 def short_digest(settings: dict[str, Any]) -> str:

@@ -3,8 +3,8 @@ conf/*.yaml.
 
 `Settings` is what was asked, which may say `auto`; `Decided` is what a run does, with nothing left open.
 
-The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class
-or function that the name stands for, and are checked against its signature (see options).
+The sections `model`, `backbone`, `optimizer`, `schedule` and `noise` differ by name; their keys are the arguments of
+the class or function that the name stands for, and are checked against its signature (see options).
 """
 
 from dataclasses import dataclass
@@ -127,6 +127,7 @@ class SeedsSettings:
     init: Annotated[int | None, SEEDS, OWN_SEED]
     order: Annotated[int | None, SEEDS, OWN_SEED]
     augment: Annotated[int | None, SEEDS, OWN_SEED]
+    noise: Annotated[int | None, SEEDS, OWN_SEED, Former(None)]
 
 
 @dataclass
@@ -137,6 +138,7 @@ class Settings:
     device: DeviceSettings
     optimizer: Annotated[dict[str, Any], RECIPE]
     schedule: Annotated[dict[str, Any], RECIPE]
+    noise: Annotated[dict[str, Any], RECIPE, Former({"name": "none"})]
     train: TrainSettings
     eval: EvalSettings
     control: Annotated[str, one_of(*CONTROLS), MECHANISM]
@@ -147,7 +149,7 @@ class Settings:
     resume: Annotated[str | None, PATH, NAME]
 
     def seed_for(self, purpose: str) -> int:
-        """Return the seed of `purpose` (init, order, augment): its own where it has one, else `seed`."""
+        """Return the seed of `purpose` (init, order, augment, noise): its own where it has one, else `seed`."""
         own = getattr(self.seeds, purpose)
         return self.seed if own is None else int(own)
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from attn_train.training.memorisation import Memorisation
+
 
 @dataclass(frozen=True)
 class Window:
@@ -25,6 +27,7 @@ class Score:
     views: int
     image_size: int
     full_size: bool  # whether that is the images' own size, or the lower resolution of training so far
+    memorisation: Memorisation | None = None  # where training images are labelled wrong
 
     @property
     def chooses(self) -> bool:
