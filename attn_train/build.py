@@ -378,7 +378,7 @@ def decide_device(config: Settings | BenchSettings, steps_a_shape: int) -> devic
 def check(config: Settings) -> None:
     """Raise for anything wrong that can be seen before data is downloaded or decoded and anything is written."""
     source = make_source(config.dataset)
-    make_noise(config)
+    make_noise(config).check(source)
     schedule_options(config)
     config = replace(config, control="none", control_width=None)  # what a control is to match must work
     with torch.device("meta"):

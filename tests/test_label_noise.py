@@ -223,7 +223,7 @@ def test_a_run_does_not_go_on_with_other_labels(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("noise=label", "unknown noise 'label'; choose from none, pair, symmetric"),
+        ("noise=label", "unknown noise 'label'; choose from human, none, pair, symmetric"),
         ("noise.share=0.4", "unknown setting 'noise.share'; the chosen noise has no settings of its own"),
         ("noise=symmetric noise.share=1.5", "noise.share=1.5 is out of range; it must be at least 0 and at most 1"),
         ("noise=pair noise.share=much", "noise.share=much does not fit; it takes a number"),

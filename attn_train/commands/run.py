@@ -163,7 +163,7 @@ def restore(training: Training, checkpoints: Path) -> list[DataRecord] | None:
         if same_data and state.get("labels_digest") != training.labels_digest:
             raise CheckpointError(
                 f"the wrong labels are not those that the run in {checkpoints} was trained on: bring their file back, "
-                "say where it lies with noise.file=FILE, or start a new run"
+                "say where it lies with noise=human noise.file=FILE, or start a new run"
             )
         trainer.restore(state, checkpoints, same_data)
         devices.warn_of_changes(state.get("device", {}), trainer.device)

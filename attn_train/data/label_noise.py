@@ -1,12 +1,13 @@
 """Wrong labels for training images: each name of the `noise` group is a key of NOISES.
 
-What is drawn for an image follows from the seed and its pixels alone. So every form and every order of a data set gives
-the same wrong labels, whichever other images are there, and the images that are wrong at a small share are wrong at a
-larger one too. (At another dataset.image_size they are other pixels, and so other draws.)
+What symmetric and pair noise draw for an image follows from the seed and its pixels alone. So every form and every
+order of a data set gives the same wrong labels, whichever other images are there, and the images that are wrong at a
+small share are wrong at a larger one too. (At another dataset.image_size they are other pixels, and so other draws.)
 """
 
 import hashlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor
 
 from attn_train.data.dataset import ImageDataset, Split, hashes_of
+from attn_train.data.sources.cifar import Cifar
 from attn_train.data.sources.cifar_spec import CIFAR10
-from attn_train.settings.bounds import within
+from attn_train.data.sources.human_labels import ARRAYS, HumanLabels, read_labels
+from attn_train.errors import ConfigError
+from attn_train.settings.bounds import one_of, within
 
 SHARE = within(0, 1, " (a share of the images)")
 
@@ -25,6 +29,10 @@ CIFAR10_PAIRS = {"truck": "automobile", "bird": "airplane", "deer": "horse", "ca
 
 class LabelNoise(ABC):
     """A way in which training images come to wrong labels."""
+
+    def check(self, source: ImageDataset) -> None:
+        """Raise for what can be seen to be wrong with the images' source before they are loaded."""
+        return
 
     @abstractmethod
     def labels(self, split: Split, source: ImageDataset, seed: int) -> Tensor:
@@ -86,4 +94,43 @@ def draw_by_content(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-NOISES: dict[str, type[LabelNoise]] = {"none": NoNoise, "symmetric": Symmetric, "pair": Pair}
+class Human(LabelNoise):
+    """Labels that people gave to the training images of CIFAR; see data.sources.human_labels."""
+
+    def __init__(self, *, file: str | None, labels: Annotated[str, one_of(*ARRAYS)]) -> None:
+        self.file, self.kind = file, labels
+
+    def check(self, source: ImageDataset) -> None:
+        cifar = self.cifar(source)
+        self.read(cifar)
+        cifar.check_order()
+
+    def labels(self, split: Split, source: ImageDataset, seed: int) -> Tensor:
+        cifar = self.cifar(source)
+        human, published = self.read(cifar), cifar.published_train()
+        human.check(published.labels, len(cifar.classes), self.path)
+        given = dict(zip(hashes_of(published.images), human.given.tolist(), strict=True))
+        return torch.tensor([given[pixels] for pixels in hashes_of(split.images)], dtype=torch.int64)
+
+    @property
+    def path(self) -> Path:
+        if self.file is None:
+            raise ConfigError(
+                "noise=human needs a file of labels: noise.file=CIFAR-10_human.pt, from "
+                "github.com/UCSC-REAL/cifar-10-100n (CC BY-NC 4.0)"
+            )
+        return Path(self.file)
+
+    def read(self, cifar: Cifar) -> HumanLabels:
+        return read_labels(self.path, self.kind, cifar.spec.train_count, len(cifar.classes))
+
+    @staticmethod
+    def cifar(source: ImageDataset) -> Cifar:
+        if not isinstance(source, Cifar):
+            raise ConfigError(
+                "noise=human is of CIFAR only: say dataset=cifar10 or dataset=cifar100, or noise=symmetric"
+            )
+        return source
+
+
+NOISES: dict[str, type[LabelNoise]] = {"none": NoNoise, "symmetric": Symmetric, "pair": Pair, "human": Human}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from attn_train.settings.bounds import extras
+from attn_train.settings.bounds import Form, extras
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ TRAINING_MACHINE = Role("machine of training", resume=True)
 PRECISION = Role("precision", recipe=True, resume=True, test=True)
 # Where the data lies, and how it gets there.
 PLACE = Role("place", identity=False, resume=True, test=True)
+# A file whose content belongs to the run, wherever it lies.
+CONTENT = Role("file", identity=False, resume=True)
 PERMISSION = Role("permission", identity=False, resume=True)
 # What a run or a sweep is called.
 NAME = Role("name", identity=False)
@@ -54,6 +56,7 @@ class Within:
 
     part: str
     role: Role
+    form: Form | None = None  # of a text
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, each, from_to_below, number, one_of, within
 from attn_train.settings.roles import (
+    CONTENT,
     DATA,
     DEFAULT,
     LENGTH,
@@ -138,7 +139,7 @@ class Settings:
     device: DeviceSettings
     optimizer: Annotated[dict[str, Any], RECIPE]
     schedule: Annotated[dict[str, Any], RECIPE]
-    noise: Annotated[dict[str, Any], RECIPE, Former({"name": "none"})]
+    noise: Annotated[dict[str, Any], RECIPE, Within("file", CONTENT, PATH), Former({"name": "none"})]
     train: TrainSettings
     eval: EvalSettings
     control: Annotated[str, one_of(*CONTROLS), MECHANISM]
