@@ -109,6 +109,7 @@ class Human(LabelNoise):
         cifar = self.cifar(source)
         human, published = self.read(cifar), cifar.published_train()
         human.check(published.labels, len(cifar.classes), self.path)
+        # CIFAR-10 has no two equal images; of such ones each gets the label of the last.
         given = dict(zip(hashes_of(published.images), human.given.tolist(), strict=True))
         return torch.tensor([given[pixels] for pixels in hashes_of(split.images)], dtype=torch.int64)
 
