@@ -17,6 +17,7 @@ from attn_train.backbones.backbone import Backbone
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Dataset, ImageDataset, Split, hold_out, limit_per_class
+from attn_train.data.label_noise import NOISES, LabelNoise
 from attn_train.data.overview import suspicions
 from attn_train.data.prune import ImageLosses
 from attn_train.data.sources import DATASETS
@@ -31,6 +32,7 @@ from attn_train.settings.bench import BenchSettings
 from attn_train.settings.resolution import fit_resolution
 from attn_train.settings.schema import DatasetSettings, Decided, DecidedDevice, DecidedTrain, Settings
 from attn_train.training.loop import Schedule
+from attn_train.training.memorisation import WrongLabels, wrong_labels
 from attn_train.training.step import TrainingStep
 from attn_train.training.trainer import Trainer
 
@@ -73,6 +75,12 @@ def make_source(config: DatasetSettings) -> ImageDataset:
 def has_validation(config: DatasetSettings) -> bool:
     """Say whether a run has validation images: some held out, or those that its data bring."""
     return bool(config.val_size) or "val" in make_source(config).parts
+
+
+def make_noise(config: Settings) -> LabelNoise:
+    kind, values = choose("noise", NOISES, config.noise)
+    noise: LabelNoise = kind(**options.bind("noise", kind, values))
+    return noise
 
 
 @lru_cache(maxsize=1)
@@ -296,10 +304,21 @@ class Training:
 
     decided: Decided
     dataset: Dataset
-    splits: dict[str, Split]  # on the device
+    splits: dict[str, Split]  # on the device, with the true labels
     batches: TrainBatches
+    wrong: WrongLabels | None  # where training is given some
     trainer: Trainer
     step: Step
+
+    @property
+    def evaluated(self) -> dict[str, Split]:
+        """What the network is evaluated on: the splits, and a sample of the training images where labels are wrong."""
+        return self.splits if self.wrong is None else self.splits | {"sample": self.wrong.sample}
+
+    @property
+    def labels_digest(self) -> str | None:
+        """The SHA-256 of the labels that training is given; None where they are the data set's own."""
+        return None if self.wrong is None else self.wrong.digest
 
 
 def make_training(config: Settings) -> Training:
@@ -310,8 +329,9 @@ def make_training(config: Settings) -> Training:
     # Before the data, which may take long to come: a wrong option shows at once.
     model = make_model(config, channels, classes)
     splits, dataset = load_splits(config.dataset)
+    given = make_noise(config).labels(splits["train"], source, config.seed_for("noise"))
     normalization = make_normalization(config.dataset, channels)
-    batches = make_batches(config, splits["train"], normalization, classes)
+    batches = make_batches(config, Split(splits["train"].images, given), normalization, classes)
     steps = batches.steps_at(config.train.epochs, config.train.max_steps)
     device = decide_device(config, sum(steps.values()) // len(steps))
     devices.configure(device)
@@ -321,10 +341,12 @@ def make_training(config: Settings) -> Training:
     place = device.place
     model = model.to(place, memory_format=device.memory_format)  # type: ignore[call-overload]
     splits = {name: Split(split.images.to(place), split.labels.to(place)) for name, split in splits.items()}
-    batches = replace(batches, split=splits["train"], normalization=normalization.to(place))
+    taught = Split(splits["train"].images, given.to(place))
+    batches = replace(batches, split=taught, normalization=normalization.to(place))
+    wrong = None if config.noise["name"] == "none" else wrong_labels(splits["train"], taught.labels)
     trainer = make_trainer(config, model, device, images=len(batches.split.labels))
     step = make_step(config, trainer, dataset)
-    return Training(decide(config, device), dataset, splits, batches, trainer, step)
+    return Training(decide(config, device), dataset, splits, batches, wrong, trainer, step)
 
 
 def decide(config: Settings, device: devices.Device) -> Decided:
@@ -356,6 +378,7 @@ def decide_device(config: Settings | BenchSettings, steps_a_shape: int) -> devic
 def check(config: Settings) -> None:
     """Raise for anything wrong that can be seen before data is downloaded or decoded and anything is written."""
     source = make_source(config.dataset)
+    make_noise(config).check(source)
     schedule_options(config)
     config = replace(config, control="none", control_width=None)  # what a control is to match must work
     with torch.device("meta"):

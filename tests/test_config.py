@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -14,6 +15,7 @@ from small import CPU
 from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
+from attn_train.data.label_noise import NOISES
 from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError
 from attn_train.machine.device import available
@@ -34,6 +36,7 @@ GROUPS = {
     "dataset": set(DATASETS),
     "optimizer": set(OPTIMIZERS),
     "schedule": set(SCHEDULES),
+    "noise": set(NOISES),
     "device": {"auto", "cpu", "cuda", "mps"},
 }
 
@@ -78,6 +81,9 @@ def test_every_file_composes_and_passes_all_checks(file: str, tmp_path: Path) ->
                 folder.mkdir(parents=True)
                 Image.new("RGB", (8, 8)).save(folder / "one.png")
         overrides.append(f"dataset.root={tmp_path / 'pictures'}")
+    if file == "noise/human.yaml":
+        np.save(tmp_path / "labels.npy", np.zeros(50_000, dtype=np.int64))
+        overrides += ["dataset=cifar10", f"noise.file={tmp_path / 'labels.npy'}"]
     config = composed(*overrides)
     kind = config.device.kind
     if kind != "auto" and kind not in available():
@@ -90,7 +96,7 @@ def test_every_file_composes_and_passes_all_checks(file: str, tmp_path: Path) ->
     reached = asdict(config)
     if "/" in file and not file.startswith("experiment/"):
         group = file.partition("/")[0]
-        aside = {"dataset.epochs", "dataset.batch_size"}
+        aside = {"dataset.epochs", "dataset.batch_size", "noise.file"}
         flat = flatten({group: written})
         found = flatten(reached)
         own = {key: value for key, value in flat.items() if key not in aside and "${" not in str(value)}
@@ -133,7 +139,7 @@ def test_the_article_experiment_is_the_articles_recipe() -> None:
     train = config.train
     assert (train.epochs, train.batch_size, train.drop_last, train.label_smoothing) == (10, 128, False, 0)
     assert (config.dataset.mean, config.dataset.deviation) == ([0.5], [0.5])
-    off = {"policy": "none", "policy_ops": 2, "policy_magnitude": 9, "mixup": 0, "cutmix": 0}
+    off = {"policy": "none", "policy_ops": 2, "policy_magnitude": 9, "mixup": 0, "cutmix": 0, "noise": 0}
     assert asdict(config.dataset.augment) == {"flip": "none", "crop": 0, "cutout": 0, **off}
     assert asdict(config.eval) == {"views": 1, "batch_size": 128}
 
@@ -183,7 +189,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
 
 def test_seeds_default_to_the_one_seed() -> None:
     config = composed("seed=5", "seeds.order=0")
-    assert [config.seed_for(purpose) for purpose in ("init", "order", "augment")] == [5, 0, 5]
+    assert [config.seed_for(purpose) for purpose in ("init", "order", "augment", "noise")] == [5, 0, 5, 5]
 
 
 def test_flatten_gives_dotted_names() -> None:
@@ -228,6 +234,7 @@ AT_LEAST = {
     "seeds.init": 0,
     "seeds.order": 0,
     "seeds.augment": 0,
+    "seeds.noise": 0,
 }
 
 

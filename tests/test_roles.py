@@ -9,7 +9,7 @@ import pytest
 
 from attn_train.settings import compose, identity
 from attn_train.settings.bounds import extras
-from attn_train.settings.roles import RECIPE, Role, flatten
+from attn_train.settings.roles import RECIPE, Role, flatten, nested
 from attn_train.settings.schema import Settings
 
 
@@ -91,4 +91,18 @@ def test_a_setting_of_another_version_is_part_of_the_recipe() -> None:
 
 def test_seeds_pair_the_runs_of_two_arms(settings: dict[str, Any]) -> None:
     assert identity.seeds(settings) == [0, 0, 0]
-    assert identity.seeds({**settings, "seed": 4, "seeds": {"init": None, "order": 7, "augment": None}}) == [4, 7, 4]
+    given = {**settings, "seed": 4, "seeds": {"init": None, "order": 7, "augment": None, "noise": 9}}
+    assert identity.seeds(given) == [4, 7, 4]
+    # Runs that differ in their wrong labels alone are no repetitions of each other.
+    assert identity.seeds({**given, "noise": {"name": "symmetric", "share": 0.4}}) == [4, 7, 4, 9]
+
+
+def test_settings_that_are_as_before_they_could_be_chosen_change_no_digest(settings: dict[str, Any]) -> None:
+    """So a sweep of an earlier version, given again, finds its jobs' folders."""
+    lacking = nested({key: value for key, value in flatten(settings).items() if key not in identity.FORMER})
+    assert lacking != settings
+    assert digests(lacking) == digests(settings)
+
+
+def test_nested_is_the_inverse_of_flatten(settings: dict[str, Any]) -> None:
+    assert nested(flatten(settings)) == settings

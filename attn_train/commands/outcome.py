@@ -18,6 +18,7 @@ from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity
 from attn_train.settings.schema import Decided
 from attn_train.training.inference import Evaluation, Evaluator
+from attn_train.training.memorisation import WrongLabels
 from attn_train.training.trainer import Trainer
 from attn_train.writing.best_effort import best_effort
 
@@ -53,6 +54,14 @@ def scored(final: Evaluation, decided: Decided, evaluate: Evaluator) -> dict[str
         scores |= {"val_accuracy": validated.accuracy, "val_total": validated.total}
         scores |= calibrated.scaled_scores(final, validated)
     return scores
+
+
+def memorised(evaluate: Evaluator, wrong: WrongLabels | None, image_size: int) -> dict[str, Any]:
+    """Return what the network has made of wrong labels, where training images have some."""
+    if wrong is None:
+        return {}
+    memorisation = asdict(wrong.measure(evaluate("sample", 1, image_size)))
+    return {"noise_share": wrong.share, "labels_digest": wrong.digest, **memorisation}
 
 
 def costs(trainer: Trainer, speed: Speed, shape: tuple[int, int, int]) -> dict[str, Any]:

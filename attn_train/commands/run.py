@@ -2,18 +2,18 @@
 
 import logging
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attn_train import build
+from attn_train.build import Training
 from attn_train.commands import outcome
 from attn_train.cost.matching import decide_control
-from attn_train.data.dataset import Dataset
 from attn_train.data.overview import describe
 from attn_train.data.record import DataRecord, difference, follow, record
-from attn_train.errors import ConfigError, Interrupted
+from attn_train.errors import CheckpointError, ConfigError, Interrupted
 from attn_train.machine import device as devices
 from attn_train.machine.interrupt import stop_on_signals
 from attn_train.machine.speed import Speed
@@ -26,7 +26,6 @@ from attn_train.settings.schema import Decided, Settings
 from attn_train.training.inference import Evaluation, Evaluator
 from attn_train.training.journal import Score
 from attn_train.training.loop import fit
-from attn_train.training.trainer import Trainer
 from attn_train.writing.quoting import pasted, setting
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def train_alone(
 
     # Where the run began before, it goes on from the last sound checkpoint.
     checkpoints = folder / "checkpoints"
-    trained_on = restore(trainer, checkpoints, dataset, decided.dataset.allow_change)
+    trained_on = restore(training, checkpoints)
     resumed = trained_on is not None
     trained_on = trained_on or [record(dataset)]
     epochs = range(trained_on[-1].epoch, decided.train.epochs)  # on the data as it is now
@@ -79,10 +78,12 @@ def train_alone(
             f"ended {folder}, and stays as it is; leave it out, or start a new run"
         )
     log.info("%s", describe(dataset.classes, training.splits, dataset.notes))
+    if training.wrong is not None:
+        log.info("%s", training.wrong)
     log.info("%s", summary_line(decided, len(batches.split.labels), total_steps))
     log.info("%s %s", f"going on at step {progress.step} in" if resumed else "writing to", folder)
 
-    evaluate = Evaluator(trainer, training.splits, batches.normalization, decided.eval.batch_size)
+    evaluate = Evaluator(trainer, training.evaluated, batches.normalization, decided.eval.batch_size)
     speed = Speed(trainer.device)
     # First of all: a run whose metrics cannot be read stays as it is, its result included.
     tracker = Tracker(folder, progress.step)
@@ -95,13 +96,13 @@ def train_alone(
                 tracker,
                 stop,
                 checkpoints=checkpoints,
-                facts=checkpoint_facts(decided, dataset, trained_on, trainer.device, total_steps),
+                facts=checkpoint_facts(training, trained_on, total_steps),
                 summary=checkpoint_summary(decided),
                 epochs=decided.train.epochs,
                 batch_size=decided.train.batch_size,
             )
             try:
-                test = partial(test_epoch, evaluate, decided, batches.sides)
+                test = partial(test_epoch, evaluate, training)
                 fit(trainer, schedule, batches, training.step, evaluate=test, journal=journal, speed=speed)
             finally:
                 journal.close()
@@ -120,6 +121,7 @@ def train_alone(
         images, classes = training.splits["test"].images, dataset.classes
         channels, height, width = images.shape[1:]
         values = outcome.described(decided, trainer.device) | outcome.scored(final, decided, evaluate)
+        values |= outcome.memorised(evaluate, training.wrong, decided.dataset.image_size)
         values |= outcome.costs(trainer, speed, (channels, height, width))
         values |= outcome.data_used(trained_on) | identity.summary(asdict(decided), trainer.device.precision)
         finished = result.write(folder, values, final)
@@ -144,33 +146,39 @@ def keep_snapshot(folder: Path, files: dict[str, str]) -> None:
     unfinished.rename(target)
 
 
-def restore(trainer: Trainer, checkpoints: Path, dataset: Dataset, allow_change: bool) -> list[DataRecord] | None:
-    """Let `trainer` go on where the last sound checkpoint in the folder stood; return what the run was trained on, the
-    latest data last, or None where there is no checkpoint.
+def restore(training: Training, checkpoints: Path) -> list[DataRecord] | None:
+    """Let the trainer go on where the last sound checkpoint in the folder stood; return what the run was trained on,
+    the latest data last, or None where there is no checkpoint.
 
-    Raises CheckpointError for anything in it that is not this run's, and for other data unless `allow_change`.
+    Raises CheckpointError for anything in it that is not this run's, and for other data unless that is allowed.
     """
+    trainer, dataset, allow_change = training.trainer, training.dataset, training.decided.dataset.allow_change
     checkpoint.clean(checkpoints)
     state = checkpoint.load(checkpoints)
     if state is None:
         return None
     with checkpoint.refusing_misfits(checkpoints):
         trained_on = follow(state, dataset, allow_change, checkpoints)
-        trainer.restore(state, checkpoints, same_data=not difference(state, dataset))
+        same_data = not difference(state, dataset)
+        if same_data and state.get("labels_digest") != training.labels_digest:
+            raise CheckpointError(
+                f"the wrong labels are not those that the run in {checkpoints} was trained on: bring their file back, "
+                "say where it lies with noise=human noise.file=FILE, or start a new run"
+            )
+        trainer.restore(state, checkpoints, same_data)
         devices.warn_of_changes(state.get("device", {}), trainer.device)
     return trained_on
 
 
-def checkpoint_facts(
-    decided: Decided, dataset: Dataset, trained_on: list[DataRecord], device: devices.Device, total_steps: int
-) -> dict[str, Any]:
+def checkpoint_facts(training: Training, trained_on: list[DataRecord], total_steps: int) -> dict[str, Any]:
     """Return what a checkpoint keeps besides the trainer: what it takes to use the network, and to go on."""
     return {
-        "schedule": {"name": decided.schedule["name"], "total_steps": total_steps},
-        "classes": list(dataset.classes),
-        "channels": dataset.train.images.shape[1],
+        "schedule": {"name": training.decided.schedule["name"], "total_steps": total_steps},
+        "classes": list(training.dataset.classes),
+        "channels": training.dataset.train.images.shape[1],
         "data": [asdict(data) for data in trained_on],
-        "device": asdict(device),
+        "labels_digest": training.labels_digest,
+        "device": asdict(training.trainer.device),
     }
 
 
@@ -185,18 +193,19 @@ def checkpoint_summary(decided: Decided) -> dict[str, Any]:
     }
 
 
-def test_epoch(evaluate: Evaluator, decided: Decided, sides: tuple[int, ...], epoch: int, last: bool) -> Score:
+def test_epoch(evaluate: Evaluator, training: Training, epoch: int, last: bool) -> Score:
     """Test the network after an epoch (from 0), on validation images where there are some.
 
-    What has been trained at a low resolution (`sides` has each epoch's) is at home there, and tested there for less.
-    The curve's last point is the result, with its views. Validation chooses between epochs, so that each gets the same
-    single view.
+    What has been trained at a low resolution is at home there, and tested there for less. The curve's last point is the
+    result, with its views. Validation chooses between epochs, so that each gets the same single view.
     """
+    decided, wrong = training.decided, training.wrong
     full = decided.dataset.image_size
     split = "val" if "val" in evaluate.splits else "test"
     views = decided.eval.views if last and split == "test" else 1
-    side = full if last else sides[epoch]
-    return score_of(evaluate(split, views, side), split, views, side, full_size=side == full)
+    side = full if last else training.batches.sides[epoch]
+    score = score_of(evaluate(split, views, side), split, views, side, full_size=side == full)
+    return score if wrong is None else replace(score, memorisation=wrong.measure(evaluate("sample", 1, side)))
 
 
 def score_of(outcome: Evaluation, split: str, views: int, side: int, *, full_size: bool) -> Score:

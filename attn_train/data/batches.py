@@ -11,6 +11,7 @@ from attn_train.data import policy
 from attn_train.data.augment import Augmentation, cut_out, draw, gather, reflect
 from attn_train.data.dataset import Split
 from attn_train.data.mixing import draw_mixing, mix
+from attn_train.data.pixel_noise import add_noise, draw_noise
 from attn_train.data.prune import Order, prune, pruned_count
 from attn_train.seeds import generator
 
@@ -26,7 +27,7 @@ class Normalization:
         return Normalization(self.mean.to(device), self.std.to(device))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map uint8 (batch, channels, height, width) to float32 of the same shape."""
+        """Map (batch, channels, height, width), of 0 to 255, to float32 of the same shape."""
         images = images.float() / 255
         return (images - self.mean[:, None, None]) / self.std[:, None, None]
 
@@ -116,6 +117,8 @@ class TrainBatches:
         plan = policy.plan(operations, order.shown, self.batch_size, device) if operations else None
         mixing = draw_mixing(augmentation, count, size, seed, epoch)
         mixing = mixing.to(device) if mixing else None
+        noise = draw_noise(augmentation, count, (images.shape[1], *size), seed, epoch)
+        noise = noise.to(device) if noise else None
         fill = (self.normalization.mean * 255).round().to(torch.uint8)
         for number in range(start, self.steps(epoch)):
             index = order.index[number * self.batch_size : (number + 1) * self.batch_size]
@@ -124,6 +127,8 @@ class TrainBatches:
                 batch = policy.apply(batch, plan, number, fill)
             if augmentation.cutout:
                 batch = cut_out(batch, draws.hole[index], augmentation.cutout, fill)
+            if noise:
+                batch = add_noise(batch, index, noise)
             batch, targets = self.normalization(batch), labels[index]
             if mixing:
                 batch, targets = mix(batch, targets, index, mixing, self.classes)

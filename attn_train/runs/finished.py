@@ -40,7 +40,7 @@ class Run:
     arm: dict[str, Any]
     arm_digest: str
     recipe_digest: str
-    seeds: tuple[int, ...]  # of initialisation, order and augmentation: what runs of two arms are paired by
+    seeds: tuple[int, ...]  # of initialisation, order, augmentation, wrong labels: what runs of two arms are paired by
     split: Split = "test"  # whose images it is judged by
     value: float = math.nan  # the number that it is compared by
     step: float = 0.0  # what one image counts in that, where it is a share of images

@@ -59,6 +59,8 @@ class FolderJournal(Journal):
             score = epoch.score
             self.tracker.evaluation(score, epoch.step, epoch.number)
             line += f"  {score.split} loss {score.loss:.4f} accuracy {100 * score.accuracy:.2f} %"
+            if score.memorisation is not None and score.memorisation.memorised is not None:
+                line += f"  wrong labels memorised {100 * score.memorisation.memorised:.2f} %"
             line += f" at {score.image_size}x{score.image_size}" if not score.full_size else ""
         log.info("%s  %.0f images/s  %.0f s", line, epoch.images_per_second, epoch.train_seconds)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,7 @@ class Tracker:
         if (split, step) in self.tested:
             return
         self.tested.add((split, step))
+        memorisation = {} if score.memorisation is None else asdict(score.memorisation)
         self.row(
             "evaluation",
             step,
@@ -169,9 +171,11 @@ class Tracker:
             image_size=score.image_size,
             brier=score.brier,
             ece=score.ece,
+            **memorisation,
         )
         values = {"loss": score.loss, "accuracy": score.accuracy, "brier": score.brier, "ece": score.ece}
-        self.scalars(step, {f"{name}/{split}": value for name, value in values.items()})
+        noted = {f"noise/{name}": value for name, value in memorisation.items() if value is not None}
+        self.scalars(step, {f"{name}/{split}": value for name, value in values.items()} | noted)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():

@@ -8,12 +8,14 @@ import hashlib
 import json
 from typing import Any
 
-from attn_train.settings.roles import PRECISION, Role, flatten, role_of
+from attn_train.settings.roles import PRECISION, Role, flatten, formers, role_of
 from attn_train.settings.schema import Settings
 
 SEEDS = ("init", "order", "augment")
 # What the arm of a run of before a setting existed is.
 BEFORE = {"control": "none", "control_width": None}
+FORMER = formers(Settings)
+NO_NOISE = {"name": "none"}
 
 
 def role(key: str) -> Role:
@@ -28,7 +30,12 @@ def identity(values: dict[str, Any]) -> dict[str, Any]:
 
 def digest(values: dict[str, Any]) -> str:
     """Return the SHA-256 of the identity of a configuration, given as nested dicts."""
-    return hashlib.sha256(json.dumps(identity(values), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(counted(identity(values)), sort_keys=True).encode()).hexdigest()
+
+
+def counted(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return flat settings without those that are as they were before they could be chosen."""
+    return {key: value for key, value in settings.items() if key not in FORMER or value != FORMER[key]}
 
 
 def arm(values: dict[str, Any]) -> dict[str, Any]:
@@ -43,20 +50,22 @@ def recipe(values: dict[str, Any], precision: str) -> dict[str, Any]:
     """Return the settings of a configuration that all runs of a comparison share, flat, with the precision used."""
     return {
         key: precision if role(key) is PRECISION else value
-        for key, value in flatten(values).items()
+        for key, value in {**FORMER, **flatten(values)}.items()
         if role(key).recipe
     }
 
 
 def seeds(values: dict[str, Any]) -> list[int]:
-    """Return the seeds that a configuration stands for: of initialisation, data order and augmentation."""
+    """Return the seeds that a configuration stands for: of initialisation, data order, augmentation and, where there
+    are some, wrong labels."""
     given = values.get("seeds") or {}
-    return [values["seed"] if given.get(name) is None else given[name] for name in SEEDS]
+    names = SEEDS if values.get("noise", NO_NOISE) == NO_NOISE else (*SEEDS, "noise")
+    return [values["seed"] if given.get(name) is None else given[name] for name in names]
 
 
 def short_digest(settings: dict[str, Any]) -> str:
     """Return 16 hexadecimal digits that stand for flat settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(counted(settings), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def summary(values: dict[str, Any], precision: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from attn_train.settings.widths import check as check_control
 
 def check_ranges(config: Settings) -> None:
     """Raise ConfigError for the first value outside its range, naming it and what is allowed."""
-    for section in ("model", "backbone", "optimizer", "schedule"):
+    for section in ("model", "backbone", "optimizer", "schedule", "noise"):
         if not isinstance(getattr(config, section).get("name"), str):
             raise ConfigError(f"{section} has no name; its file needs a line 'name: ...'")
     check_values(config)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from attn_train.settings.bounds import extras
+from attn_train.settings.bounds import Form, extras
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ TRAINING_MACHINE = Role("machine of training", resume=True)
 PRECISION = Role("precision", recipe=True, resume=True, test=True)
 # Where the data lies, and how it gets there.
 PLACE = Role("place", identity=False, resume=True, test=True)
+# A file whose content belongs to the run, wherever it lies.
+CONTENT = Role("file", identity=False, resume=True)
 PERMISSION = Role("permission", identity=False, resume=True)
 # What a run or a sweep is called.
 NAME = Role("name", identity=False)
@@ -54,6 +56,18 @@ class Within:
 
     part: str
     role: Role
+    form: Form | None = None  # of a text
+
+
+@dataclass(frozen=True)
+class Former:
+    """What the runs of before a setting existed did. Such runs go on with that value. It counts in no digest: so runs
+    that have it keep the folders' names of before, and are compared with those.
+
+    Of a section whose keys the schema does not list, it is a dict of them.
+    """
+
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,17 @@ def tree(schema: type) -> Tree:
         inner = {note.part: Tree(note.role) for note in beside if isinstance(note, Within)}
         parts[name] = tree(hints[name]) if is_dataclass(hints[name]) else Tree(role, inner)
     return Tree(None, parts)
+
+
+def formers(schema: type, prefix: str = "") -> dict[str, Any]:
+    """Return what the runs of before did, by the dotted name of each setting that a schema says it of."""
+    hints = get_type_hints(schema)
+    values: dict[str, Any] = {}
+    for name, beside in extras(schema).items():
+        if is_dataclass(hints[name]):
+            values |= formers(hints[name], f"{prefix}{name}.")
+        values |= flatten({f"{prefix}{name}": note.value for note in beside if isinstance(note, Former)})
+    return values
 
 
 def role_of(schema: type, key: str) -> Role:
@@ -97,3 +122,15 @@ def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with dotted names as nested dicts."""
+    settings: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, last = key.split(".")
+        section = settings
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = value
+    return settings

@@ -20,7 +20,7 @@ from attn_train.errors import ConfigError
 from attn_train.settings import compose, guard, identity
 from attn_train.settings.explain import explain
 from attn_train.settings.resolution import lengthen
-from attn_train.settings.roles import NAME, PLACE, Role, flatten
+from attn_train.settings.roles import NAME, PLACE, Role, flatten, nested
 from attn_train.settings.schema import DeviceSettings, Settings
 
 
@@ -50,8 +50,9 @@ TEST = Freedom(lambda role: role.test)
 ADDED = {
     "control": "none",
     "control_width": None,
-    "device": {"cuda_graphs": "auto"},
-    "dataset": {"allow_change": False},
+    "device.cuda_graphs": "auto",
+    "dataset.allow_change": False,
+    **identity.FORMER,
 }
 
 
@@ -65,7 +66,7 @@ def read(folder: Path) -> DictConfig:
         )
     try:
         saved = OmegaConf.load(path)
-        config = OmegaConf.merge(OmegaConf.structured(Settings), ADDED, saved)
+        config = OmegaConf.merge(OmegaConf.structured(Settings), nested(ADDED), saved)
         assert isinstance(config, DictConfig)
         # Unresolved: where the environment says no longer where the data lies, the command line may.
         lacking = sorted(key for key, value in raw(config).items() if value == "???")
@@ -83,17 +84,19 @@ def read(folder: Path) -> DictConfig:
 
 
 def locate_data(folder: Path, config: DictConfig) -> None:
-    """Where a relative dataset.root is nothing from here, but a folder from where the run began, set it to that."""
-    root = raw(config)["dataset.root"]
-    if "${" in root or Path(root).exists():
-        return
-    try:
-        began = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))
-        there = Path(began["hydra"]["runtime"]["cwd"], root)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
-        return
-    if there.is_dir():
-        config.dataset.root = os.path.normpath(there)
+    """Where a relative dataset.root or noise.file is nothing from here, but is there from where the run began, set it
+    to that."""
+    for key in ("dataset.root", "noise.file"):
+        place = raw(config).get(key)
+        if place is None or "${" in place or Path(place).exists():
+            continue
+        try:
+            began = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))
+            there = Path(began["hydra"]["runtime"]["cwd"], place)
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+            return
+        if there.exists():
+            OmegaConf.update(config, key, os.path.normpath(there))
 
 
 def raw(config: DictConfig) -> dict[str, Any]:
@@ -109,22 +112,26 @@ def key_of(override: Override) -> str:
 def lay_over(saved: DictConfig, overrides: list[Override], composed: DictConfig, freedom: Freedom) -> DictConfig:
     """Return a run's configuration with `overrides` laid over it.
 
-    A group's choice replaces its section by that of `composed`, the command line's own configuration. Raises
-    ConfigError for the first of the overrides that changes what `freedom` does not allow.
+    A group's choice replaces its section by that of `composed`, the command line's own configuration, where that is
+    allowed. Raises ConfigError for the first of the overrides that changes what `freedom` does not allow.
     """
     config, before = deepcopy(saved), raw(saved)
     groups = [override for override in overrides if key_of(override) in compose.GROUPS]
+    replacing = [override for override in groups if freedom.allows_group(key_of(override))]
     for override in overrides:
-        if override.is_delete() or (override in groups and not freedom.allows_group(key_of(override))):
+        another = override in groups and override.value() != before.get(f"{key_of(override)}.name")
+        if override.is_delete() or (another and override not in replacing):
             raise refused(override, freedom, before)
+    # The others name what is there already, so that settings of it can be named.
+    overrides = [override for override in overrides if override in replacing or override not in groups]
     try:
-        for override in groups:
+        for override in replacing:
             config[key_of(override)] = composed[key_of(override)]
         for key in before:
             if freedom.keeps(key):
                 OmegaConf.update(config, key, before[key])
         for override in overrides:
-            if override not in groups:
+            if override not in replacing:
                 OmegaConf.update(config, key_of(override), override.value())
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error, compose.GROUPS, compose.settings)) from error

@@ -3,8 +3,8 @@ conf/*.yaml.
 
 `Settings` is what was asked, which may say `auto`; `Decided` is what a run does, with nothing left open.
 
-The sections `model`, `backbone`, `optimizer` and `schedule` differ by name; their keys are the arguments of the class
-or function that the name stands for, and are checked against its signature (see options).
+The sections `model`, `backbone`, `optimizer`, `schedule` and `noise` differ by name; their keys are the arguments of
+the class or function that the name stands for, and are checked against its signature (see options).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, each, from_to_below, number, one_of, within
 from attn_train.settings.roles import (
+    CONTENT,
     DATA,
     DEFAULT,
     LENGTH,
@@ -28,6 +29,7 @@ from attn_train.settings.roles import (
     SEED,
     SEEN,
     TRAINING_MACHINE,
+    Former,
     Within,
 )
 from attn_train.settings.widths import CONTROLS, label
@@ -58,6 +60,7 @@ class AugmentSettings:
     policy_magnitude: Annotated[int, within(0, 30), RECIPE]
     mixup: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
     cutmix: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
+    noise: Annotated[float, within(0, 1, ", of pixels from 0 to 1 (0: off)"), RECIPE, Former(0.0)]
 
 
 @dataclass
@@ -125,6 +128,7 @@ class SeedsSettings:
     init: Annotated[int | None, SEEDS, OWN_SEED]
     order: Annotated[int | None, SEEDS, OWN_SEED]
     augment: Annotated[int | None, SEEDS, OWN_SEED]
+    noise: Annotated[int | None, SEEDS, OWN_SEED, Former(None)]
 
 
 @dataclass
@@ -135,6 +139,7 @@ class Settings:
     device: DeviceSettings
     optimizer: Annotated[dict[str, Any], RECIPE]
     schedule: Annotated[dict[str, Any], RECIPE]
+    noise: Annotated[dict[str, Any], RECIPE, Within("file", CONTENT, PATH), Former({"name": "none"})]
     train: TrainSettings
     eval: EvalSettings
     control: Annotated[str, one_of(*CONTROLS), MECHANISM]
@@ -145,7 +150,7 @@ class Settings:
     resume: Annotated[str | None, PATH, NAME]
 
     def seed_for(self, purpose: str) -> int:
-        """Return the seed of `purpose` (init, order, augment): its own where it has one, else `seed`."""
+        """Return the seed of `purpose` (init, order, augment, noise): its own where it has one, else `seed`."""
         own = getattr(self.seeds, purpose)
         return self.seed if own is None else int(own)
 

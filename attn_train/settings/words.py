@@ -19,6 +19,7 @@ from attn_train.errors import ConfigError
 from attn_train.settings.bench import BenchSettings
 from attn_train.settings.bounds import PATH, Form, extras
 from attn_train.settings.compare import CompareSettings
+from attn_train.settings.roles import Within
 from attn_train.settings.schema import Settings
 from attn_train.settings.study import StudySettings
 from attn_train.writing.quoting import QUOTES, quoted, split
@@ -34,6 +35,8 @@ def forms(schema: type, prefix: str = "") -> dict[str, Form]:
         if is_dataclass(hints[name]):
             known |= forms(hints[name], f"{prefix}{name}.")
         known |= {f"{prefix}{name}": form for form in beside if isinstance(form, Form)}
+        parts = [note for note in beside if isinstance(note, Within)]
+        known |= {f"{prefix}{name}.{note.part}": note.form for note in parts if note.form is not None}
     return known
 
 

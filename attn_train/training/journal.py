@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from attn_train.training.memorisation import Memorisation
+
 
 @dataclass(frozen=True)
 class Window:
@@ -27,6 +29,7 @@ class Score:
     full_size: bool  # whether that is the images' own size, or the lower resolution of training so far
     brier: float
     ece: float  # a share
+    memorisation: Memorisation | None = None  # where training images are labelled wrong
 
     @property
     def chooses(self) -> bool:

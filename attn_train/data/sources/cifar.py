@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from attn_train.data.dataset import Dataset, ImageDataset, Split, canonical_order, checked_dataset
 from attn_train.data.sources.cache import Cache
-from attn_train.data.sources.cifar_source import PARTS, Source, find_source, mirror_archive
+from attn_train.data.sources.cifar_source import PARTS, Source, TreeSource, find_source, mirror_archive
 from attn_train.data.sources.cifar_spec import CIFAR10, CIFAR100, CifarSpec
 from attn_train.data.sources.download import algorithm_of, check_url, download
 from attn_train.data.sources.picture import resize_images
@@ -47,6 +47,29 @@ class Cifar(ImageDataset):
         )
         resized = checked_dataset(dataset.classes, train, test, self.spec.name)
         return replace(resized, notes=dataset.notes)
+
+    def published_train(self) -> Split:
+        """Read the training images in the order in which they were published; see check_order."""
+        self.check_order()
+        source = find_source(self.spec, self.root, self.digest)
+        if source is None:
+            raise DataError(self._order_unknown("only a packed copy is there"))
+        train, _ = source.read()
+        if self.image_size != self.spec.image_size:
+            return Split(resize_images(train.images, self.image_size), train.labels)
+        return train
+
+    def check_order(self) -> None:
+        """Raise DataError where the images lie in a form that does not say the order in which they were published."""
+        if isinstance(find_source(self.spec, self.root, self.digest), TreeSource):
+            raise DataError(self._order_unknown("a tree of pictures does not say it"))
+
+    def _order_unknown(self, why: str) -> str:
+        archives = " or ".join(form.archive for form in self.spec.forms)
+        return (
+            f"noise=human needs the order in which {self.spec.name} was published, and under dataset.root={self.root} "
+            f"{why}; put {archives} there"
+        )
 
     def _load_native(self) -> Dataset:
         # Cached as published: resizing takes seconds, and one file serves every image_size.

@@ -1,4 +1,4 @@
-"""Read the pickled CIFAR batches without running what a pickle may name: only NumPy arrays are rebuilt."""
+"""Read pickled arrays, as of the CIFAR batches, without running what a pickle may name: only NumPy arrays are made."""
 
 import _codecs
 import io
@@ -39,18 +39,18 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return ADMITTED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a batch of images never needs") from None
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which an array never needs") from None
 
 
-def read_pickle(content: bytes, where: str) -> dict[str, Any]:
-    """Return the dict in a pickled batch, keys as text; raise DataError naming the file, `where`, for anything else."""
+def read_pickle(content: bytes, where: str, advice: str = "fetch the official archive again") -> dict[str, Any]:
+    """Return a pickled dict of arrays, keys as text; raise DataError naming the file, `where`, for anything else."""
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     # A damaged pickle can raise nearly anything; none of it can have run code.
     except Exception as error:
-        raise DataError(f"{where}: refused or damaged ({error}); fetch the official archive again") from error
+        raise DataError(f"{where}: refused or damaged ({error}); {advice}") from error
     if not isinstance(batch, dict):
-        raise DataError(f"{where}: expected a dict, found {type(batch).__name__}; fetch the official archive again")
+        raise DataError(f"{where}: expected a dict, found {type(batch).__name__}; {advice}")
     return {_text(key): value for key, value in batch.items()}
 
 
