@@ -20,6 +20,7 @@ from attn_train.data.sources.labelled import describe, load_labelled
 from attn_train.data.sources.walk import count_kinds, find_pictures
 from attn_train.errors import ConfigError, DataError
 from attn_train.machine import surroundings
+from attn_train.robust.request import WORDS, request
 from attn_train.runs import pictures, result
 from attn_train.settings import compose, saved, words
 from attn_train.settings.schema import DatasetSettings
@@ -46,7 +47,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
         if key in ("run", "image", "output", "export"):
             asked[key] = words.path_of(key, value)
-        elif key in CHOICES or key in robustness.WORDS:
+        elif key in CHOICES or key in WORDS:
             asked[key] = value
         else:
             overrides += words.readable([argument])
@@ -57,7 +58,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(f"{key}={asked[key]} is not a choice; choose from {', '.join(choices)}")
     if "output" in asked and "export" in asked:
         raise ConfigError(f"output={asked['output']} says where to draw, and export= draws nothing; leave one out")
-    lone = [key for key in robustness.WORDS if key in asked and "corruptions" not in asked]
+    lone = [key for key in WORDS if key in asked and "corruptions" not in asked]
     if lone:
         raise ConfigError(f"{lone[0]}={asked[lone[0]]} belongs to corruptions=all (or a list); give that too")
     if "corruptions" in asked and ("image" in asked or "export" in asked):
@@ -69,7 +70,7 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     """Do what the command line asks, and return what a test found; `claim` makes the folder of `output` or raises.
     Raise for anything wrong."""
     asked, overrides = split_arguments(arguments)
-    wanted = robustness.request(asked) if "corruptions" in asked else None
+    wanted = request(asked) if "corruptions" in asked else None
     folder = Path(asked["run"])
     was = compose.to_config(saved.read(folder))
     config = saved.evaluated(folder, overrides)
@@ -95,7 +96,8 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
         splits = own_splits(trained)
         split = chosen(splits, asked["split"])
     if wanted is not None:
-        return robustness.evaluate(trained, split, asked, wanted)
+        subject = robustness.subject_of(trained, split, asked["split"], asked["checkpoint"])
+        return robustness.evaluate(subject, wanted, Path(asked.get("output", folder)))
     outcome = evaluate_on(trained, split)
     validated = None
     # With another val_size they may be images that it was trained on.

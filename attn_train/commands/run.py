@@ -121,6 +121,9 @@ def train_alone(
         channels, height, width = images.shape[1:]
         values = outcome.described(decided, trainer.device) | outcome.scored(final, decided, evaluate)
         values |= outcome.costs(trainer, speed, (channels, height, width))
+        if decided.eval.corruptions == "all":
+            split = training.splits["test"]
+            values |= outcome.corrupted(trainer, split, batches.normalization, decided, classes, tracker)
         values |= outcome.data_used(trained_on) | identity.summary(asdict(decided), trainer.device.precision)
         finished = result.write(folder, values, final)
 

@@ -52,6 +52,7 @@ ADDED = {
     "control_width": None,
     "device": {"cuda_graphs": "auto"},
     "dataset": {"allow_change": False},
+    "eval": {"corruptions": "none"},
 }
 
 
