@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Command, run_here
+from conftest import TINY, Command, run_here
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from attn_train.commands import robustness
@@ -217,6 +217,48 @@ def test_published_arrays_that_are_not_are_refused(evaluate: Command, run: Path,
     assert "labels.npy is missing" in ended.err
     assert evaluate(*words, "split=train").code == 2
     assert not (run / "robustness_official.json").exists()
+
+
+@pytest.mark.slow
+def test_a_run_tests_itself_at_its_end(train: Command, evaluate: Command, tmp_path: Path) -> None:
+    words = [*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run"]
+    ended = train(*words, "eval.corruptions=all")
+    assert ended.code == 0, ended.err
+    run = tmp_path / "run"
+    found, finished = read(run), json.loads((run / "result.json").read_text())
+    assert found["clean"]["correct"] == finished["correct"]
+    for key in ("accuracy", "nll", "brier", "ece"):
+        assert finished[f"corruption_{key}"] == found["fifteen"][key]
+    assert "95 of 95 sets were tested before" in evaluate(f"run={run}", "corruptions=all").out
+    assert train(*words[:-1], "hydra.run.dir=plain").code == 0
+    plain = json.loads((tmp_path / "plain" / "result.json").read_text())
+    assert plain["config_digest"] == finished["config_digest"]
+    assert plain["correct"] == finished["correct"]
+    assert "corruption_accuracy" not in plain
+    assert not (tmp_path / "plain" / "robustness.json").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_trained_further_replaces_the_record_of_before(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(robustness, "corrupt", lambda images, *_: images)  # quick
+    words = [
+        *TINY,
+        "model=none",
+        "dataset.val_size=0",
+        "train.max_steps=null",
+        "train.epochs=1",
+        "eval.corruptions=all",
+    ]
+    assert train(*words, "eval.corruptions=all", "hydra.run.dir=run").code == 0
+    before = read(tmp_path / "run")
+    ended = train("resume=run", "train.epochs=2")
+    assert ended.code == 0, ended.err
+    after = read(tmp_path / "run")
+    assert "it is replaced" in ended.out + ended.err
+    assert after["conditions"]["step"] == 2 * before["conditions"]["step"]
+    assert after["corruption_accuracy"] == after["clean"]["accuracy"]
 
 
 def test_the_digests_are_those_of_nineteen_corruptions_and_the_labels() -> None:

@@ -297,7 +297,8 @@ def record_of(folder: Path, sweep: str) -> dict[str, Any]:
     ("words", "said"),
     [
         (["metric=f1"], "metric=f1 is not a choice; choose from accuracy, val_accuracy, loss, nll"),
-        (["metric=val_accuracy"], "metric=val_accuracy, but no images are held out; say how many in the recipe"),
+        (["metric=val_accuracy"], "metric=val_accuracy, but no images are held out; add dataset.val_size=5000 to the"),
+        (["metric=blur_accuracy"], "but no run is tested on corrupted images; add eval.corruptions=all to the recipe"),
         (["metric=brier"], "judged by brier; put back what is missing, or remove that folder"),
     ],
 )

@@ -14,6 +14,7 @@ from attn_train.data.overview import suspicions
 from attn_train.data.sources.folder import undivided_digest
 from attn_train.data.sources.labelled import describe, load_labelled
 from attn_train.errors import ConfigError
+from attn_train.robust.request import WORDS, request
 from attn_train.runs import pictures, result
 from attn_train.settings import compose, saved, words
 from attn_train.settings.schema import DatasetSettings
@@ -38,7 +39,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
         if key in ("run", "image", "output", "export", "against_root"):
             asked[key] = words.path_of(key, value)
-        elif key in CHOICES or key == "against" or key in robustness.WORDS:
+        elif key in CHOICES or key == "against" or key in WORDS:
             asked[key] = value
         else:
             overrides += words.readable([argument])
@@ -50,7 +51,7 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     if "output" in asked and "export" in asked:
         raise ConfigError(f"output={asked['output']} says where to draw, and export= draws nothing; leave one out")
     against.check(asked)
-    lone = [key for key in robustness.WORDS if key in asked and "corruptions" not in asked]
+    lone = [key for key in WORDS if key in asked and "corruptions" not in asked]
     if lone:
         raise ConfigError(f"{lone[0]}={asked[lone[0]]} belongs to corruptions=all (or a list); give that too")
     if "corruptions" in asked and any(other in asked for other in ("image", "export", "against")):
@@ -64,7 +65,7 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     """Do what the command line asks, and return what a test found; `claim` makes the folder of `output` or raises.
     Raise for anything wrong."""
     asked, overrides = split_arguments(arguments)
-    wanted = robustness.request(asked) if "corruptions" in asked else None
+    wanted = request(asked) if "corruptions" in asked else None
     folder = Path(asked["run"])
     was = compose.to_config(saved.read(folder))
     config = saved.evaluated(folder, overrides)
@@ -90,7 +91,8 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
         splits = own_splits(trained)
         split = chosen(splits, asked["split"])
     if wanted is not None:
-        return robustness.evaluate(trained, split, asked, wanted)
+        subject = robustness.subject_of(trained, split, asked["split"], asked["checkpoint"])
+        return robustness.evaluate(subject, wanted, Path(asked.get("output", folder)))
     can_scale = asked["split"] == "test" and holds_out_the_same(was.dataset, config.dataset)
     return test(trained, split, splits.get("val") if can_scale else None, asked=asked, overrides=overrides)
 

@@ -1,14 +1,15 @@
 """What a finished run says of itself: the values of its result, and its pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from attn_train.commands import calibrated
+from attn_train.commands import calibrated, robustness
 from attn_train.cost import counting
-from attn_train.data.batches import TrainBatches
+from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.data.dataset import Split
 from attn_train.data.record import DataRecord
 from attn_train.machine import device as devices
 from attn_train.machine.device import Device
@@ -17,10 +18,13 @@ from attn_train.runs import pictures
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity
 from attn_train.settings.schema import Decided
-from attn_train.training.inference import Evaluation, Evaluator
+from attn_train.training.inference import Evaluation, Evaluator, evaluate
 from attn_train.training.memorisation import WrongLabels
 from attn_train.training.trainer import Trainer
 from attn_train.writing.best_effort import best_effort
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PICTURED = 8  # test images whose attention is drawn
 
@@ -62,6 +66,40 @@ def memorised(evaluate: Evaluator, wrong: WrongLabels | None, image_size: int) -
         return {}
     memorisation = asdict(wrong.measure(evaluate("sample", 1, image_size)))
     return {"noise_share": wrong.share, "labels_digest": wrong.digest, **memorisation}
+
+
+def corrupted(
+    trainer: Trainer,
+    split: Split,
+    normalization: Normalization,
+    decided: Decided,
+    classes: Sequence[str],
+    tracker: Tracker,
+) -> dict[str, float]:
+    """Test the network on the images of `split` made worse; return the means over the fifteen corruptions."""
+    device, views = trainer.device, decided.eval.views
+
+    def test(images: Split) -> Evaluation:
+        there = Split(images.images.to(device.place), images.labels.to(device.place))
+        side = decided.dataset.image_size
+        return evaluate(trainer.tested, there, normalization, device, views, decided.eval.batch_size, side)
+
+    subject = robustness.Subject(
+        test,
+        Split(split.images.cpu(), split.labels.cpu()),
+        tracker.path.parent,
+        trainer.progress.step,
+        decided.dataset.name,
+        tuple(classes),
+        device.place,
+        robustness.conditions("test", "last", views, device),
+    )
+
+    def show(figures: Mapping[str, "Figure"]) -> None:
+        for tag, figure in figures.items():
+            tracker.figure(tag, figure, subject.step)
+
+    return robustness.evaluate_trained(subject, show)
 
 
 def costs(trainer: Trainer, speed: Speed, shape: tuple[int, int, int]) -> dict[str, Any]:

@@ -7,138 +7,149 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from attn_train import __version__
 from attn_train.commands import calibrated
 from attn_train.commands.trained import Trained, evaluate_on
 from attn_train.data.dataset import Split, content_digest
 from attn_train.errors import ConfigError
-from attn_train.robust import official, picture
-from attn_train.robust.corruptions import (
-    CORRUPTIONS,
-    DEVIATIONS,
-    EXTRA,
-    MAIN_GROUPS,
-    check_name,
-    check_severity,
-    corrupt,
-)
-from attn_train.robust.record import Record, Scores, of_group
+from attn_train.machine.device import Device
+from attn_train.robust import official, picture, table
+from attn_train.robust.corruptions import DEVIATIONS, corrupt
+from attn_train.robust.record import MEANS, Record, Scores
+from attn_train.robust.request import Request, request
 from attn_train.runs.tracking import add_figures
-from attn_train.settings import words
 from attn_train.training.inference import Evaluation
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
-from attn_train.writing.text import aligned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-WORDS = ("corruptions", "severity", "corruptions_root", "corruptions_seed")
 
 log = logging.getLogger(__name__)
 
 # Returns the images of a corruption at a severity, with their labels.
 Source = Callable[[str, int], Split]
+# Shows figures, by tag, in TensorBoard.
+Show = Callable[[Mapping[str, "Figure"]], None]
 
 
 @dataclass(frozen=True)
-class Request:
-    """Which corruptions are asked for."""
+class Subject:
+    """A network, and the images that it is tested on."""
 
-    names: tuple[str, ...]
-    severities: tuple[int, ...]
-    seed: int
-    root: Path | None  # of the published arrays; None: they are made
-
-
-def request(asked: Mapping[str, str]) -> Request:
-    """Read the words of a command line, by name; raise ConfigError for what is wrong with them."""
-    names: list[str] = []
-    is_official = asked["corruptions"] == "official"
-    for name in listed("corruptions", asked["corruptions"]):
-        if name in (*MAIN_GROUPS, EXTRA):
-            names += of_group(name)
-        elif name == "all" or is_official:
-            names += CORRUPTIONS
-        else:
-            check_name(name)
-            names.append(name)
-    severities = listed("severity", asked.get("severity", "[1,2,3,4,5]"))
-    for severity in severities:
-        check_severity(severity)
-    seed = asked.get("corruptions_seed", "0")
-    if not seed.isdecimal():
-        raise ConfigError(f"corruptions_seed={seed}: expected a whole number from 0 on")
-    root = None
-    if "corruptions_root" in asked:
-        root = Path(words.path_of("corruptions_root", asked["corruptions_root"]))
-    if is_official != (root is not None):
-        raise ConfigError(
-            "corruptions=official and corruptions_root=DIR, the folder of the published arrays, go together; "
-            "corruptions=all makes images instead"
-        )
-    if is_official and "corruptions_seed" in asked:
-        raise ConfigError(f"corruptions_seed={seed}: the published arrays are as they are; leave it out")
-    unique = [name for name in CORRUPTIONS if name in names]
-    return Request(tuple(unique), tuple(sorted({int(each) for each in severities})), int(seed), root)
+    test: Callable[[Split], Evaluation]
+    split: Split
+    folder: Path  # of its run
+    step: int
+    dataset: str
+    classes: tuple[str, ...]
+    place: torch.device
+    conditions: dict[str, Any]  # whatever else changes what a test finds
 
 
-def listed(key: str, value: str) -> list[str]:
-    """Return the entries of a list, whether its brackets are given or not."""
-    words.check_given(key, value.strip("[], "))
-    return [each.strip() for each in value.strip("[] ").split(",")]
+def subject_of(trained: Trained, split: Split, split_name: str, checkpoint: str) -> Subject:
+    """Return the network of a run to be tested on one of its splits."""
+    return Subject(
+        partial(evaluate_on, trained),
+        split,
+        trained.folder,
+        trained.step,
+        trained.config.dataset.name,
+        trained.classes,
+        trained.device.place,
+        conditions(split_name, checkpoint, trained.config.eval.views, trained.device),
+    )
 
 
-def evaluate(trained: Trained, split: Split, asked: Mapping[str, str], wanted: Request) -> Evaluation:
-    """Test on `split` and on what corruptions make of it; write what that gives, print it and draw it. Return the test
-    of the images as they are."""
-    folder = Path(asked.get("output", trained.folder))
-    source, record = plan(trained, split, asked, wanted, folder)
+def conditions(split: str, checkpoint: str, views: int, device: Device) -> dict[str, Any]:
+    """Return the conditions of a test that follow from settings."""
+    return {
+        "split": split,
+        "checkpoint": checkpoint,
+        "views": views,
+        "device": device.kind,
+        "precision": device.precision,
+    }
+
+
+def evaluate(subject: Subject, wanted: Request, folder: Path) -> Evaluation:
+    """Test a network on images as they are and on what corruptions make of them; write that to `folder`, print and draw
+    it. Return the test of the images as they are."""
+    source, record = plan(subject, wanted, folder)
     record.recall()
+    clean, is_new = complete(record, subject, source, wanted)
+    for text in table.report(record):
+        log.info("%s", text)
+
+    def show(figures: Mapping[str, "Figure"]) -> None:
+        if is_new and folder == subject.folder:
+            add_figures(folder, figures, subject.step)
+
+    draw(subject, record, wanted, show)
+    return clean
+
+
+def evaluate_trained(subject: Subject, show: Show) -> dict[str, float]:
+    """Test a network that was just trained on all corruptions, as `evaluate` does; return what its result says of that.
+
+    A record of the same run at an earlier step is replaced.
+    """
+    wanted = request({"corruptions": "all"})
+    source, record = plan(subject, wanted, subject.folder)
+    try:
+        record.recall()
+    except ConfigError as error:
+        log.warning("%s; it is replaced", error)
+        record.discard()
+    complete(record, subject, source, wanted)
+    for text in table.report(record):
+        log.info("%s", text)
+    draw(subject, record, wanted, show)
+    fifteen = record.summary()["fifteen"]
+    return {f"corruption_{key}": fifteen[key] for key in MEANS}
+
+
+def complete(record: Record, subject: Subject, source: Source, wanted: Request) -> tuple[Evaluation, bool]:
+    """Test what a record lacks, and write it after each corruption; return the test of the images as they are, and
+    whether anything else was tested."""
     missing = [
         (name, severity)
         for name in wanted.names
         for severity in wanted.severities
         if severity not in record.sets.get(name, {})
     ]
-    kept = len(wanted.names) * len(wanted.severities) - len(missing)
+    count = len(wanted.names) * len(wanted.severities)
     log.info("%s: %d corruptions, severity %s", record.name, len(wanted.names), ", ".join(map(str, wanted.severities)))
-    if kept:
-        log.info(
-            "%d of %d sets were tested before; remove %s to test them again", kept, kept + len(missing), record.path
-        )
-    clean = evaluate_on(trained, split)
+    if len(missing) < count:
+        again = f"remove {record.path} to test them again"
+        log.info("%d of %d sets were tested before; %s", count - len(missing), count, again)
+    clean = subject.test(subject.split)
     record.add_clean(scores(clean), right(clean))
     record.write()
     for name in wanted.names:
         severities = [severity for other, severity in missing if other == name]
         for severity in severities:
-            outcome = evaluate_on(trained, source(name, severity))
+            outcome = subject.test(source(name, severity))
             record.add(name, severity, scores(outcome), right(outcome))
         if severities:
             record.write()
-            log.info("%s", line(name, record.sets[name], wanted.severities))
-    report(record)
-    draw(trained, split, record, wanted, is_new=bool(missing))
-    return clean
+            log.info("%s", table.line(name, record.sets[name], wanted.severities))
+    return clean, bool(missing)
 
 
-def plan(
-    trained: Trained, split: Split, asked: Mapping[str, str], wanted: Request, folder: Path
-) -> tuple[Source, Record]:
+def plan(subject: Subject, wanted: Request, folder: Path) -> tuple[Source, Record]:
     """Return where the images come from, and the record of their tests; check the published arrays first."""
-    conditions: dict[str, Any] = {
-        "split": asked["split"],
-        "data": content_digest(trained.classes, [split]),
-        "checkpoint": asked["checkpoint"],
-        "step": trained.step,
-        "views": trained.config.eval.views,
-        "device": trained.device.kind,
-        "precision": trained.device.precision,
+    split = subject.split
+    under = {
+        "data": content_digest(subject.classes, [split]),
+        "step": subject.step,
+        **subject.conditions,
     }
     if wanted.root is None:
-        images = split.images.to(trained.device.place)
-        family = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}.get(trained.config.dataset.name, "CIFAR-10-C")
+        images = split.images.to(subject.place)
+        family = "CIFAR-100-C" if subject.dataset == "cifar100" else "CIFAR-10-C"
         return (
             lambda name, severity: Split(corrupt(images, name, severity, wanted.seed), split.labels),
             Record(
@@ -146,14 +157,15 @@ def plan(
                 f"{family} style, generated (seed {wanted.seed})",
                 DEVIATIONS,
                 "of predictions.npz",
-                {"seed": wanted.seed, "generator": __version__, **conditions},
+                {"seed": wanted.seed, "generator": __version__, **under},
             ),
         )
-    published = official.published_for(trained.classes, split.images.shape[-1], trained.channels)
-    if asked["split"] != "test" or len(split.labels) != published.images:
+    published = official.published_for(subject.classes, split.images.shape[-1], split.images.shape[1])
+    name = subject.conditions["split"]
+    if name != "test" or len(split.labels) != published.images:
         raise ConfigError(
-            f"corruptions=official: {published.name} has all {published.images:,} test images, and {asked['split']} "
-            f"here has {len(split.labels):,}; leave split and dataset.limit out"
+            f"corruptions=official: {published.name} has all {published.images:,} test images, and {name} here has "
+            f"{len(split.labels):,}; leave split and dataset.limit out"
         )
     official.check_files(published, wanted.root, wanted.names)
     return (
@@ -163,7 +175,7 @@ def plan(
             f"{published.name}, the published arrays",
             (),
             "of labels.npy; clean: of predictions.npz",
-            conditions,
+            under,
         ),
     )
 
@@ -183,45 +195,7 @@ def right(outcome: Evaluation) -> Any:
     return (outcome.logits.argmax(dim=1) == outcome.labels).numpy()
 
 
-def line(name: str, sets: Mapping[int, Scores], severities: tuple[int, ...]) -> str:
-    """Say the accuracy of a corruption at each severity."""
-    return f"{name:17} " + " ".join(f"{100 * sets[severity]['accuracy']:6.2f}" for severity in severities) + " %"
-
-
-def report(record: Record) -> None:
-    """Print the table of accuracies, and the means."""
-    summary = record.summary()
-    tested = [name for name in CORRUPTIONS if name in record.sets]
-    severities = sorted({severity for name in tested for severity in record.sets[name]})
-    rows = [["accuracy in %", "group", *(f"severity {severity}" for severity in severities), "mean"]]
-    for name in tested:
-        sets, mean = record.sets[name], record.mean([name])
-        shown = [f"{100 * sets[severity]['accuracy']:.2f}" if severity in sets else "" for severity in severities]
-        rows.append([name, CORRUPTIONS[name].group, *shown, f"{100 * mean['accuracy']:.2f}" if mean else ""])
-    means = {"mean of the fifteen": summary["fifteen"]}
-    means |= {f"mean of {group}": summary["groups"][group] for group in (*MAIN_GROUPS, EXTRA)}
-    for name, mean in means.items():
-        if mean is not None:
-            rows.append([name, "", *("" for _ in severities), f"{100 * mean['accuracy']:.2f}"])
-    for text in aligned(rows, left=(0, 1)).splitlines():
-        log.info("%s", text)
-    clean = record.clean
-    log.info("clean: %.2f %%, nll %.4f, ece %.4f", 100 * clean["accuracy"], clean["nll"], clean["ece"])
-    if summary["corruption_accuracy"] is not None:
-        fifteen = summary["fifteen"]
-        log.info(
-            "%s: %.2f %%, %.2f points below clean, nll %.4f, brier %.4f, ece %.4f",
-            record.name,
-            100 * fifteen["accuracy"],
-            100 * summary["drop"],
-            fifteen["nll"],
-            fifteen["brier"],
-            fifteen["ece"],
-        )
-    log.info("written: %s", record.path)
-
-
-def draw(trained: Trained, split: Split, record: Record, wanted: Request, *, is_new: bool) -> None:
+def draw(subject: Subject, record: Record, wanted: Request, show: Show) -> None:
     """Draw the accuracies, and of corruptions that are made the first image; what fails costs a warning."""
     stem, figures = record.path.stem, {}
     with best_effort("; output=FOLDER names another place") as attempt:
@@ -229,14 +203,12 @@ def draw(trained: Trained, split: Split, record: Record, wanted: Request, *, is_
             figures[stem] = picture.accuracies(record.sets, record.clean["accuracy"], record.name)
         if wanted.root is None:
             with attempt(f"{stem}_images.png"):
-                figures[f"{stem}_images"] = first_image(split, wanted)
+                figures[f"{stem}_images"] = first_image(subject.split, wanted)
         for name, figure in figures.items():
             with attempt(f"{name}.png"):
                 drawing.save(figure, record.path.with_name(f"{name}.png"))
-        if is_new and record.path.parent == trained.folder:
-            with attempt("the pictures in TensorBoard"):
-                tags = {f"images/{name}": figure for name, figure in figures.items()}
-                add_figures(trained.folder, tags, trained.step)
+        with attempt("the pictures in TensorBoard"):
+            show({f"images/{name}": figure for name, figure in figures.items()})
 
 
 def first_image(split: Split, wanted: Request) -> "Figure":

@@ -123,6 +123,9 @@ def train_alone(
         values = outcome.described(decided, trainer.device) | outcome.scored(final, decided, evaluate)
         values |= outcome.memorised(evaluate, training.wrong, decided.dataset.image_size)
         values |= outcome.costs(trainer, speed, (channels, height, width))
+        if decided.eval.corruptions == "all":
+            split = training.splits["test"]
+            values |= outcome.corrupted(trainer, split, batches.normalization, decided, classes, tracker)
         values |= outcome.data_used(trained_on) | identity.summary(asdict(decided), trainer.device.precision)
         finished = result.write(folder, values, final)
 

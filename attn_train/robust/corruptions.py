@@ -68,6 +68,11 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
+def of_group(group: str) -> list[str]:
+    """Name the corruptions of a group."""
+    return [name for name, corruption in CORRUPTIONS.items() if corruption.group == group]
+
+
 def check_name(name: str) -> None:
     """Raise ConfigError for what is no corruption."""
     if name not in CORRUPTIONS:

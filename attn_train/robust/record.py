@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_train.errors import ConfigError
-from attn_train.robust.corruptions import CORRUPTIONS, EXTRA, MAIN_GROUPS, SEVERITIES
+from attn_train.robust.corruptions import CORRUPTIONS, EXTRA, MAIN_GROUPS, SEVERITIES, of_group
 from attn_train.writing.durable import write_whole
 
 Scores = dict[str, float]
@@ -34,6 +34,11 @@ class Record:
     clean: Scores = field(default_factory=dict)
     sets: dict[str, dict[int, Scores]] = field(default_factory=dict)  # by corruption and severity
     right: dict[str, Bits] = field(default_factory=dict)  # one bit an image, by clean or CORRUPTION_SEVERITY
+
+    def discard(self) -> None:
+        """Remove the files."""
+        for path in (self.path, self.path.with_suffix(".npz")):
+            path.unlink(missing_ok=True)
 
     def recall(self) -> None:
         """Take over what the files hold already; raise ConfigError where that is of other conditions or damaged.
@@ -119,8 +124,3 @@ class Record:
         write_whole(self.path.with_suffix(".npz"), lambda file: np.savez_compressed(file, **arrays))
         text = json.dumps(self.summary(), indent=2) + "\n"
         write_whole(self.path, lambda file: file.write(text.encode()))
-
-
-def of_group(group: str) -> list[str]:
-    """Name the corruptions of a group."""
-    return [name for name, corruption in CORRUPTIONS.items() if corruption.group == group]

@@ -41,6 +41,8 @@ MACHINE = Role("machine", resume=True, test=True)
 TRAINING_MACHINE = Role("machine of training", resume=True)
 # In another precision it is another recipe; there the precision counts that `auto` became.
 PRECISION = Role("precision", recipe=True, resume=True, test=True)
+# What is tested besides when a run is trained: the run itself is the same.
+BESIDES = Role("besides", identity=False, resume=True)
 # Where the data lies, and how it gets there.
 PLACE = Role("place", identity=False, resume=True, test=True)
 # A file whose content belongs to the run, wherever it lies.

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, each, from_to_below, number, one_of, within
 from attn_train.settings.roles import (
+    BESIDES,
     CONTENT,
     DATA,
     DEFAULT,
@@ -121,6 +122,7 @@ class TrainSettings:
 class EvalSettings:
     views: Annotated[int, one_of(1, 2, 6), DATA]
     batch_size: Annotated[int, COUNT, DATA]
+    corruptions: Annotated[str, one_of("none", "all"), BESIDES, Former("none")]
 
 
 @dataclass

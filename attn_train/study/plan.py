@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from attn_train import build
-from attn_train.comparison.measures import ACCURACY, VALIDATED, Measure, named
+from attn_train.comparison.measures import ACCURACY, Measure, named
 from attn_train.comparison.studied import FILE
 from attn_train.cost import matching
 from attn_train.errors import ConfigError
@@ -18,6 +18,7 @@ from attn_train.settings import compose, words
 from attn_train.settings.compare import FIRST_LOOK
 from attn_train.settings.identity import identity
 from attn_train.settings.roles import flatten
+from attn_train.settings.schema import Settings
 from attn_train.settings.study import DEMONSTRATION_MARGIN, RULE as RULE_NUMBER, SHARED, StudySettings
 from attn_train.statistics.sequential import Rule
 from attn_train.study.arms import Arm, check_recipe, make_arms
@@ -126,17 +127,26 @@ def make_plan(config: StudySettings) -> Plan:
             checked = compose.to_config(plan.composed[arm.label])
             build.check(checked)
             matching.check_control(checked)
-            if measure is VALIDATED and not checked.dataset.val_size:
-                raise ConfigError(
-                    "metric=val_accuracy, but no images are held out; say how many in the recipe, like "
-                    "dataset.val_size=5000"
-                )
+            check_measure(measure, checked)
         except ConfigError as error:
             raise ConfigError(f"arm {arm.label}: {error}") from error
     refuse_twins(plan)
     plan = Plan(config, measure, margin, arms, recipe, sweep, plan.composed)
     refuse_another_rule(plan)
     return plan
+
+
+def check_measure(measure: Measure, arm: Settings) -> None:
+    """Raise ConfigError where the runs of an arm will not have the measure."""
+    lacking = None
+    if measure.split == "val" and not arm.dataset.val_size:
+        lacking = "no images are held out", "dataset.val_size=5000"
+    elif measure.name == "ece_scaled" and not arm.dataset.val_size:
+        lacking = "no images are held out to fit a temperature on", "dataset.val_size=5000"
+    elif measure.of_corruptions is not None and arm.eval.corruptions != "all":
+        lacking = "no run is tested on corrupted images", "eval.corruptions=all"
+    if lacking is not None:
+        raise ConfigError(f"metric={measure.name}, but {lacking[0]}; add {lacking[1]} to the recipe")
 
 
 def margin_of(config: StudySettings, measure: Measure) -> float:
