@@ -139,10 +139,9 @@ def make_plan(config: StudySettings) -> Plan:
 def check_measure(measure: Measure, arm: Settings) -> None:
     """Raise ConfigError where the runs of an arm will not have the measure."""
     lacking = None
-    if measure.split == "val" and not arm.dataset.val_size:
-        lacking = "no images are held out", "dataset.val_size=5000"
-    elif measure.name == "ece_scaled" and not arm.dataset.val_size:
-        lacking = "no images are held out to fit a temperature on", "dataset.val_size=5000"
+    if measure.split == "val" or measure.name == "ece_scaled":
+        if not build.has_validation(arm.dataset):
+            lacking = "no images are held out", "dataset.val_size=5000"
     elif measure.of_corruptions is not None and arm.eval.corruptions != "all":
         lacking = "no run is tested on corrupted images", "eval.corruptions=all"
     if lacking is not None:
