@@ -19,7 +19,7 @@ from attn_train.robust import official
 from attn_train.robust.corruptions import CORRUPTIONS, DEVIATIONS, EXTRA, SEVERITIES, corrupt
 from attn_train.settings import saved
 
-# A small set of each group would do; these are quick ones.
+# Quick ones.
 FEW = "corruptions=[contrast,brightness,saturate]"
 
 
@@ -192,9 +192,10 @@ def arrays(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_published_arrays_are_read_in_their_own_order(evaluate: Command, run: Path, arrays: Path) -> None:
-    ended = evaluate(f"run={run}", "corruptions=official", f"corruptions_root={arrays}", "severity=2")
+    words = [f"run={run}", "severity=2", "eval.views=1"]
+    ended = evaluate(*words, "corruptions=official", f"corruptions_root={arrays}")
     assert ended.code == 0, ended.err
-    assert evaluate(f"run={run}", "corruptions=all", "corruptions_seed=7", "severity=2").code == 0
+    assert evaluate(*words, "corruptions=all", "corruptions_seed=7").code == 0
     made, published = read(run), read(run, "robustness_official")
     assert published["name"] == "SMALL-C, the published arrays"
     assert published["deviations"] == []
@@ -221,7 +222,7 @@ def test_published_arrays_that_are_not_are_refused(evaluate: Command, run: Path,
 
 @pytest.mark.slow
 def test_a_run_tests_itself_at_its_end(train: Command, evaluate: Command, tmp_path: Path) -> None:
-    words = [*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run"]
+    words = [*TINY, "model=none", "dataset.val_size=0", "eval.views=1", "hydra.run.dir=run"]
     ended = train(*words, "eval.corruptions=all")
     assert ended.code == 0, ended.err
     run = tmp_path / "run"
@@ -243,14 +244,7 @@ def test_a_run_that_was_trained_further_replaces_the_record_of_before(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "corrupt", lambda images, *_: images)  # quick
-    words = [
-        *TINY,
-        "model=none",
-        "dataset.val_size=0",
-        "train.max_steps=null",
-        "train.epochs=1",
-        "eval.corruptions=all",
-    ]
+    words = [*TINY, "model=none", "dataset.val_size=0", "eval.views=1", "train.max_steps=null", "train.epochs=1"]
     assert train(*words, "eval.corruptions=all", "hydra.run.dir=run").code == 0
     before = read(tmp_path / "run")
     ended = train("resume=run", "train.epochs=2")
