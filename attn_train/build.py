@@ -17,7 +17,7 @@ from attn_train.backbones.backbone import Backbone
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Dataset, ImageDataset, Split, hold_out, limit_per_class
-from attn_train.data.label_noise import NOISES, LabelNoise
+from attn_train.data.labels.noise import NOISES, LabelNoise
 from attn_train.data.overview import suspicions
 from attn_train.data.prune import ImageLosses
 from attn_train.data.sources import DATASETS

@@ -15,7 +15,7 @@ from small import CPU
 from attn_train import build
 from attn_train.attention import ATTENTION
 from attn_train.backbones import BACKBONES
-from attn_train.data.label_noise import NOISES
+from attn_train.data.labels.noise import NOISES
 from attn_train.data.sources import DATASETS
 from attn_train.errors import ConfigError
 from attn_train.machine.device import available

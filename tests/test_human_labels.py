@@ -16,9 +16,9 @@ import yaml
 from conftest import Command
 from test_data_samples import TRAIN, TRAIN_LABELS, python_files, small, write_files, write_tree
 
-from attn_train.data.label_noise import Human
+from attn_train.data.labels.human import read_labels
+from attn_train.data.labels.noise import Human
 from attn_train.data.sources.cifar import Cifar
-from attn_train.data.sources.human_labels import read_labels
 from attn_train.errors import ConfigError, DataError
 from attn_train.settings import compose, saved
 from attn_train.settings.words import readable

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attn_train import build
 from attn_train.data.dataset import Split, pick
-from attn_train.data.label_noise import LabelNoise, Pair, Symmetric, draw_by_content, partners
+from attn_train.data.labels.noise import LabelNoise, Pair, Symmetric, draw_by_content, partners
 from attn_train.data.sources.cifar import Cifar
 from attn_train.data.sources.cifar_spec import CIFAR10
 from attn_train.settings import compose

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from attn_train.data.dataset import ImageDataset, Split, hashes_of
+from attn_train.data.labels.human import ARRAYS, HumanLabels, read_labels
 from attn_train.data.sources.cifar import Cifar
 from attn_train.data.sources.cifar_spec import CIFAR10
-from attn_train.data.sources.human_labels import ARRAYS, HumanLabels, read_labels
 from attn_train.errors import ConfigError
 from attn_train.settings.bounds import one_of, within
 
@@ -95,7 +95,7 @@ def draw_by_content(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 class Human(LabelNoise):
-    """Labels that people gave to the training images of CIFAR; see data.sources.human_labels."""
+    """Labels that people gave to the training images of CIFAR; see human."""
 
     def __init__(self, *, file: str | None, labels: Annotated[str, one_of(*ARRAYS)]) -> None:
         self.file, self.kind = file, labels

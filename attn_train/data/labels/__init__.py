@@ -1,0 +1,1 @@
+"""The labels that training is given where they are not all right."""
