@@ -247,7 +247,7 @@ def test_good_image_folder(train: Command, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "result.json").is_file()
 
 
-@pytest.mark.parametrize("word", ["seed=3", "model=none", "optimizer.lr=0.5", "dataset.limit=3", "train.batch_size=8"])
+@pytest.mark.parametrize("word", ["seed=3", "model=gated", "optimizer.lr=0.5", "dataset.limit=3", "train.batch_size=8"])
 def test_forbidden_change_on_resume(train: Command, plain_run: Path, tmp_path: Path, word: str) -> None:
     ended = train(f"resume={plain_run}", word)
     assert ended.code == 2

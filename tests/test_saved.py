@@ -77,7 +77,9 @@ def accepted(run: Path, freedom: "saved.Freedom") -> set[str]:
 
 @pytest.mark.slow
 def test_of_all_settings_a_run_that_goes_on_takes_those_that_cannot_change_its_past(run: Path) -> None:
-    free = {"train.epochs", "dataset.allow_change"} | {f"train.{name}_every" for name in ("log", "checkpoint", "eval")}
+    free = {"train.epochs", "dataset.allow_change", "eval.corruptions"} | {
+        f"train.{name}_every" for name in ("log", "checkpoint", "eval")
+    }
     assert accepted(run, saved.RESUME) == free | DEVICE | PLACES
 
 
