@@ -9,10 +9,12 @@ PATH                  run folders, sweeps' folders, or folders of those, links a
                       of elsewhere: a first line arm,seed,accuracy (in per cent; empty: failed), total if you have it
 metric=accuracy       or val_accuracy, loss, nll, brier, ece, ece_scaled, train_seconds, images_per_second,
                       peak_memory_bytes: what the runs are compared by; loss, time and memory as ratios, in per cent;
-                      ece is the calibration error, a share between 0 and 1. Default: what the study that they are of
-                      was begun with, else accuracy
+                      ece is the calibration error, a share between 0 and 1. Of runs that attn-eval corruptions=all
+                      tested: corruption_accuracy, noise_accuracy, blur_accuracy, weather_accuracy, digital_accuracy,
+                      corruption_drop. Default: what the study that they are of was begun with, else accuracy
 margin=0.2            a difference that is surely smaller counts as none, in the metric's unit; default: 0.2 points of
-                      accuracy, 1 % of loss and nll, 0.002 of brier, 0.005 of ece, 5 % of time and memory
+                      accuracy, 1 % of loss and nll, 0.002 of brier, 0.005 of ece, 5 % of time and memory, 0.5 points
+                      under corruption
 max_seeds=N           the most seeds that an arm may come to, said at the first look: the verdicts then hold at every
                       look up to there, not at one alone. A study's folder is judged by the study's own rule
 combine=recipes       runs of several recipes or data sets: each is compared by itself, then all give one verdict, with

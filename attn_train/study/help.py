@@ -10,7 +10,9 @@ arms=LIST             mechanisms, 'arms=[none,gated]', or sections of words that
 recipe=LIST           words of attn-train that all arms share: 'recipe=[+experiment=quick,dataset.root=data]'
 baseline=none         the arm that the others are compared with
 metric=accuracy       or val_accuracy, loss, nll, brier, ece, ece_scaled, train_seconds, images_per_second,
-                      peak_memory_bytes: what the arms are judged by, fixed before the first run; any other is secondary
+                      peak_memory_bytes; with eval.corruptions=all in the recipe also corruption_accuracy,
+                      noise_accuracy, blur_accuracy, weather_accuracy, digital_accuracy, corruption_drop: what the
+                      arms are judged by, fixed before the first run; any other is secondary
 margin=NUMBER         a gain worth having, in points of accuracy, in per cent of loss, nll, time and memory; only the
                       demonstration has one of its own, 1 point
 max_seeds=12          at most; fixed before the first run
