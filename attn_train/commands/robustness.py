@@ -148,7 +148,8 @@ def plan(subject: Subject, wanted: Request, folder: Path) -> tuple[Source, Recor
         **subject.conditions,
     }
     if wanted.root is None:
-        images = split.images.to(subject.place)
+        # Corruptions are computed in float64, which MPS does not have.
+        images = split.images.to("cpu" if subject.place.type == "mps" else subject.place)
         family = "CIFAR-100-C" if subject.dataset == "cifar100" else "CIFAR-10-C"
         return (
             lambda name, severity: Split(corrupt(images, name, severity, wanted.seed), split.labels),

@@ -47,12 +47,14 @@ def notes(summary: Summary) -> list[str]:
     corrupted = summary.corrupted
     if corrupted is None:
         return []
+    named = " For a verdict about the mean name it beforehand: metric=corruption_accuracy."
+    if summary.measure.of_corruptions is not None:
+        named = ""
     return [
         f"{corrupted.name}. Accuracy in per cent; of a corruption, the mean over five severities. Mean ± standard "
         f"deviation of one run. Drop: clean minus corrupted. The verdicts are about {summary.measure.words} alone.",
         f"Differences from {summary.reference_words} in percentage points, over all runs: all {corrupted.family} "
-        f"intervals hold at once with {100 * (1 - ALPHA):g} % confidence, at a single look; *: not chance. For a "
-        "verdict about the mean name it beforehand: metric=corruption_accuracy.",
+        f"intervals hold at once with {100 * (1 - ALPHA):g} % confidence, at a single look; *: not chance.{named}",
     ]
 
 
