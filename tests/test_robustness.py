@@ -145,7 +145,7 @@ def test_other_conditions_replace_nothing(evaluate: Command, run: Path, tmp_path
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (["corruptions=rain"], "corruptions=rain is not a choice; choose from gaussian_noise"),
+        (["corruptions=rain"], "corruptions=rain is not a choice; choose from all, official, noise, blur"),
         (["corruptions=[fog,rain]"], "corruptions=rain is not a choice"),
         (["corruptions="], "corruptions= is empty"),
         (["corruptions=[]"], "corruptions= is empty"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attn_train.errors import ConfigError
-from attn_train.robust.corruptions import CORRUPTIONS, EXTRA, MAIN_GROUPS, check_name, check_severity, of_group
+from attn_train.robust.corruptions import CORRUPTIONS, EXTRA, MAIN_GROUPS, check_severity, of_group
 from attn_train.settings import words
 
 WORDS = ("corruptions", "severity", "corruptions_root", "corruptions_seed")
@@ -30,9 +30,11 @@ def request(asked: Mapping[str, str]) -> Request:
             names += of_group(name)
         elif name == "all" or is_official:
             names += CORRUPTIONS
-        else:
-            check_name(name)
+        elif name in CORRUPTIONS:
             names.append(name)
+        else:
+            choices = ", ".join(["all", "official", *MAIN_GROUPS, EXTRA, *CORRUPTIONS])
+            raise ConfigError(f"corruptions={name} is not a choice; choose from {choices}")
     severities = listed("severity", asked.get("severity", "[1,2,3,4,5]"))
     for severity in severities:
         check_severity(severity)
