@@ -231,12 +231,17 @@ def test_a_run_tests_itself_at_its_end(train: Command, evaluate: Command, tmp_pa
     for key in ("accuracy", "nll", "brier", "ece"):
         assert finished[f"corruption_{key}"] == found["fifteen"][key]
     assert "95 of 95 sets were tested before" in evaluate(f"run={run}", "corruptions=all").out
-    assert train(*words[:-1], "hydra.run.dir=plain").code == 0
-    plain = json.loads((tmp_path / "plain" / "result.json").read_text())
+    sweep = ["-m", *words[:-1], "sweep=plain"]
+    assert train(*sweep).code == 0
+    (run,) = (tmp_path / "outputs" / "plain").glob("none_*")
+    plain = json.loads((run / "result.json").read_text())
     assert plain["config_digest"] == finished["config_digest"]
     assert plain["correct"] == finished["correct"]
     assert "corruption_accuracy" not in plain
-    assert not (tmp_path / "plain" / "robustness.json").exists()
+    assert not (run / "robustness.json").exists()
+    # It is the same run, so that the sweep finds it finished.
+    again = train(*sweep, "eval.corruptions=all")
+    assert f"not tested on corrupted images; do it: attn-eval run=outputs/plain/{run.name} corruptions=all" in again.out
 
 
 @pytest.mark.slow

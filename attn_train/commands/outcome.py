@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from attn_train.build import Training
 from attn_train.commands import calibrated, robustness
 from attn_train.cost import counting
-from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.data.batches import TrainBatches
 from attn_train.data.dataset import Split
 from attn_train.data.record import DataRecord
 from attn_train.machine import device as devices
@@ -68,16 +69,13 @@ def memorised(evaluate: Evaluator, wrong: WrongLabels | None, image_size: int) -
     return {"noise_share": wrong.share, "labels_digest": wrong.digest, **memorisation}
 
 
-def corrupted(
-    trainer: Trainer,
-    split: Split,
-    normalization: Normalization,
-    decided: Decided,
-    classes: Sequence[str],
-    tracker: Tracker,
-) -> dict[str, float]:
-    """Test the network on the images of `split` made worse; return the means over the fifteen corruptions."""
-    device, views = trainer.device, decided.eval.views
+def corrupted(training: Training, tracker: Tracker) -> dict[str, float]:
+    """Test the network on the test images made worse, where that was asked for; return the means over the fifteen
+    corruptions."""
+    decided, trainer, split = training.decided, training.trainer, training.splits["test"]
+    if decided.eval.corruptions == "none":
+        return {}
+    device, views, normalization = trainer.device, decided.eval.views, training.batches.normalization
 
     def test(images: Split) -> Evaluation:
         there = Split(images.images.to(device.place), images.labels.to(device.place))
@@ -90,7 +88,7 @@ def corrupted(
         tracker.path.parent,
         trainer.progress.step,
         decided.dataset.name,
-        tuple(classes),
+        training.dataset.classes,
         device.place,
         robustness.conditions("test", "last", views, device),
     )

@@ -52,6 +52,11 @@ def train_alone(
     finished = result.read(folder)
     if finished is not None and finished["epochs"] >= settings.train.epochs:
         log.info("already finished, after %d epochs: %s", finished["epochs"], folder)
+        if settings.eval.corruptions == "all" and "corruption_accuracy" not in finished:
+            log.info(
+                "not tested on corrupted images; do it: %s",
+                pasted("attn-eval", setting("run", folder), "corruptions=all"),
+            )
         written.write_places(folder, settings, references or {})
         result.report(finished, folder)
         return finished
@@ -123,9 +128,7 @@ def train_alone(
         values = outcome.described(decided, trainer.device) | outcome.scored(final, decided, evaluate)
         values |= outcome.memorised(evaluate, training.wrong, decided.dataset.image_size)
         values |= outcome.costs(trainer, speed, (channels, height, width))
-        if decided.eval.corruptions == "all":
-            split = training.splits["test"]
-            values |= outcome.corrupted(trainer, split, batches.normalization, decided, classes, tracker)
+        values |= outcome.corrupted(training, tracker)
         values |= outcome.data_used(trained_on) | identity.summary(asdict(decided), trainer.device.precision)
         finished = result.write(folder, values, final)
 

@@ -61,7 +61,9 @@ def compare(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> tuple[Cor
         what = f"{len(lacking)} of {count} runs were not tested on all corrupted images, as {lacking[0]}"
         return None, [f"{what}: nothing is said of these"]
     try:
-        robustness.check_alike(run.folder for arm in arms for run in arm.runs.values())
+        folders = [run.folder for arm in arms for run in arm.runs.values()]
+        every = [record for arm in arms for record in records[arm.label]]
+        robustness.check_alike(zip(folders, every, strict=True))
         return found(arms, comparisons, records), []
     except (ConfigError, ValueError) as error:
         return None, [f"nothing is said of corrupted images: {error}"]

@@ -238,5 +238,5 @@ def measured(runs: Sequence[Run], measure: Measure) -> tuple[list[Run], list[Lef
             continue
         known.append(replace(run, split=measure.split, value=value, step=measure.step(run.result)))
     if measure.of_corruptions is not None:
-        robustness.check_alike(run.folder for run in known)
+        robustness.check_alike((run.folder, robustness.read(run.folder)) for run in known)
     return known, left_out

@@ -42,11 +42,12 @@ def at(record: Mapping[str, Any], path: Sequence[str]) -> float:
         raise ValueError(f"its {FILE} has no {'.'.join(path)}") from error
 
 
-def check_alike(folders: Iterable[Path]) -> None:
-    """Raise ConfigError where runs were tested on other corrupted images than the first, or in another way."""
+def check_alike(records: Iterable[tuple[Path, Mapping[str, Any]]]) -> None:
+    """Raise ConfigError where runs, by their folders and records, were tested on other corrupted images than the first,
+    or in another way."""
     first: tuple[Path, Mapping[str, Any]] | None = None
-    for folder in folders:
-        conditions = read(folder).get("conditions") or {}
+    for folder, record in records:
+        conditions = record.get("conditions") or {}
         if first is None:
             first = folder, conditions
         for key in CONDITIONS:

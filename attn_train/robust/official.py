@@ -4,7 +4,6 @@ A corruption is a file NAME.npy, uint8 (50000, 32, 32, 3): the 10,000 test image
 labels.npy has the label of each. Records: https://zenodo.org/records/2535967 and https://zenodo.org/records/3555552.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from attn_train.data.dataset import Split
+from attn_train.data.sources.archive import file_digest
 from attn_train.data.sources.cifar_spec import CIFAR10, CIFAR100
 from attn_train.errors import ConfigError, DataError
 from attn_train.robust.corruptions import SEVERITIES
@@ -98,8 +98,7 @@ def check_files(published: Published, root: Path, names: Iterable[str]) -> None:
         path = root / f"{name}.npy"
         if not path.is_file():
             raise DataError(f"{path} is missing; unpack {published.name} and name its folder as corruptions_root")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "md5").hexdigest()
+        digest = file_digest(path, "md5")
         if digest != published.digests[name]:
             raise DataError(
                 f"{path} is not that of {published.name}: its MD5 is {digest}, not {published.digests[name]}; download "
