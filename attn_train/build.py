@@ -239,7 +239,7 @@ def check_resolution(config: Settings, model: Backbone, channels: int) -> None:
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"model={config.model['name']} in backbone={config.backbone['name']} fails on images of {side}x{side}, "
-            f"where training begins ({str(error).splitlines()[0]}); give train.resolution larger shares"
+            f"where training begins ({str(error).splitlines()[0]}); give train.resolution larger shares, or [1]"
         ) from error
 
 

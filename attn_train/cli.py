@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from attn_train import errors
+from attn_train.commands import plugged
 from attn_train.commands.exit_codes import exit_codes
 from attn_train.commands.plan import Plan, claim, make_plan, name_jobs, remove_unbegun
 from attn_train.comparison.help import HELP as COMPARE_HELP
@@ -35,6 +36,7 @@ def train(given: list[str] | None = None) -> None:
     compose.register(["attn-train", *arguments])
     with exit_codes("attn-train"):
         options = compose.parse(arguments)
+        plugged.offer(arguments)
         if compose.asks_only(options):
             compose.answer(options)
             return
@@ -99,6 +101,7 @@ def evaluate(given: list[str] | None = None) -> None:
             return
         words.refuse_options("attn-eval", arguments)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        plugged.offer(arguments)
         from attn_train.commands.evaluation import main
 
         main(arguments, claim)
@@ -114,6 +117,7 @@ def bench(given: list[str] | None = None) -> None:
             return
         words.refuse_options("attn-bench", arguments)
         surroundings.refuse_twins()
+        plugged.offer(arguments)
         config = compose.bench(arguments)
         from attn_train.cost.bench.command import main
 
@@ -144,6 +148,7 @@ def study(given: list[str] | None = None) -> None:
             return
         words.refuse_options("attn-study", arguments)
         surroundings.refuse_twins()
+        plugged.offer(arguments)
         config = compose.study(words_of(arguments))
         from attn_train.study.command import main
 

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from attn_train import build
-from attn_train.commands import run, sweep
+from attn_train.commands import plugged, run, sweep
 from attn_train.commands.plan import Plan, claim, settings_of
 from attn_train.runs import failure, result
 from attn_train.runs.failure import Failure
@@ -120,6 +120,7 @@ class Jobs:
 
     def attempt(self, job: DictConfig, folder: Path) -> float:
         """Train a job once no other process does; return its accuracy, or NaN where it failed, which ends no sweep."""
+        plugged.offer_again(job)
         name = str(job.hydra.sweep.subdir)
         self.overrides[name] = multirun.given_words(job.hydra, "task")
         hidden = str(job.dataset.url) if "dataset.url" in compose.from_environment(job) else None

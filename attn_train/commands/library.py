@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_train.commands import evaluation, jobs
+from attn_train.commands import evaluation, jobs, plugged
 from attn_train.commands.plan import claim, make_plan, remove_unbegun
 from attn_train.comparison import command as comparison
 from attn_train.comparison.combined import Combined
@@ -57,6 +57,7 @@ def train(*words: str) -> TrainedRun:
     """
     compose.register()
     options = compose.parse(list(words))
+    plugged.offer(words)
     if compose.asks_only(options) or options.multirun:
         raise ConfigError("train() trains one run; call it once for each, or use the command line for a sweep and help")
     planned = make_plan(options)
@@ -79,6 +80,7 @@ def evaluate(*words: str) -> Evaluation:
     Raises ConfigError for words of another kind, CheckpointError and the like for what goes wrong.
     """
     compose.register()
+    plugged.offer(words)
     outcome = evaluation.main(list(words), claim)
     if outcome is None:
         raise ConfigError("evaluate() tests a run; use the command line for image= and export=")

@@ -9,7 +9,7 @@ from typing import Any
 
 from attn_train import build
 from attn_train.build import Training
-from attn_train.commands import outcome
+from attn_train.commands import outcome, plugged
 from attn_train.cost.matching import decide_control
 from attn_train.data.overview import describe
 from attn_train.data.record import DataRecord, difference, follow, record
@@ -94,6 +94,7 @@ def train_alone(
     tracker = Tracker(folder, progress.step)
     try:
         written.write(folder, decided, references)
+        plugged.keep(decided.plugins, folder)
         result.discard(folder)
         with stop_on_signals() as stop:
             journal = FolderJournal(

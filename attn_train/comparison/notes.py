@@ -1,5 +1,7 @@
 """How the figures of a comparison came about and how to read them, a sentence or two each."""
 
+import hashlib
+
 from attn_train.comparison.doubts import FAILING
 from attn_train.comparison.summary import Summary
 from attn_train.comparison.tables import margin
@@ -23,6 +25,7 @@ def notes(summary: Summary) -> list[str]:
         "likewise, for the deviation that was seen: a rough guide. Beats it: the chance that one run of the row does "
         "better than one of the other arm's, a tie being half, with a 95 % interval of its own (Newcombe, 2006).",
         failure_note(summary),
+        *code_notes(summary),
         f"An interval over seeds is for these {WORDS[summary.split]} images; one over images is for these runs. From "
         f"{LEAST_SEEDS} seeds on a bootstrap over seeds stands beside the t interval; with fewer it is too narrow.",
     ]
@@ -31,6 +34,20 @@ def notes(summary: Summary) -> list[str]:
             "Validation images were held out of training to choose by; what is chosen is flattered by them. A claim is "
             "for test images: split=test, once nothing is chosen any more, which can also resample them."
         )
+    return sentences
+
+
+def code_notes(summary: Summary) -> list[str]:
+    """Say of each mechanism that is no part of attn-train by what code it was trained."""
+    sentences = []
+    for arm in summary.arms:
+        code = arm.first.arm.get("model.code")
+        if code is None:
+            continue
+        kept = (arm.first.folder / "plugins").glob("*.py")
+        files = [path.name for path in kept if hashlib.sha256(path.read_bytes()).hexdigest() == code]
+        what = f"{files[0]}, SHA-256 {code}; each run keeps a copy in its folder plugins" if files else code
+        sentences.append(f"{arm.label} is no part of attn-train but a person's own code: {what}.")
     return sentences
 
 

@@ -41,6 +41,7 @@ class BenchSettings:
     memory_limit: Annotated[int | None, COUNT]
     seed: Annotated[int, at_least(0)]
     runs: Annotated[list[str], PATHS]
+    plugins: Annotated[list[str], PATHS]
     output: Annotated[str | None, PATH]
     device: DeviceSettings
 

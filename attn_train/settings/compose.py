@@ -1,6 +1,7 @@
 """From a command line to configurations: everything that knows Hydra, and the translation of its errors into single
 lines."""
 
+import os
 import secrets
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,7 @@ from attn_train.settings.roles import flatten
 from attn_train.settings.schema import Settings
 from attn_train.settings.study import StudySettings
 from attn_train.settings.widths import label
-from attn_train.writing.quoting import pasted
+from attn_train.writing.quoting import pasted, path_value
 
 HERE = Path(__file__).resolve().parents[1]
 # In a wheel conf/ travels inside the package; in a clone it stands beside it.
@@ -95,6 +96,40 @@ def register(command: Sequence[str] = ()) -> None:
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeper)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+
+
+@dataclass
+class NamedPlugins:
+    """What the command line itself named, and what that offers."""
+
+    files: tuple[str, ...] = ()
+    offered: list[tuple[str, str]] = field(default_factory=list)  # a group, and the file of a choice in it
+
+
+PLUGINS = NamedPlugins()
+
+
+def offer(files: Sequence[str], sections: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Make the choices that plugins offer, sections of settings by group and name, known to Hydra, in the place of
+    those of an earlier command; `files` are what the command line named."""
+    store = ConfigStore.instance()
+    for group, name in PLUGINS.offered:
+        del store.repo[group][f"{name}.yaml"]
+    PLUGINS.files = tuple(files)
+    PLUGINS.offered = [(group, name) for group, choices in sections.items() for name in choices]
+    for group, name in PLUGINS.offered:
+        store.store(group=group, name=name, node=sections[group][name])
+
+
+def check_plugins(config: DictConfig, place: str) -> None:
+    """Raise ConfigError where a configuration, of `place`, names code that the command line does not name itself."""
+    named = {os.path.realpath(file) for file in PLUGINS.files}
+    for file in OmegaConf.select(config, "plugins") or []:
+        if os.path.realpath(file) not in named:
+            raise ConfigError(
+                f"{place} names the code {file}, which runs only where the command line names it too: read it, then "
+                f"add {pasted(f'plugins=[{path_value(Path(file))}]')}"
+            )
 
 
 def run_folder(*, _root_: DictConfig) -> str:
@@ -198,6 +233,7 @@ def compose(overrides: list[str], options: Namespace, mode: RunMode = RunMode.RU
     with in_one_line(overrides, options), loaded(options) as hydra:
         composed = hydra.compose_config(options.config_name or "config", overrides, mode, from_shell=False)
         guard.check(composed)
+        check_plugins(composed, "a configuration file")
         if mode == RunMode.RUN:
             plain(composed)
         return composed

@@ -178,6 +178,7 @@ def resumed(folder: Path, words: list[str], composed: DictConfig) -> DictConfig:
             raise ConfigError(f"{override.input_line} is about a sweep, and resume goes on with one run; leave it out")
     overrides = [override for override in overrides if not override.is_hydra_override()]
     config = lay_over(saved, overrides, composed, RESUME)
+    compose.check_plugins(config, f"{folder}")
     config.train.resolution = lengthen(saved.train.resolution, compose.to_config(config).train.epochs)
     return config
 
@@ -195,7 +196,9 @@ def evaluated(folder: Path, words: list[str]) -> Settings:
             raise ConfigError(f"{override.input_line} does not fit one run; write NAME=VALUE with one value")
     saved = read(folder)
     composed = compose.compose(words, compose.parse([])) if words else saved
-    return compose.to_config(lay_over(saved, overrides, composed, TEST))
+    config = lay_over(saved, overrides, composed, TEST)
+    compose.check_plugins(config, f"{folder}")
+    return compose.to_config(config)
 
 
 def parsed(words: list[str]) -> list[Override]:

@@ -10,7 +10,19 @@ the class or function that the name stands for, and are checked against its sign
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from attn_train.settings.bounds import PATH, TEXT, Bound, above, at_least, each, from_to_below, number, one_of, within
+from attn_train.settings.bounds import (
+    PATH,
+    PATHS,
+    TEXT,
+    Bound,
+    above,
+    at_least,
+    each,
+    from_to_below,
+    number,
+    one_of,
+    within,
+)
 from attn_train.settings.roles import (
     BESIDES,
     CONTENT,
@@ -148,6 +160,7 @@ class Settings:
     control_width: Annotated[Any, MECHANISM]  # null: to be solved; a factor; a list of integers
     seed: Annotated[int, SEEDS, SEED]
     seeds: SeedsSettings
+    plugins: Annotated[list[str], PATHS, PLACE, Former([])]
     sweep: Annotated[str | None, TEXT, NAME]
     resume: Annotated[str | None, PATH, NAME]
 

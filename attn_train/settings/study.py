@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from attn_train.settings.bounds import TEXT, TEXTS, Bound, above, at_least, from_to_below, within
+from attn_train.settings.bounds import PATHS, TEXT, TEXTS, Bound, above, at_least, from_to_below, within
 from attn_train.settings.compare import FIRST_LOOK, MARGIN, MOST_LOOKS
 
 # Studies with another one are judged otherwise, and cannot be gone on with.
@@ -38,4 +38,5 @@ class StudySettings:
     baseline_seeds: Annotated[int | None, at_least(FIRST_LOOK, ", or null: as many as pay")]
     first_seed: Annotated[int, from_to_below(0, 2**62)]
     budget: BudgetSettings
+    plugins: Annotated[list[str], PATHS]
     sweep: Annotated[str | None, NAME, TEXT]

@@ -137,6 +137,16 @@ def check_given(name: str, value: str) -> None:
         raise ConfigError(f"{name}= is empty; give it a value, or leave it out")
 
 
+def listed_paths(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return the paths that the last `name`=[PATH,...] of a command line lists, as Hydra will read them."""
+    given = [word.partition("=")[2] for word in arguments if word.partition("=")[0] == name]
+    if not given or not given[-1].strip():
+        return []
+    value = given[-1].strip()
+    value = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    return [plain_text(part.strip(), is_path=True) for part in split(value) if part.strip()]
+
+
 def path_of(name: str, value: str) -> str:
     """Return the path that `name`=`value` gives to a command's own setting; raise ConfigError for an empty one."""
     check_given(name, value)

@@ -22,6 +22,7 @@ from attn_train.settings.schema import Settings
 from attn_train.settings.study import DEMONSTRATION_MARGIN, RULE as RULE_NUMBER, SHARED, StudySettings
 from attn_train.statistics.sequential import Rule
 from attn_train.study.arms import Arm, check_recipe, make_arms
+from attn_train.writing.quoting import path_value
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Plan:
     sweep: str
     composed: dict[str, DictConfig]  # by arm, with the first seed
     named: dict[tuple[str, ...], str] = field(default_factory=dict)  # the runs' folders that were asked for
+
+    @property
+    def plugins(self) -> list[str]:
+        """The word that has a run know the study's plugins."""
+        return plugins_word(self.config)
 
     @property
     def folder(self) -> Path:
@@ -72,7 +78,15 @@ class Plan:
 
     def words(self, arm: Arm, seed: int) -> list[str]:
         """Return the words of attn-train for a run; a sweep of one job, for what a sweep does: skip, resume, record."""
-        return ["-m", *self.recipe, *arm.words, *self.solved(arm, seed), f"seed={seed}", f"sweep={self.sweep}"]
+        return [
+            "-m",
+            *self.plugins,
+            *self.recipe,
+            *arm.words,
+            *self.solved(arm, seed),
+            f"seed={seed}",
+            f"sweep={self.sweep}",
+        ]
 
     def solved(self, arm: Arm, seed: int) -> list[str]:
         """Return the width that the first run of a control found, for its other runs: measured anew, a time could give
@@ -121,7 +135,7 @@ def make_plan(config: StudySettings) -> Plan:
     sweep = config.sweep or "study_" + hashlib.sha256(json.dumps(plan.rule, sort_keys=True).encode()).hexdigest()[:8]
     options = compose.parse([])
     for arm in arms:
-        job = [*recipe, *arm.words, f"seed={config.first_seed}", f"sweep={sweep}"]
+        job = [*plugins_word(config), *recipe, *arm.words, f"seed={config.first_seed}", f"sweep={sweep}"]
         try:
             plan.composed[arm.label] = compose.compose(job, options)
             checked = compose.to_config(plan.composed[arm.label])
@@ -134,6 +148,11 @@ def make_plan(config: StudySettings) -> Plan:
     plan = Plan(config, measure, margin, arms, recipe, sweep, plan.composed)
     refuse_another_rule(plan)
     return plan
+
+
+def plugins_word(config: StudySettings) -> list[str]:
+    files = ",".join(path_value(Path(file)) for file in config.plugins)
+    return [f"plugins=[{files}]"] if files else []
 
 
 def check_measure(measure: Measure, arm: Settings) -> None:

@@ -1,5 +1,6 @@
 """What is measured: arms, each a mechanism with its options, and cells, each an arm at one size of the map."""
 
+import inspect
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,13 @@ def build(name: str, values: dict[str, Any], channels: int, side: int) -> Attent
     return ATTENTION[name](channels, size=(side, side), **options.bind(name, ATTENTION[name], values))
 
 
+def usual(name: str, conf: Path) -> dict[str, Any]:
+    """Return a mechanism's options as its file in `conf`/model has them, or as its class does: a plugin has no file."""
+    own = inspect.signature(ATTENTION[name]).parameters.values()
+    defaults = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+    return defaults | usual_options(name, conf)
+
+
 def make_arms(models: Any, conf: Path) -> list[Arm]:
     """Return the arms that the setting `models` names, their options as in `conf`/model; null names all mechanisms."""
     if models is None:
@@ -57,7 +65,7 @@ def make_arms(models: Any, conf: Path) -> list[Arm]:
         name, overrides = section.get("name"), {str(key): value for key, value in section.items() if key != "name"}
         if not isinstance(name, str) or name not in ATTENTION:
             raise ConfigError(f"unknown model '{name}'; choose from {', '.join(sorted(ATTENTION))}")
-        values = usual_options(name, conf) | overrides
+        values = usual(name, conf) | overrides
         options.bind(name, ATTENTION[name], values)
         arm = Arm(name, values, overrides)
         if arm.label in [other.label for other in arms]:

@@ -53,6 +53,7 @@ class Bench:
             "batch": self.batch,
             "device": asdict(self.device),
             "memory_limit": limit,
+            "plugins": self.config.plugins,
             **{key: getattr(self.config, key) for key in ("repetitions", "sample_seconds", "time_limit", "seed")},
         }
 

@@ -24,6 +24,7 @@ from attn_train.errors import ConfigError
 from attn_train.machine import device as devices, memory
 from attn_train.machine.allocator import keep_freed_memory
 from attn_train.machine.device import Device
+from attn_train.plugins import offered
 
 Report = Callable[..., None]
 
@@ -107,6 +108,7 @@ def count(task: dict[str, Any], place: str) -> dict[str, int]:
 
 def measure(task: dict[str, Any], report: Report) -> None:
     """Measure the cell that `task` describes, and report each figure once it is known."""
+    offered.offer(task["plugins"], [task["name"]])
     device = Device(**task["device"])
     devices.configure(device, keep_memory=False)
     torch.manual_seed(task["seed"])

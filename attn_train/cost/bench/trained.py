@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from attn_train import build
+from attn_train.attention import ATTENTION
 from attn_train.cost.bench import cells
 from attn_train.cost.bench.cells import Arm, Cell
 from attn_train.errors import ConfigError
@@ -91,7 +92,7 @@ def device_of(asked: DeviceSettings, runs: Sequence[Trained]) -> DeviceSettings:
 def arm_of(run: Trained, conf: Path) -> Arm:
     """Return a run's mechanism as an arm, labelled with the options that are not the usual ones."""
     name = str(run.model.get("name"))
-    usual = settings.usual_options(name, conf)
+    usual = cells.usual(name, conf) if name in ATTENTION else {}
     options = {key: value for key, value in run.model.items() if key not in usual or value != usual[key]}
     return cells.make_arms([{**options, "name": name}], conf)[0]
 
