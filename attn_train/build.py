@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from attn_train.attention import ATTENTION
+from attn_train.attention.attention import Attention
 from attn_train.attention.identity import Identity
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.backbone import Backbone
@@ -385,4 +386,11 @@ def check(config: Settings) -> None:
         model = make_model(config, source.channels, len(source.classes))
     check_resolution(config, model, source.channels)
     make_optimizer_for(config, model)
-    decide_device(config, steps_a_shape=0)
+    check_precision(config, model, decide_device(config, steps_a_shape=0))
+
+
+def check_precision(config: Settings, model: Backbone, device: devices.Device) -> None:
+    """Raise ConfigError where the mechanism cannot be computed in the precision that the device decided."""
+    faults = [part.bfloat16_fault for part in model.modules() if isinstance(part, Attention) and part.bfloat16_fault]
+    if faults and device.precision == "bfloat16":
+        raise ConfigError(f"model={config.model['name']} fails in bfloat16 ({faults[0]}); say device.precision=float32")

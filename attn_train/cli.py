@@ -16,6 +16,7 @@ from attn_train.commands import plugged
 from attn_train.commands.exit_codes import exit_codes
 from attn_train.commands.plan import Plan, claim, make_plan, name_jobs, remove_unbegun
 from attn_train.comparison.help import HELP as COMPARE_HELP
+from attn_train.conformance.help import HELP as CHECK_HELP
 from attn_train.cost.bench.help import HELP
 from attn_train.machine import surroundings
 from attn_train.settings import compose, words
@@ -124,6 +125,23 @@ def bench(given: list[str] | None = None) -> None:
         main(config, partial(claim, setting="output"))
 
 
+def check(given: list[str] | None = None) -> None:
+    """Run the command attn-check."""
+    arguments = sys.argv[1:] if given is None else given
+    compose.register(["attn-check", *arguments])
+    with exit_codes("attn-check"):
+        if not arguments or {"-h", "--help"} & set(arguments):
+            print(CHECK_HELP)
+            return
+        words.refuse_options("attn-check", arguments)
+        surroundings.refuse_twins()
+        plugged.offer(arguments)
+        config = compose.check(arguments)
+        from attn_train.conformance.command import main
+
+        main(config)
+
+
 def compare(given: list[str] | None = None) -> None:
     """Run the command attn-compare."""
     arguments = sys.argv[1:] if given is None else given
@@ -190,4 +208,4 @@ Examples
 
 
 # By the word that follows `python -m attn_train`.
-COMMANDS = {"train": train, "eval": evaluate, "bench": bench, "compare": compare, "study": study}
+COMMANDS = {"train": train, "eval": evaluate, "bench": bench, "check": check, "compare": compare, "study": study}

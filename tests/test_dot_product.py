@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from largest import Largest
 from torch import Tensor
 
+from attn_train.conformance.largest import Largest
 from attn_train.ops import dot_product
 from attn_train.ops.dot_product import FEW_KEYS, dot_product_attention
 

@@ -401,6 +401,22 @@ def test_plugins_end_with_their_command(train: Command, plugin: Path) -> None:
     assert "unknown model 'Scale'" in gone.err
 
 
+def test_a_module_that_fails_in_bfloat16_is_told_so(train: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom torch import nn\nclass Sums(nn.Module):\n"
+        "    def __init__(self, dim): super().__init__(); self.c = nn.Conv2d(dim, dim, 1)\n"
+        "    def forward(self, x):\n"
+        "        index = torch.zeros(x.shape, dtype=torch.long, device=x.device)\n"
+        "        return torch.zeros(x.shape, device=x.device).scatter_add_(1, index, self.c(x)) + x\n"
+    )
+    words = (*TINY, "plugins=[mine.py]", "model=Sums")
+    refused = train(*words, "device.precision=bfloat16")
+    assert refused.code == 2
+    assert "model=Sums fails in bfloat16 (RuntimeError: scatter" in refused.err
+    assert "say device.precision=float32" in refused.err
+    assert train(*words).code == 0
+
+
 def test_a_sweep_and_a_comparison_of_a_plugin(train: Command, plugin: Path, tmp_path: Path) -> None:
     """Plain runs are the same whether plugins were named or not."""
     fixed = ("seed=0", "sweep=s", "train.resolution=[1]")  # Mixer knows its number of tokens

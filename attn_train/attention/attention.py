@@ -23,6 +23,8 @@ class Attention(nn.Module):
 
     # Whether the output for an evaluated image depends on its neighbour in the batch.
     pairs: ClassVar[bool] = False
+    # Why it cannot be computed in bfloat16; None: it can.
+    bfloat16_fault: str | None = None
 
     def attention_map(self, x: Tensor) -> Tensor | None:
         """Return the weight of each position, (batch, height, width); None for a mechanism that weighs no positions."""

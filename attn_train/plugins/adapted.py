@@ -50,6 +50,7 @@ class Adapted(Attention):
         if key not in self.found:
             self.found[key] = self.trial(channels, size, layout, settings)
         self.facts = self.found[key]
+        self.bfloat16_fault = self.facts.bfloat16
         self.inner = self.make(channels, size, settings, self.facts.square)
         self.arguments = forward_arguments(self.inner)
         if torch.get_default_device().type == "meta":
@@ -98,7 +99,7 @@ class Adapted(Attention):
                         faults[choice] = fault
         if "made" in faults and len(faults) == 1:
             raise ValueError(faults["made"])
-        told = "; ".join(f"as {choice}: {faults[choice]}" for choice in layouts if choice in faults)
+        told = "; ".join(f"as {choice}: {faults[choice][:80]}" for choice in layouts if choice in faults)
         raise ValueError(f"it does not map {channels}x{size[0]}x{size[1]} to the same shape ({told})")
 
     def forward(self, x: Tensor) -> Tensor:

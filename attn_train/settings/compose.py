@@ -29,6 +29,7 @@ from attn_train.errors import ConfigError
 from attn_train.settings import guard, identity, words
 from attn_train.settings.bench import BenchSettings, check_ranges as check_bench
 from attn_train.settings.bounds import check_values
+from attn_train.settings.check import CheckSettings
 from attn_train.settings.compare import CompareSettings
 from attn_train.settings.explain import explain
 from attn_train.settings.ranges import check_ranges
@@ -62,7 +63,7 @@ STAMP = Stamp()
 
 GROUPS = tuple(sorted(path.name for path in CONF.iterdir() if path.is_dir()))
 # The groups of the other commands, by the name of their configuration.
-OTHER_GROUPS: dict[str, tuple[str, ...]] = {"bench": ("device",), "study": (), "compare": ()}
+OTHER_GROUPS: dict[str, tuple[str, ...]] = {"bench": ("device",), "check": ("model",), "study": (), "compare": ()}
 
 
 @dataclass
@@ -91,6 +92,7 @@ def register(command: Sequence[str] = ()) -> None:
     Plugins.instance().register(FurtherFolder)
     ConfigStore.instance().store(name="schema", node=Settings)
     ConfigStore.instance().store(name="bench_schema", node=BenchSettings)
+    ConfigStore.instance().store(name="check_schema", node=CheckSettings)
     ConfigStore.instance().store(name="compare_schema", node=CompareSettings)
     ConfigStore.instance().store(name="study_schema", node=StudySettings)
     ConfigStore.instance().store(group="hydra/sweeper", name="basic", node=BasicSweeper)
@@ -257,11 +259,17 @@ def in_one_line(overrides: list[str], options: Namespace) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         if options.config_name in OTHER_GROUPS:
             groups = OTHER_GROUPS[options.config_name]
-            raise ConfigError(explain(error, groups, partial(settings, options.config_name), sweeps=False)) from error
-        choices = tuple(word for word in overrides if word.lstrip("+").partition("=")[0] in GROUPS)
+            known = partial(settings, options.config_name, choices=choices_among(overrides, groups))
+            raise ConfigError(explain(error, groups, known, sweeps=False)) from error
+        choices = choices_among(overrides, GROUPS)
         raise ConfigError(
             explain(error, GROUPS, partial(settings, choices=choices, folder=options.config_dir))
         ) from error
+
+
+def choices_among(overrides: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """Return the words that choose of a group."""
+    return tuple(word for word in overrides if word.lstrip("+").partition("=")[0] in groups)
 
 
 def check_form(overrides: list[str]) -> None:
@@ -312,6 +320,12 @@ def bench(overrides: list[str]) -> BenchSettings:
     """Return the settings of attn-bench."""
     composed = compose(words.readable(overrides), parse(["--config-name", "bench"]))
     return to_settings(composed, BenchSettings, check_bench)
+
+
+def check(overrides: list[str]) -> CheckSettings:
+    """Return the settings of attn-check."""
+    composed = compose(words.readable(overrides), parse(["--config-name", "check"]))
+    return to_settings(composed, CheckSettings, check_values)
 
 
 def compare(overrides: list[str]) -> CompareSettings:

@@ -18,6 +18,7 @@ from attn_train import __version__
 from attn_train.errors import ConfigError
 from attn_train.settings.bench import BenchSettings
 from attn_train.settings.bounds import PATH, Form, extras
+from attn_train.settings.check import CheckSettings
 from attn_train.settings.compare import CompareSettings
 from attn_train.settings.roles import Within
 from attn_train.settings.schema import Settings
@@ -42,7 +43,7 @@ def forms(schema: type, prefix: str = "") -> dict[str, Form]:
 
 # The settings of all commands that take texts.
 FORMS = dict.fromkeys(FOLDERS, PATH)
-for _schema in (Settings, BenchSettings, CompareSettings, StudySettings):
+for _schema in (Settings, BenchSettings, CheckSettings, CompareSettings, StudySettings):
     FORMS |= forms(_schema)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -19,3 +19,11 @@ class Largest(TorchDispatchMode):
         sizes = [leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         self.elements = max([self.elements, *sizes])
         return out
+
+
+def largest(module: nn.Module, x: Tensor, **arguments: Any) -> int:
+    """Return the number of elements of the largest tensor that a training step, forward and backward, makes."""
+    with Largest() as found:
+        out = module(x.requires_grad_(), **arguments)
+        (out[0] if isinstance(out, tuple) else out).sum().backward()
+    return found.elements

@@ -1,0 +1,1 @@
+"""What an attention module keeps, what symmetries it has and what it costs, found by calls: for people and tests."""
