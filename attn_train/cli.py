@@ -191,6 +191,7 @@ corruptions=official  with corruptions_root=FOLDER: the published arrays of CIFA
 export=FILE           instead: write the network to FILE.safetensors, which any program reads without running code
 against=DATASET       also: how often the network is surer of its own images than of another data set's (AUROC), like
                       cifar100, digits, synthetic; against_root=PATH where that lies, otherwise in dataset.root
+plugins=FILE.py       the code of a run that was trained with a module of one's own: named here, it runs
 eval.views=1          or 2 (with the mirror image), 6 (also shifted by a pixel); the run's own where not given
 
 Settings that matter to a test can be given too: another place for the run's data (dataset.root=PATH), other data

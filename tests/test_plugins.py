@@ -290,8 +290,8 @@ def test_a_trained_plugin(train: Command, evaluate: Command, plugin: Path, tmp_p
     # Without the file on the command line nothing of it runs; with it, the result is the same.
     refused = evaluate("run=run")
     assert refused.code == 2
-    assert "add 'plugins=[mine.py]'" in refused.err
-    again = evaluate("run=run", "plugins=[run/plugins/mine.py]")
+    assert "add plugins=mine.py" in refused.err
+    again = evaluate("run=run", "plugins=run/plugins/mine.py")
     assert again.code == 0, again.err
     assert "the same" in again.out
     longer = train("resume=run", "plugins=[mine.py]", "train.max_steps=null", "train.epochs=2")

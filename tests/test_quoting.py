@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from attn_train import cli
 from attn_train.comparison.help import HELP as COMPARE_HELP
+from attn_train.conformance.help import HELP as CHECK_HELP
 from attn_train.cost.bench.help import HELP as BENCH_HELP
 from attn_train.runs.finished import unfinished
 from attn_train.study.help import HELP as STUDY_HELP
@@ -121,6 +122,7 @@ HELPS = {
     "attn-train": CONFIG["hydra"]["help"]["template"],
     "attn-eval": cli.EVAL_HELP,
     "attn-bench": BENCH_HELP,
+    "attn-check": CHECK_HELP,
     "attn-compare": COMPARE_HELP,
     "attn-study": STUDY_HELP,
 }

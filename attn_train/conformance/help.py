@@ -3,11 +3,11 @@
 HELP = """\
 attn-check: look at an attention module point by point, before a run is spent on it.
 
-  attn-check model=NAME [plugins=[FILE.py]] [SETTING=VALUE] ...
+  attn-check model=NAME [plugins=FILE.py] [SETTING=VALUE] ...
 
 model=NAME            a mechanism of attn-train, or a class of a file in plugins=
 model.SETTING=VALUE   its own settings
-plugins=[FILE.py]     a person's own module: any torch.nn.Module that keeps the shape of a map, or of its tokens
+plugins=FILE.py       a person's own module: any torch.nn.Module that keeps the shape of a map, or of its tokens
 channels=64           of the map that it is made for
 size=16               its height and width
 format=table          or json: one line for programs
@@ -22,4 +22,4 @@ It ends with exit code 7 where a point fails, 2 where the words are wrong, else 
 
 Examples
   attn-check model=se
-  attn-check model=MyAttention 'plugins=[my_attention.py]' model.reduction=8"""
+  attn-check model=MyAttention plugins=my_attention.py model.reduction=8"""

@@ -130,7 +130,7 @@ def check_plugins(config: DictConfig, place: str) -> None:
         if os.path.realpath(file) not in named:
             raise ConfigError(
                 f"{place} names the code {file}, which runs only where the command line names it too: read it, then "
-                f"add {pasted(f'plugins=[{path_value(Path(file))}]')}"
+                f"add {pasted(f'plugins={path_value(Path(file))}')}"
             )
 
 

@@ -20,6 +20,7 @@ baseline_seeds=null   of the baseline, which all arms share; null: 1.75 times ma
 first_seed=0          seeds are first_seed, first_seed + 1, ...
 budget.minutes=null   of runs, whatever interrupts them; no round begins that would end later
 budget.runs=null      of all arms together
+plugins=FILE.py       whose modules are mechanisms too: 'arms=[none,MyAttention]'
 sweep=NAME            of the study's folder, outputs/NAME; default: made of everything above but the budget
 FILE.yaml             the same settings, a line each: 'arms: [none, gated]'
 

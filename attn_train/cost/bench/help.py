@@ -18,6 +18,7 @@ time_limit=120        seconds for a cell in one round; past it: too slow
 memory_limit=null     bytes for a cell; past it: out of memory; null: four fifths of what is free
 runs=LIST             finished runs of attn-train, 'runs=[RUN,RUN]', to draw their accuracy against their cost; models,
                       maps, batch and device are theirs where not given
+plugins=FILE.py       whose modules are mechanisms too
 output=FOLDER         for bench.csv, bench.json and bench.png; default: outputs/DATE/TIME_bench_ID
 seed=0                of the order and the inputs
 device=auto           or cpu, cuda, mps; with device.precision, .channels_last, .compile, .threads as in attn-train
