@@ -139,7 +139,15 @@ def test_the_article_experiment_is_the_articles_recipe() -> None:
     train = config.train
     assert (train.epochs, train.batch_size, train.drop_last, train.label_smoothing) == (10, 128, False, 0)
     assert (config.dataset.mean, config.dataset.deviation) == ([0.5], [0.5])
-    off = {"policy": "none", "policy_ops": 2, "policy_magnitude": 9, "mixup": 0, "cutmix": 0, "noise": 0}
+    off = {
+        "policy": "none",
+        "policy_ops": 2,
+        "policy_magnitude": 9,
+        "mixup": 0,
+        "cutmix": 0,
+        "noise": 0,
+        "resized_crop": 0,
+    }
     assert asdict(config.dataset.augment) == {"flip": "none", "crop": 0, "cutout": 0, **off}
     assert asdict(config.eval) == {"views": 1, "batch_size": 128, "corruptions": "none"}
 

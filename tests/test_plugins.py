@@ -129,6 +129,17 @@ class NoChannels(nn.Module):
         return x * self.conv(x.mean(1, keepdim=True)).sigmoid()
 
 
+class Views(nn.Module):
+    """Its view fails on a map in the memory format channels_last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.view(x.shape[0], -1).view(x.shape)) * self.scale[:, None, None]
+
+
 class OneSize(nn.Module):
     def __init__(self, dim: int, resolution: Any) -> None:
         super().__init__()
@@ -176,6 +187,7 @@ CONVENTIONS: list[tuple[type[nn.Module], dict[str, Any], str, Callable[[nn.Modul
     (WithSides, {}, "tokens", by_hand_sides),
     (ChannelsLast, {}, "channels_last", by_hand_last),
     (NoChannels, {"kernel_size": 3}, "map", as_it_is),
+    (Views, {}, "map", as_it_is),
     (OneSize, {}, "map", as_it_is),
     (OneSide, {}, "map", as_it_is),
 ]
@@ -192,6 +204,8 @@ def test_a_convention(
     assert module.facts.layout == layout
     x = torch.randn(3, 8, 6, 6)
     assert torch.equal(module(x), by_hand(module.inner, x))
+    # Also of a map as it lies in memory in training.
+    torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), module(x))
 
 
 def test_what_a_constructor_asks_for() -> None:

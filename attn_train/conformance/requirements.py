@@ -110,7 +110,7 @@ def channels_last(subject: Subject) -> Finding:
     if far > NEAR:
         return Finding("channels_last", "fails", f"{100 * far:.1f} % from what the usual format gives")
     kept = module(x.to(memory_format=torch.channels_last)).is_contiguous(memory_format=torch.channels_last)
-    return Finding("channels_last", "passes", "" if kept else "it gives another format back: a copy a step")
+    return Finding("channels_last", "passes", "" if kept else "it takes or gives another format: a copy a step")
 
 
 def gradients(subject: Subject) -> Finding:

@@ -29,6 +29,7 @@ class Augmentation:
     policy_magnitude: int = 9  # RandAugment's, 0 to 30
     mixup: float = 0.0  # the alpha of Beta(alpha, alpha), 0: none; see data.mixing
     cutmix: float = 0.0  # likewise
+    resized_crop: float = 0.0  # the least share of the image's area, 0: none; see data.resized_crop
     noise: float = 0.0  # its standard deviation, of pixels from 0 to 1; 0: none; see data.pixel_noise
 
 

@@ -13,6 +13,7 @@ from attn_train.data.dataset import Split
 from attn_train.data.mixing import draw_mixing, mix
 from attn_train.data.pixel_noise import add_noise, draw_noise
 from attn_train.data.prune import Order, prune, pruned_count
+from attn_train.data.resized_crop import crop_and_resize, draw_boxes
 from attn_train.seeds import generator
 
 
@@ -117,12 +118,16 @@ class TrainBatches:
         plan = policy.plan(operations, order.shown, self.batch_size, device) if operations else None
         mixing = draw_mixing(augmentation, count, size, seed, epoch)
         mixing = mixing.to(device) if mixing else None
+        boxes = draw_boxes(augmentation, count, size, seed, epoch)
+        boxes = None if boxes is None else boxes.to(device)
         noise = draw_noise(augmentation, count, (images.shape[1], *size), seed, epoch)
         noise = noise.to(device) if noise else None
         fill = (self.normalization.mean * 255).round().to(torch.uint8)
         for number in range(start, self.steps(epoch)):
             index = order.index[number * self.batch_size : (number + 1) * self.batch_size]
             batch = gather(images, index, draws, augmentation)
+            if boxes is not None:
+                batch = crop_and_resize(batch, boxes[index])
             if plan:
                 batch = policy.apply(batch, plan, number, fill)
             if augmentation.cutout:

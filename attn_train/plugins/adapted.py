@@ -24,6 +24,7 @@ class Found:
     layout: Layout
     square: bool = False  # its constructor takes the size as one integer
     bfloat16: str | None = None  # why it fails in bfloat16; None: it does not
+    contiguous: bool = False  # it fails on a map in the memory format channels_last, and gets a copy in the usual one
 
 
 class Adapted(Attention):
@@ -94,8 +95,9 @@ class Adapted(Attention):
                         x = torch.randn(2, channels, *sides, device="cpu")
                         fault = fault_of(module, x, choice)
                         if fault is None:
+                            last = fault_of(module, x.to(memory_format=torch.channels_last), choice)
                             with torch.autocast("cpu", torch.bfloat16):
-                                return Found(choice, square, fault_of(module, x, choice))
+                                return Found(choice, square, fault_of(module, x, choice), last is not None)
                         faults[choice] = fault
         if "made" in faults and len(faults) == 1:
             raise ValueError(faults["made"])
@@ -103,6 +105,8 @@ class Adapted(Attention):
         raise ValueError(f"it does not map {channels}x{size[0]}x{size[1]} to the same shape ({told})")
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.facts.contiguous:
+            x = x.contiguous()
         return call(self.inner, self.arguments, x, self.facts.layout)
 
     def attention_map(self, x: Tensor) -> Tensor | None:

@@ -73,6 +73,7 @@ class AugmentSettings:
     policy_magnitude: Annotated[int, within(0, 30), RECIPE]
     mixup: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
     cutmix: Annotated[float, at_least(0, " (0: off), and finite"), RECIPE]
+    resized_crop: Annotated[float, within(0, 1, ", a share of the area (0: off)"), RECIPE, Former(0.0)]
     noise: Annotated[float, within(0, 1, ", of pixels from 0 to 1 (0: off)"), RECIPE, Former(0.0)]
 
 
