@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
+from attn_train.attention.se import SqueezeExcitation
 from attn_train.attention.self_attention import SelfAttention
 from attn_train.data.batches import Normalization
-from attn_train.runs import pictures
+from attn_train.runs import looking, pictures
 from attn_train.statistics.calibration import assess
+from attn_train.training.grad_cam import agreement, grad_cam, shuffled
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -126,15 +128,15 @@ def test_any_image_becomes_rgb(channels: int) -> None:
 
 def test_spread_stretches_each_map_to_the_whole_range() -> None:
     maps = torch.stack([noise(6, 6), 1e-4 * noise(6, 6).abs() + 5])
-    same_size = pictures.spread(maps, (6, 6))
+    same_size = looking.spread(maps, (6, 6))
     for found, given in zip(same_size, maps, strict=True):
         assert (found.min(), found.max()) == (0, 1)
         torch.testing.assert_close(found, (given - given.min()) / (given.max() - given.min()))
-    larger = pictures.spread(maps, (13, 17))
+    larger = looking.spread(maps, (13, 17))
     assert larger.shape == (2, 13, 17)
     assert larger.min() >= 0
     assert larger.max() <= 1
-    assert not pictures.spread(torch.full((1, 3, 3), 0.7), (6, 6)).any()
+    assert not looking.spread(torch.full((1, 3, 3), 0.7), (6, 6)).any()
 
 
 class Looking(nn.Module):
@@ -154,7 +156,7 @@ class Looking(nn.Module):
 def test_attention_maps_are_those_of_each_mechanism_on_its_own_input() -> None:
     torch.manual_seed(0)
     model, x = Looking(3), noise(2, 3, 6, 6)
-    found = pictures.attention_maps(model, x)
+    found = looking.attention_maps(model, x)
     assert list(found) == ["first", "second"]
     torch.testing.assert_close(found["first"], model.first.attention_map(x))
     torch.testing.assert_close(found["second"], model.second.attention_map(model.pool(model.first(x))))
@@ -168,14 +170,71 @@ def test_attention_is_drawn_below_each_image(channels: int, count: int) -> None:
     torch.manual_seed(0)
     normalization = Normalization(torch.full((channels,), 0.5), torch.full((channels,), 0.25))
     names: Sequence[str] = CLASSES[:count]
-    figure = pictures.attention_on(Looking(channels), images(count, channels), normalization, names)
+    figure = looking.attention_on(Looking(channels), images(count, channels), normalization, names)
     assert figure is not None
-    assert len(figure.axes[0].images) == 3 * count
+    # The images, two mechanisms, Grad-CAM of the network and of its shuffled copy.
+    assert len(figure.axes[0].images) == 5 * count
     assert captions(figure) == list(names)
     assert pixels(figure).std() > 0
 
 
-def test_a_model_without_attention_has_no_such_figure() -> None:
-    model = nn.Sequential(Identity(3, size=(6, 6)), nn.Flatten())
+def test_a_model_without_any_map_has_no_such_figure() -> None:
     normalization = Normalization(torch.full((3,), 0.5), torch.full((3,), 0.25))
-    assert pictures.attention_on(model, images(2), normalization, CLASSES[:2]) is None
+    assert looking.attention_on(nn.Sequential(nn.Flatten()), images(2), normalization, CLASSES[:2]) is None
+    assert looking.channels_on(Looking(3), images(2), normalization, CLASSES[:2]) is None
+
+
+def test_gates_by_channel_are_drawn_image_by_image() -> None:
+    torch.manual_seed(0)
+    gate = SqueezeExcitation(8, size=(6, 6))
+    model = nn.Sequential(gate, GatedConv(8, size=(6, 6)), nn.Flatten())
+    x = noise(3, 8, 6, 6)
+    found = looking.channel_gates(model, x)
+    assert list(found) == ["0"]
+    torch.testing.assert_close(found["0"], gate.gate(x).flatten(1).detach())
+    figure = looking.channels_figure(found, CLASSES[:3])
+    shown = figure.axes[0].images[0].get_array()
+    assert shown is not None
+    assert shown.shape == (3, 8)
+    assert (np.diff(shown.mean(axis=0)) <= 0).all()
+
+
+class Spot(nn.Module):
+    """A network whose logits are sums of its two channels over the map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Identity()
+        self.last = nn.Linear(2, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.map(x).sum(dim=(2, 3)))
+
+
+def test_grad_cam_is_the_papers() -> None:
+    """Of a network that is linear after its map the gradient is known."""
+    torch.manual_seed(0)
+    model, x = Spot(), noise(4, 2, 5, 7).float()
+    found = grad_cam(model, x.clone())
+    said = model(x).argmax(dim=1)
+    weights = model.last.weight[said].detach()  # of each channel, the same at each place
+    assert found is not None
+    torch.testing.assert_close(found, (weights[:, :, None, None] * x).sum(dim=1).relu())
+    assert not any(part._forward_hooks for part in model.modules())
+
+
+def test_a_shuffled_copy_has_the_same_numbers_in_other_places() -> None:
+    model = nn.Conv2d(8, 8, 3)
+    before = model.weight.clone()
+    copy = shuffled(model)
+    assert isinstance(copy, nn.Conv2d)
+    assert torch.equal(model.weight, before)
+    assert not torch.equal(copy.weight, before)
+    assert torch.equal(copy.weight.flatten().sort().values, before.flatten().sort().values)
+
+
+def test_agreement_is_of_ranks() -> None:
+    maps = noise(3, 4, 4)
+    assert agreement(maps, maps.exp()) == pytest.approx(1)
+    assert agreement(maps, -maps) == pytest.approx(-1)
+    assert np.isnan(agreement(maps, torch.zeros_like(maps)))

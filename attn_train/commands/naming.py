@@ -15,7 +15,7 @@ from attn_train.data.sources.folder import read_image
 from attn_train.data.sources.walk import count_kinds, find_pictures
 from attn_train.errors import DataError
 from attn_train.machine import surroundings
-from attn_train.runs import pictures
+from attn_train.runs import looking, pictures
 from attn_train.training.inference import infer
 from attn_train.writing import drawing
 from attn_train.writing.best_effort import best_effort
@@ -76,7 +76,7 @@ def draw_attention(trained: Trained, image: Tensor, caption: str, target: Path, 
 
     Raises OSError where that cannot be written or would replace one of the `given` pictures.
     """
-    figure = pictures.attention_on(trained.model, image, trained.normalization, [caption])
+    figure = looking.attention_on(trained.model, image, trained.normalization, [caption])
     if figure is None:
         return ""
     if target.exists() and any(picture.samefile(target) for picture in given):

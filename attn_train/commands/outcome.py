@@ -15,7 +15,7 @@ from attn_train.data.record import DataRecord
 from attn_train.machine import device as devices
 from attn_train.machine.device import Device
 from attn_train.machine.speed import Speed
-from attn_train.runs import pictures
+from attn_train.runs import looking, pictures
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity
 from attn_train.settings.schema import Decided
@@ -142,6 +142,11 @@ def draw(
             tracker.figure(tag, pictures.reliability(final.calibration), step)
         with attempt("images/attention") as tag:
             captions = [pictures.label(classes[label]) for label in labels[:PICTURED].tolist()]
-            attention = pictures.attention_on(model, images[:PICTURED], batches.normalization, captions)
+            attention = looking.attention_on(model, images[:PICTURED], batches.normalization, captions)
             if attention is not None:
                 tracker.figure(tag, attention, step)
+        with attempt("images/attention_channels") as tag:
+            captions = [pictures.label(classes[label]) for label in labels[:PICTURED].tolist()]
+            gates = looking.channels_on(model, images[:PICTURED], batches.normalization, captions)
+            if gates is not None:
+                tracker.figure(tag, gates, step)

@@ -1,16 +1,14 @@
-"""Pictures of a run: samples, mistakes, the confusion matrix, calibration, and where the attention looks."""
+"""Pictures of a run: samples, mistakes, the confusion matrix, calibration; where it looks is in `looking`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from attn_train.attention.attention import Attention
-from attn_train.data.batches import Normalization, TrainBatches
+from attn_train.data.batches import TrainBatches
 from attn_train.statistics.calibration import BINS, EDGES, Calibration
 from attn_train.writing.drawing import new_figure
 from attn_train.writing.text import printable, shortened
@@ -153,65 +151,3 @@ def reliability(found: Calibration) -> "Figure":
         below.set(yscale="log", xlabel=f"confidence, in {BINS} bins", ylabel="images")
         below.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
     return figure
-
-
-@torch.no_grad()
-def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return the attention map of each attention module of `model` for normalised `images`, by the module's name.
-
-    Each is float32 (batch, height, width), of the module's own feature map. Mechanisms that weigh no positions have
-    none.
-    """
-    maps: dict[str, Tensor] = {}
-
-    def recorder(name: str, module: Attention) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            attention = module.attention_map(inputs[0])
-            if attention is not None:
-                maps[name] = attention.float().cpu()
-
-        return record
-
-    handles = [
-        module.register_forward_pre_hook(recorder(name, module))
-        for name, module in model.named_modules()
-        if isinstance(module, Attention)
-    ]
-    try:
-        model.eval()
-        model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return maps
-
-
-def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize maps (batch, height, width) to `size`, each stretched to the range from 0 to 1."""
-    low = attention.amin(dim=(1, 2), keepdim=True)
-    high = attention.amax(dim=(1, 2), keepdim=True)
-    stretched = (attention - low) / (high - low).clamp(min=1e-12)
-    return F.interpolate(stretched[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
-
-
-def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> "Figure":
-    """Draw images, uint8 (n, channels, height, width), and below them the same images under each attention map."""
-    # Imported here, because Matplotlib takes long to import.
-    import matplotlib
-
-    shown = to_rgb(images).permute(0, 2, 3, 1).numpy()
-    grey = shown.mean(axis=3, keepdims=True)
-    rows = [list(shown)]
-    for attention in maps.values():
-        overlay = matplotlib.colormaps["inferno"](spread(attention, images.shape[-2:]).numpy())[..., :3]
-        rows.append(list((0.45 * grey + 0.55 * 255 * overlay).astype(np.uint8)))
-    names = ["", *(name.replace(".attention", "\nattention") for name in maps)]
-    return tiled(rows, [[printable(caption) for caption in captions]], names)
-
-
-def attention_on(
-    model: nn.Module, images: Tensor, normalization: Normalization, captions: Sequence[str]
-) -> "Figure | None":
-    """Draw the model's attention maps on uint8 images; None for a model without any."""
-    maps = attention_maps(model, normalization(images))
-    return attention_figure(images.cpu(), maps, captions) if maps else None
