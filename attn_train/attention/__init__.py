@@ -28,6 +28,7 @@ from attn_train.attention.pooled import PooledAttention
 from attn_train.attention.scse import ConcurrentSqueezeExcitation
 from attn_train.attention.se import SqueezeExcitation
 from attn_train.attention.self_attention import SelfAttention
+from attn_train.attention.sge import SpatialGroupEnhance
 from attn_train.attention.simam import SimAM
 from attn_train.attention.srm import StyleRecalibration
 from attn_train.attention.strip_pooling import StripPooling
@@ -59,6 +60,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "scse": ConcurrentSqueezeExcitation,
     "se": SqueezeExcitation,
     "self_attention": SelfAttention,
+    "sge": SpatialGroupEnhance,
     "simam": SimAM,
     "srm": StyleRecalibration,
     "strip_pooling": StripPooling,
