@@ -29,6 +29,7 @@ from attn_train.attention.scse import ConcurrentSqueezeExcitation
 from attn_train.attention.se import SqueezeExcitation
 from attn_train.attention.self_attention import SelfAttention
 from attn_train.attention.sge import SpatialGroupEnhance
+from attn_train.attention.shuffle import ShuffleAttention
 from attn_train.attention.simam import SimAM
 from attn_train.attention.srm import StyleRecalibration
 from attn_train.attention.strip_pooling import StripPooling
@@ -61,6 +62,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "se": SqueezeExcitation,
     "self_attention": SelfAttention,
     "sge": SpatialGroupEnhance,
+    "shuffle": ShuffleAttention,
     "simam": SimAM,
     "srm": StyleRecalibration,
     "strip_pooling": StripPooling,
