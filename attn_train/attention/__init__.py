@@ -13,6 +13,7 @@ from attn_train.attention.coordinate import CoordinateAttention
 from attn_train.attention.criss_cross import CrissCross
 from attn_train.attention.double_attention import DoubleAttention
 from attn_train.attention.eca import EfficientChannelAttention
+from attn_train.attention.ema import EfficientMultiScale
 from attn_train.attention.ese import EffectiveSqueezeExcitation
 from attn_train.attention.external import ExternalAttention
 from attn_train.attention.gated import GatedConv
@@ -46,6 +47,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "criss_cross": CrissCross,
     "double_attention": DoubleAttention,
     "eca": EfficientChannelAttention,
+    "ema": EfficientMultiScale,
     "ese": EffectiveSqueezeExcitation,
     "external": ExternalAttention,
     "gated": GatedConv,
