@@ -25,6 +25,7 @@ from attn_train.attention.linear import LinearAttention
 from attn_train.attention.non_local import NonLocal
 from attn_train.attention.placebo_constant import PlaceboConstant
 from attn_train.attention.placebo_shuffled import PlaceboShuffled
+from attn_train.attention.polarized import PolarizedAttention
 from attn_train.attention.pooled import PooledAttention
 from attn_train.attention.scse import ConcurrentSqueezeExcitation
 from attn_train.attention.se import SqueezeExcitation
@@ -59,6 +60,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "none": Identity,
     "placebo_constant": PlaceboConstant,
     "placebo_shuffled": PlaceboShuffled,
+    "polarized": PolarizedAttention,
     "pooled": PooledAttention,
     "scse": ConcurrentSqueezeExcitation,
     "se": SqueezeExcitation,
