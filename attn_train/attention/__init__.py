@@ -33,6 +33,7 @@ from attn_train.attention.self_attention import SelfAttention
 from attn_train.attention.sge import SpatialGroupEnhance
 from attn_train.attention.shuffle import ShuffleAttention
 from attn_train.attention.simam import SimAM
+from attn_train.attention.sk import SelectiveKernel
 from attn_train.attention.srm import StyleRecalibration
 from attn_train.attention.strip_pooling import StripPooling
 from attn_train.attention.top_k import TopK
@@ -68,6 +69,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "sge": SpatialGroupEnhance,
     "shuffle": ShuffleAttention,
     "simam": SimAM,
+    "sk": SelectiveKernel,
     "srm": StyleRecalibration,
     "strip_pooling": StripPooling,
     "top_k": TopK,
