@@ -27,6 +27,7 @@ from attn_train.attention.placebo_constant import PlaceboConstant
 from attn_train.attention.placebo_shuffled import PlaceboShuffled
 from attn_train.attention.polarized import PolarizedAttention
 from attn_train.attention.pooled import PooledAttention
+from attn_train.attention.psa import PyramidSqueeze
 from attn_train.attention.scse import ConcurrentSqueezeExcitation
 from attn_train.attention.se import SqueezeExcitation
 from attn_train.attention.self_attention import SelfAttention
@@ -63,6 +64,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "placebo_shuffled": PlaceboShuffled,
     "polarized": PolarizedAttention,
     "pooled": PooledAttention,
+    "psa": PyramidSqueeze,
     "scse": ConcurrentSqueezeExcitation,
     "se": SqueezeExcitation,
     "self_attention": SelfAttention,
