@@ -32,6 +32,7 @@ from attn_train.attention.psa import PyramidSqueeze
 from attn_train.attention.scse import ConcurrentSqueezeExcitation
 from attn_train.attention.se import SqueezeExcitation
 from attn_train.attention.self_attention import SelfAttention
+from attn_train.attention.separable import SeparableAttention
 from attn_train.attention.sge import SpatialGroupEnhance
 from attn_train.attention.shuffle import ShuffleAttention
 from attn_train.attention.simam import SimAM
@@ -70,6 +71,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "scse": ConcurrentSqueezeExcitation,
     "se": SqueezeExcitation,
     "self_attention": SelfAttention,
+    "separable": SeparableAttention,
     "sge": SpatialGroupEnhance,
     "shuffle": ShuffleAttention,
     "simam": SimAM,
