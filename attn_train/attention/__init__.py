@@ -23,6 +23,7 @@ from attn_train.attention.halo import Halo
 from attn_train.attention.identity import Identity
 from attn_train.attention.linear import LinearAttention
 from attn_train.attention.non_local import NonLocal
+from attn_train.attention.outlook import OutlookAttention
 from attn_train.attention.parnet import ParNet
 from attn_train.attention.placebo_constant import PlaceboConstant
 from attn_train.attention.placebo_shuffled import PlaceboShuffled
@@ -62,6 +63,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "linear": LinearAttention,
     "non_local": NonLocal,
     "none": Identity,
+    "outlook": OutlookAttention,
     "parnet": ParNet,
     "placebo_constant": PlaceboConstant,
     "placebo_shuffled": PlaceboShuffled,
