@@ -10,6 +10,7 @@ from attn_train.attention.axial import Axial
 from attn_train.attention.bam import BAM
 from attn_train.attention.cbam import CBAM
 from attn_train.attention.coordinate import CoordinateAttention
+from attn_train.attention.cot import ContextualTransformer
 from attn_train.attention.criss_cross import CrissCross
 from attn_train.attention.double_attention import DoubleAttention
 from attn_train.attention.eca import EfficientChannelAttention
@@ -50,6 +51,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "bam": BAM,
     "cbam": CBAM,
     "coordinate": CoordinateAttention,
+    "cot": ContextualTransformer,
     "criss_cross": CrissCross,
     "double_attention": DoubleAttention,
     "eca": EfficientChannelAttention,
