@@ -1,5 +1,6 @@
 """The base classes of the attention mechanisms."""
 
+import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -13,6 +14,19 @@ def reduced_channels(channels: int, reduction: int, least: int = 1) -> int:
     if reduction < 1:
         raise ValueError(f"reduction={reduction} must be at least 1")
     return max(least, channels // reduction)
+
+
+def divisor(channels: int, setting: str, value: int | None, usual: int = 1, of: str = "the map") -> int:
+    """Return `value`, or for None the greatest common divisor of `usual` and the channels.
+
+    Raises ValueError where the `setting` of that value does not divide the channels.
+    """
+    if value is None:
+        return math.gcd(channels, usual)
+    if value < 1 or channels % value:
+        fitting = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
+        raise ValueError(f"{setting}={value} does not divide the {channels} channels of {of}; choose from {fitting}")
+    return value
 
 
 class Attention(nn.Module):
