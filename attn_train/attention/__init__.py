@@ -4,6 +4,7 @@ Each is called as `Class(channels, size=(height, width), **options)`, the option
 `conf/model/<name>.yaml`, and maps `(batch, channels, height, width)` to the same shape.
 """
 
+from attn_train.attention.agent import AgentAttention
 from attn_train.attention.attention import Attention
 from attn_train.attention.augmented_conv import AugmentedConv
 from attn_train.attention.axial import Axial
@@ -36,6 +37,7 @@ from attn_train.attention.triplet import TripletAttention
 from attn_train.attention.window import Window
 
 ATTENTION: dict[str, type[Attention]] = {
+    "agent": AgentAttention,
     "augmented_conv": AugmentedConv,
     "axial": Axial,
     "bam": BAM,
