@@ -12,6 +12,7 @@ from attn_train.attention.bam import BAM
 from attn_train.attention.cbam import CBAM
 from attn_train.attention.coordinate import CoordinateAttention
 from attn_train.attention.criss_cross import CrissCross
+from attn_train.attention.differential import Differential
 from attn_train.attention.double_attention import DoubleAttention
 from attn_train.attention.eca import EfficientChannelAttention
 from attn_train.attention.ese import EffectiveSqueezeExcitation
@@ -44,6 +45,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "cbam": CBAM,
     "coordinate": CoordinateAttention,
     "criss_cross": CrissCross,
+    "differential": Differential,
     "double_attention": DoubleAttention,
     "eca": EfficientChannelAttention,
     "ese": EffectiveSqueezeExcitation,
