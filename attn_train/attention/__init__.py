@@ -22,6 +22,7 @@ from attn_train.attention.ge import GatherExcite
 from attn_train.attention.global_context import GlobalContext
 from attn_train.attention.halo import Halo
 from attn_train.attention.identity import Identity
+from attn_train.attention.inline import InLine
 from attn_train.attention.linear import LinearAttention
 from attn_train.attention.non_local import NonLocal
 from attn_train.attention.placebo_constant import PlaceboConstant
@@ -54,6 +55,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "ge": GatherExcite,
     "global_context": GlobalContext,
     "halo": Halo,
+    "inline": InLine,
     "linear": LinearAttention,
     "non_local": NonLocal,
     "none": Identity,
