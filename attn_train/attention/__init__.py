@@ -36,6 +36,7 @@ from attn_train.attention.srm import StyleRecalibration
 from attn_train.attention.strip_pooling import StripPooling
 from attn_train.attention.top_k import TopK
 from attn_train.attention.triplet import TripletAttention
+from attn_train.attention.tssa import TokenStatistics
 from attn_train.attention.window import Window
 
 ATTENTION: dict[str, type[Attention]] = {
@@ -70,6 +71,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "strip_pooling": StripPooling,
     "top_k": TopK,
     "triplet": TripletAttention,
+    "tssa": TokenStatistics,
     "window": Window,
 }
 # Set here, because the table names PlaceboShuffled too.
