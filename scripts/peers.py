@@ -38,7 +38,10 @@ TIMM: dict[str, tuple[str, dict[str, Any]]] = {
     "global_context": ("gca", {"rd_ratio": 1 / 16, "rd_divisor": 1}),
     "non_local": ("nl", {"rd_ratio": 1 / 2}),
 }
-TOKENS = ("self_attention", "augmented_conv", "axial", "halo", "non_local", "pooled", "top_k", "window")
+TOKENS = (
+    *("self_attention", "agent", "augmented_conv", "axial", "differential", "halo"),
+    *("non_local", "pooled", "top_k", "window"),
+)
 
 
 def written_out(
@@ -110,6 +113,16 @@ def gated(mechanism: Any, x: Tensor) -> Tensor:
     return x * torch.sigmoid(mechanism.conv1(x) * mechanism.conv2(x))
 
 
+def inline(mechanism: Any, x: Tensor) -> Tensor:
+    """From the left, as `linear`; the neighbours as they are."""
+    tokens = x.flatten(2).transpose(1, 2)
+    query, key, value = (mechanism.split(part(tokens)) for part in (mechanism.query, mechanism.key, mechanism.value))
+    products = query @ key.transpose(2, 3) * mechanism.scale / tokens.shape[1]
+    weights = products - products.mean(dim=3, keepdim=True) + 1 / tokens.shape[1]
+    summed = (weights @ value).transpose(1, 2).flatten(2) + mechanism.neighbours(mechanism.value(tokens), x)
+    return x + mechanism.project(summed).transpose(1, 2).reshape(x.shape)
+
+
 def linear(mechanism: Any, x: Tensor) -> Tensor:
     """From the left: the matrix of all pairs of pixels, then the values."""
     tokens = x.flatten(2).transpose(1, 2)
@@ -161,6 +174,7 @@ PLAIN: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "double_attention": double_attention,
     "external": external,
     "gated": gated,
+    "inline": inline,
     "linear": linear,
     "scse": scse,
     "simam": simam,

@@ -1,12 +1,14 @@
 """Each setting has a role, and changing it changes exactly what its role says."""
 
 import copy
+import inspect
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
 import pytest
 
+from attn_train.attention import ATTENTION
 from attn_train.settings import compose, identity
 from attn_train.settings.bounds import extras
 from attn_train.settings.roles import RECIPE, Role, flatten, nested
@@ -102,6 +104,37 @@ def test_settings_that_are_as_before_they_could_be_chosen_change_no_digest(setti
     lacking = nested({key: value for key, value in flatten(settings).items() if key not in identity.FORMER})
     assert lacking != settings
     assert digests(lacking) == digests(settings)
+
+
+@pytest.mark.parametrize(("name", "choice", "values"), identity.FORMER_OF_CHOICES)
+def test_what_a_mechanism_did_before_it_could_be_chosen_is_its_default(
+    name: str, choice: str, values: dict[str, Any]
+) -> None:
+    assert name == "model.name"
+    parameters = inspect.signature(ATTENTION[choice]).parameters
+    for key, value in values.items():
+        assert parameters[key.removeprefix("model.")].default == value, key
+
+
+def composed(*words: str) -> dict[str, Any]:
+    compose.register()
+    return compose.plain(compose.compose(list(words), compose.parse([])))
+
+
+@pytest.mark.parametrize("control", [(), ("control=macs", "control_width=2")])
+def test_a_mechanism_without_its_later_options_is_the_same_run_and_arm(control: tuple[str, ...]) -> None:
+    now, gated = (composed("model=self_attention", *control, f"model.gate={gate}") for gate in ("none", "head"))
+    before = copy.deepcopy(now)
+    before["model"] = {key: now["model"][key] for key in ("name", "heads", "scale", "residual", "position")}
+    assert before != now
+    assert digests(before) == digests(now)
+    assert identity.arm(before) == identity.arm(now)
+    same = {key for key, value in digests(gated).items() if value == digests(now)[key]}
+    assert same == {"recipe"}
+
+
+def test_a_mechanism_gets_no_option_of_another(settings: dict[str, Any]) -> None:
+    assert identity.completed(flatten(settings)) == flatten(settings)
 
 
 def test_nested_is_the_inverse_of_flatten(settings: dict[str, Any]) -> None:

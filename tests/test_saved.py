@@ -12,12 +12,14 @@ from conftest import TINY, Command, run_here
 
 from attn_train.errors import ConfigError
 from attn_train.machine.device import available
-from attn_train.runs import checkpoint
-from attn_train.settings import compose, saved
+from attn_train.runs import checkpoint, finished
+from attn_train.settings import compose, identity, saved
 from attn_train.settings.roles import flatten
 from attn_train.settings.schema import DeviceSettings
 
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
+# Options that self_attention got after runs had been trained with it.
+LATER = ("normalize", "sinks", "gate", "log_n", "qk_norm")
 PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}
 DEVICE = {f"device.{name}" for name in ("kind", "precision", "channels_last", "compile", "cuda_graphs", "threads")}
 
@@ -144,6 +146,35 @@ def test_a_word_without_effect_on_a_test_is_refused(evaluate: Command, run: Path
 def test_a_forced_word_is_a_word_of_a_test(evaluate: Command, run: Path) -> None:
     losses = [evaluate("run=run", word).out.partition("loss")[2][:7] for word in ("eval.views=1", "++eval.views=1")]
     assert losses[0] == losses[1] != evaluate("run=run").out.partition("loss")[2][:7]
+
+
+@pytest.mark.slow
+def test_a_run_of_before_its_mechanism_had_an_option_is_tested_goes_on_and_counts_as_one_of_now(
+    train: Command, evaluate: Command, tmp_path: Path
+) -> None:
+    sweep = ("-m", *TINY, "model=self_attention", "train.epochs=1", "train.max_steps=null", "sweep=mine")
+    assert train(*sweep).code == 0
+    (run,) = (path.parent for path in tmp_path.glob("outputs/mine/*/config.yaml"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"] = {key: value for key, value in config["model"].items() if key not in LATER}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    result = json.loads((run / "result.json").read_text())
+    result["arm"] = {key: value for key, value in result["arm"].items() if key.partition(".")[2] not in LATER}
+    (run / "result.json").write_text(json.dumps(result))
+
+    read = finished.read(run)
+    assert read.arm == identity.arm(compose.plain(saved.read(run)))
+    assert read.arm["model.gate"] == "none"
+    assert read.arm_digest == identity.short_digest(read.arm) == identity.short_digest(result["arm"])
+    tested = evaluate(f"run={run}")
+    assert tested.code == 0, tested.err
+    # The sweep, given again, finds it finished; resume= trains it further.
+    again = train(*sweep)
+    assert again.code == 0, again.err
+    assert [path.parent for path in tmp_path.glob("outputs/mine/*/config.yaml")] == [run]
+    assert json.loads((run / "result.json").read_text())["arm"] == result["arm"]
+    ended = train(f"resume={run}", "train.epochs=2")
+    assert ended.code == 0, ended.err
 
 
 GIVEN = ["device.precision=float32", "device.threads=1", "device.channels_last=true", "train.log_every=2"]

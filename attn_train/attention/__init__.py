@@ -4,6 +4,7 @@ Each is called as `Class(channels, size=(height, width), **options)`, the option
 `conf/model/<name>.yaml`, and maps `(batch, channels, height, width)` to the same shape.
 """
 
+from attn_train.attention.agent import AgentAttention
 from attn_train.attention.attention import Attention
 from attn_train.attention.augmented_conv import AugmentedConv
 from attn_train.attention.axial import Axial
@@ -12,6 +13,7 @@ from attn_train.attention.cbam import CBAM
 from attn_train.attention.coordinate import CoordinateAttention
 from attn_train.attention.cot import ContextualTransformer
 from attn_train.attention.criss_cross import CrissCross
+from attn_train.attention.differential import Differential
 from attn_train.attention.double_attention import DoubleAttention
 from attn_train.attention.eca import EfficientChannelAttention
 from attn_train.attention.ema import EfficientMultiScale
@@ -22,6 +24,7 @@ from attn_train.attention.ge import GatherExcite
 from attn_train.attention.global_context import GlobalContext
 from attn_train.attention.halo import Halo
 from attn_train.attention.identity import Identity
+from attn_train.attention.inline import InLine
 from attn_train.attention.linear import LinearAttention
 from attn_train.attention.non_local import NonLocal
 from attn_train.attention.outlook import OutlookAttention
@@ -43,9 +46,11 @@ from attn_train.attention.srm import StyleRecalibration
 from attn_train.attention.strip_pooling import StripPooling
 from attn_train.attention.top_k import TopK
 from attn_train.attention.triplet import TripletAttention
+from attn_train.attention.tssa import TokenStatistics
 from attn_train.attention.window import Window
 
 ATTENTION: dict[str, type[Attention]] = {
+    "agent": AgentAttention,
     "augmented_conv": AugmentedConv,
     "axial": Axial,
     "bam": BAM,
@@ -53,6 +58,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "coordinate": CoordinateAttention,
     "cot": ContextualTransformer,
     "criss_cross": CrissCross,
+    "differential": Differential,
     "double_attention": DoubleAttention,
     "eca": EfficientChannelAttention,
     "ema": EfficientMultiScale,
@@ -62,6 +68,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "ge": GatherExcite,
     "global_context": GlobalContext,
     "halo": Halo,
+    "inline": InLine,
     "linear": LinearAttention,
     "non_local": NonLocal,
     "none": Identity,
@@ -84,6 +91,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "strip_pooling": StripPooling,
     "top_k": TopK,
     "triplet": TripletAttention,
+    "tssa": TokenStatistics,
     "window": Window,
 }
 # Set here, because the table names PlaceboShuffled too.

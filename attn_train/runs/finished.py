@@ -191,7 +191,8 @@ def read(folder: Path) -> Run:
     if not isinstance(result["arm"], dict):
         raise ValueError("damaged: result.json has an arm that is no list of settings")
     seeds = tuple(int(seed) for seed in result["seeds"])
-    return Run(folder, result, result["arm"], str(result["arm_digest"]), str(result["recipe_digest"]), seeds)
+    arm = identity.completed(result["arm"])
+    return Run(folder, result, arm, str(result["arm_digest"]), str(result["recipe_digest"]), seeds)
 
 
 def check(result: dict[str, Any]) -> None:

@@ -6,15 +6,17 @@ The arm is the mechanism, where it stands, and what it is a control of; the reci
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from attn_train.settings.roles import PRECISION, Role, flatten, formers, role_of
+from attn_train.settings.roles import PRECISION, Role, flatten, formers, formers_of_choices, role_of
 from attn_train.settings.schema import Settings
 
 SEEDS = ("init", "order", "augment")
 # What the arm of a run of before a setting existed is.
 BEFORE = {"control": "none", "control_width": None}
 FORMER = formers(Settings)
+FORMER_OF_CHOICES = formers_of_choices(Settings)
 NO_NOISE = {"name": "none"}
 
 
@@ -35,12 +37,29 @@ def digest(values: dict[str, Any]) -> str:
 
 def counted(settings: dict[str, Any]) -> dict[str, Any]:
     """Return flat settings without those that are as they were before they could be chosen."""
-    return {key: value for key, value in settings.items() if key not in FORMER or value != FORMER[key]}
+    former = FORMER | former_of_choices(settings)
+    return {key: value for key, value in settings.items() if key not in former or value != former[key]}
+
+
+def former_of_choices(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return, flat, what the runs of before did with later settings of what the flat `settings` choose by name."""
+    return {
+        key: value
+        for name, choice, values in FORMER_OF_CHOICES
+        if settings.get(name) == choice
+        for key, value in values.items()
+    }
+
+
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat settings with those that what they choose by name has got since."""
+    return {**former_of_choices(settings), **settings}
 
 
 def arm(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a configuration's arm, flat; without a mechanism it makes no difference where none is."""
-    settings = {key: value for key, value in flatten({**BEFORE, **values}).items() if role(key).arm}
+    given = completed(flatten({**BEFORE, **values}))
+    settings = {key: value for key, value in given.items() if role(key).arm}
     if settings["model.name"] == "none" and settings["control"] == "none":
         return {key: value for key, value in settings.items() if not key.startswith("backbone.")}
     return settings

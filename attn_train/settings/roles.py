@@ -73,6 +73,14 @@ class Former:
 
 
 @dataclass(frozen=True)
+class FormerOf:
+    """`Former` for settings of a section whose keys the schema does not list, where its name is `choice`."""
+
+    choice: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Tree:
     """The roles of a schema: of a field, of the parts of a section, or of a section's fields."""
 
@@ -100,6 +108,17 @@ def formers(schema: type, prefix: str = "") -> dict[str, Any]:
             values |= formers(hints[name], f"{prefix}{name}.")
         values |= flatten({f"{prefix}{name}": note.value for note in beside if isinstance(note, Former)})
     return values
+
+
+def formers_of_choices(schema: type) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what the runs of before did with what a schema says it of by FormerOf: the dotted name of the section's
+    `name`, the choice, and its settings by their dotted names."""
+    return [
+        (f"{section}.name", note.choice, {f"{section}.{key}": value for key, value in note.values.items()})
+        for section, beside in extras(schema).items()
+        for note in beside
+        if isinstance(note, FormerOf)
+    ]
 
 
 def role_of(schema: type, key: str) -> Role:

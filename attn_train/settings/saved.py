@@ -68,6 +68,10 @@ def read(folder: Path) -> DictConfig:
         saved = OmegaConf.load(path)
         config = OmegaConf.merge(OmegaConf.structured(Settings), nested(ADDED), saved)
         assert isinstance(config, DictConfig)
+        present = raw(config)
+        for key, value in identity.former_of_choices(present).items():
+            if key not in present:
+                OmegaConf.update(config, key, value)
         # Unresolved: where the environment says no longer where the data lies, the command line may.
         lacking = sorted(key for key, value in raw(config).items() if value == "???")
     except OSError as error:

@@ -43,6 +43,7 @@ from attn_train.settings.roles import (
     SEEN,
     TRAINING_MACHINE,
     Former,
+    FormerOf,
     Within,
 )
 from attn_train.settings.widths import CONTROLS, label
@@ -54,6 +55,9 @@ COUNT = at_least(1)
 EPOCHS = within(1, 1_000_000)
 DIVIDED = "; divide by 255 what is of pixels from 0 to 255"
 
+
+# What `self_attention` did before it could be chosen.
+PLAIN_SOFTMAX = {"normalize": "softmax", "sinks": False, "gate": "none", "log_n": False, "qk_norm": False}
 
 SHARES = each(number(lambda value: 0 < value <= 1, "a share of the images' side, above 0 and at most 1"))
 SHARES_OR_AUTO = Bound(lambda value: value == "auto" or SHARES.allows(value), f"auto, or {SHARES.must}")
@@ -148,7 +152,7 @@ class SeedsSettings:
 
 @dataclass
 class Settings:
-    model: Annotated[dict[str, Any], MECHANISM]
+    model: Annotated[dict[str, Any], MECHANISM, FormerOf("self_attention", PLAIN_SOFTMAX)]
     backbone: Annotated[dict[str, Any], RECIPE, Within("placement", PLACEMENT)]
     dataset: DatasetSettings
     device: DeviceSettings
