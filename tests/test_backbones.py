@@ -19,6 +19,7 @@ from attn_train.backbones.placement import Placement, Slots
 from attn_train.backbones.resnet import BasicBlock, ResNet
 
 AROUND = ("before_activation", "after_activation")
+BIASES = ("bias_ih_l0", "bias_hh_l0")
 BESIDE = (*AROUND, "parallel")
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
@@ -30,6 +31,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]
         (1, 1, 1),
         ("branch", *BESIDE),
     ),
+    "lstm": ("lstm", {"widths": [32, 48]}, (1, 1), ("after_activation",)),
     "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
     "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
     "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *BESIDE)),
@@ -78,7 +80,7 @@ def scores(network: str, mechanism: str, stages: Any, position: str, channels: i
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
 @pytest.mark.parametrize(
     "network",  # one of each kind; of the others the test below
-    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "resnet20"))],
+    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "lstm", "resnet20"))],
 )
 def test_any_position_gives_class_scores(network: str, mechanism: str) -> None:
     for position in NETWORKS[network][-1]:
@@ -121,18 +123,17 @@ def test_maps_need_not_be_square(network: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_attention_stands_where_the_placement_says(network: str) -> None:
-    _, _, blocks, positions = NETWORKS[network]
+    _, _, blocks, _ = NETWORKS[network]
     for stages, position in placements(network):
         model = make(network, "gated", stages, position)
         chosen = range(1, len(blocks) + 1) if stages == "all" else stages
         names = [name for name, module in model.named_modules() if isinstance(module, GatedConv)]
         assert len(names) == sum(blocks[stage - 1] for stage in chosen)
         word = "attention_" + position.removesuffix("_activation")
-        assert {name.removesuffix(".attention").rpartition(".")[2] for name in names} == {word}
+        assert all(word in name.split(".") for name in names)
         others = count(model) - count(make(network, "none"))
         widths = [module.conv1.in_channels for module in model.modules() if isinstance(module, GatedConv)]
         assert others == sum(2 * (width * width + width) for width in widths)
-    assert len(positions) > 1
 
 
 def test_several_stages_can_be_listed() -> None:
@@ -206,7 +207,7 @@ def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("network", ["article", "fast", "fast3", "resnet20"])
+@pytest.mark.parametrize("network", ["article", "fast", "fast3", "lstm", "resnet20"])
 def test_behind_a_zero_gate_every_mechanism_starts_as_the_same_network(network: str) -> None:
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for position in NETWORKS[network][3]:
@@ -411,7 +412,7 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     ("network", "mechanism"),
     [
         *(("fast", mechanism) for mechanism in sorted(ATTENTION)),
-        *itertools.product(("article", "resnet20"), ("none", "gated", "self_attention")),
+        *itertools.product(("article", "lstm", "resnet20"), ("none", "gated", "self_attention")),
     ],
 )
 def test_every_mechanism_and_every_backbone_learns(network: str, mechanism: str) -> None:
@@ -476,3 +477,55 @@ def test_a_third_convolution_stands_beside_a_shortcut_with_attention_where_the_p
             "after_activation": -F.gelu(shortcut + branch),
         }[position]
         torch.testing.assert_close(stage(x), expected)
+
+
+def test_an_lstm_has_its_papers_sizes() -> None:
+    """Four gates, each with a matrix from the input, one from the state, and torch's two biases."""
+    model = make("lstm", size=(9, 14))
+    into, total = 3 * 14, 0
+    for units in (32, 48):
+        total += 2 * 4 * (units * into + units * units + 2 * units)
+        into = 2 * units
+    assert count(model) == total + 96 * 7 + 7
+    roles = model.roles()  # type: ignore[operator]
+    assert not roles.filters
+    assert sum(value.numel() for value in roles.attention) == total
+    assert [value.shape for value in roles.other] == [(7, 96), (7,)]
+
+
+@torch.no_grad()
+def test_an_lstm_reads_the_rows_in_both_directions() -> None:
+    """Held against the equations of the cell, written out in float64, with attention over time between the layers."""
+    placement = Placement([1], "after_activation")
+    model = BACKBONES["lstm"]((2, 5, 3), 4, negate, widths=[3, 2], placement=placement).double()
+    images = torch.randn(2, 2, 5, 3, dtype=torch.float64)
+
+    def read(sequence: Tensor, lstm: Any, units: int, ending: str) -> list[Tensor]:
+        into, back, *biases = (getattr(lstm, name + ending) for name in ("weight_ih_l0", "weight_hh_l0", *BIASES))
+        state, cell, read = torch.zeros(2, units).double(), torch.zeros(2, units).double(), []
+        for row in sequence.unbind(1):
+            gates = row @ into.T + state @ back.T + sum(biases)
+            put, keep, new, out = gates.unflatten(1, (4, units)).unbind(1)
+            cell = torch.sigmoid(keep) * cell + torch.sigmoid(put) * torch.tanh(new)
+            state = torch.sigmoid(out) * torch.tanh(cell)
+            read.append(state)
+        return read
+
+    x = torch.stack([images[:, :, row].flatten(1) for row in range(5)], dim=1)  # (2, rows, channels * columns)
+    for number, units in enumerate((3, 2)):
+        lstm: Any = model.layers[number].lstm  # type: ignore[union-attr, index]
+        ahead, behind = read(x, lstm, units, ""), read(x.flip(1), lstm, units, "_reverse")[::-1]
+        x = torch.stack([torch.cat(pair, dim=1) for pair in zip(ahead, behind, strict=True)], dim=1)
+        x = -x if number == 0 else x
+    torch.testing.assert_close(model(images), model.head(x.mean(dim=1)))  # type: ignore[operator]
+    for layer, units in zip(model.layers, (3, 2), strict=True):  # type: ignore[arg-type]
+        fresh: Any = BACKBONES["lstm"]((2, 5, 3), 4, negate, widths=[units], placement=placement).layers[0]  # type: ignore[index]
+        forget = fresh.lstm.bias_ih_l0 + fresh.lstm.bias_hh_l0
+        assert torch.equal(forget[units : 2 * units], torch.ones(units))
+        assert layer.lstm.bidirectional
+
+
+def test_an_lstm_without_units_is_refused() -> None:
+    for widths in ([], [8, 0]):
+        with pytest.raises(ValueError, match="widths="):
+            BACKBONES["lstm"]((3, 8, 8), 5, negate, widths=widths, placement=Placement("all", "after_activation"))

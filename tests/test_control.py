@@ -129,6 +129,23 @@ def test_the_articles_control_by_its_formula() -> None:
     assert match.cost == 28 * first + (first * 9 + 1) * second + 10 * (second * 1024 + 1)
 
 
+@pytest.mark.parametrize("control", ["parameters", "macs"])
+def test_an_lstms_control_by_its_formula(control: str) -> None:
+    """Of two layers over 32 rows of 32 pixels in three channels."""
+    match = matching.solve(composed("model=gated", "backbone=lstm", "dataset=cifar10", f"control={control}"))
+
+    def expected(first: int, second: int) -> int:
+        matrices = 2 * 4 * (first * (96 + first) + second * (2 * first + second))
+        if control == "macs":
+            return 32 * matrices + 2 * second * 10
+        return matrices + 2 * 4 * 2 * (first + second) + 10 * (2 * second + 1)
+
+    attention = 2 * 32 * 2 * 256**2 if control == "macs" else 2 * 2 * (256**2 + 256)
+    assert match.target == expected(128, 128) + attention
+    assert match.cost == expected(*match.widths)
+    assert abs(match.error) <= 0.02
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("position", ["before_activation", "parallel"])
 def test_placement_counts(position: str) -> None:

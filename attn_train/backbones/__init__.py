@@ -7,10 +7,12 @@ classes, and a factory `(channels, size) -> module` for the attention in the slo
 from attn_train.backbones.article import ArticleNet
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.fast import FastNet
+from attn_train.backbones.lstm import LSTMNet
 from attn_train.backbones.resnet import ResNet
 
 BACKBONES: dict[str, type[Backbone]] = {
     "article": ArticleNet,
     "fast": FastNet,
+    "lstm": LSTMNet,
     "resnet": ResNet,
 }
