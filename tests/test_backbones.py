@@ -34,6 +34,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]
     "lstm": ("lstm", {"widths": [32, 48]}, (1, 1), ("after_activation",)),
     "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
     "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
+    "timm": (
+        "timm",
+        {"network": "test_resnet", "pretrained": False, "small_images": True, "after": None},
+        (1, 1, 1, 1),
+        ("after_activation",),
+    ),
     "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *BESIDE)),
 }
 
@@ -395,6 +401,9 @@ def test_the_first_layers_bias_learns_for_some_epochs() -> None:
 def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     torch.manual_seed(0)
     model = make(network, "self_attention")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+            nn.init.ones_(module.weight)  # timm lets residual branches begin at zero
     model(torch.randn(4, 3, 32, 32)).square().sum().backward()
     # The key's bias adds the same to all scores of a query, which the softmax does not see.
     missing = [

@@ -9,10 +9,12 @@ from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.fast import FastNet
 from attn_train.backbones.lstm import LSTMNet
 from attn_train.backbones.resnet import ResNet
+from attn_train.backbones.timm import TimmNet
 
 BACKBONES: dict[str, type[Backbone]] = {
     "article": ArticleNet,
     "fast": FastNet,
     "lstm": LSTMNet,
     "resnet": ResNet,
+    "timm": TimmNet,
 }
