@@ -14,13 +14,24 @@ from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.article import ArticleNet
-from attn_train.backbones.fast import WHITENING_EPSILON, FastNet, Stage
+from attn_train.backbones.fast import FastNet, Stage
+from attn_train.backbones.hybrid import HybridNet, Pooling, SoftmaxMixer
 from attn_train.backbones.placement import Placement, Slots
 from attn_train.backbones.resnet import BasicBlock, ResNet
+from attn_train.backbones.whitening import WHITENING_EPSILON
 
 AROUND = ("before_activation", "after_activation")
 BIASES = ("bias_ih_l0", "bias_hh_l0")
 BESIDE = (*AROUND, "parallel")
+HYBRID: dict[str, Any] = {
+    "widths": [4, 8],
+    "depth": 2,
+    "mixer": "softmax",
+    "heads": 2,
+    "expansion": 2,
+    "pooling": "sequence",
+    "drop_path": 0.0,
+}
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
     "article": ("article", {}, (1,), AROUND),
@@ -31,6 +42,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]
         (1, 1, 1),
         ("branch", *BESIDE),
     ),
+    "hybrid": ("hybrid", HYBRID | {"mixer": "none"}, (1, 1), ("mixer",)),
+    "hybrid_softmax": ("hybrid", HYBRID | {"pooling": "mean", "drop_path": 0.2}, (1, 1), ("branch", "parallel")),
     "lstm": ("lstm", {"widths": [32, 48]}, (1, 1), ("after_activation",)),
     "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
     "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
@@ -48,12 +61,14 @@ def make(
     network: str,
     mechanism: str = "none",
     stages: Any = "all",
-    position: str = "after_activation",
+    position: str | None = None,
     channels: int = 3,
     size: tuple[int, int] = (32, 32),
     zero_gate: bool = False,
 ) -> nn.Module:
-    name, options, _, _ = NETWORKS[network]
+    name, options, _, positions = NETWORKS[network]
+    if position is None:
+        position = "after_activation" if "after_activation" in positions else positions[0]
     placement = Placement(stages, position, zero_gate)  # type: ignore[arg-type]
 
     def attention(width: int, area: tuple[int, int]) -> nn.Module:
@@ -86,12 +101,12 @@ def scores(network: str, mechanism: str, stages: Any, position: str, channels: i
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
 @pytest.mark.parametrize(
     "network",  # one of each kind; of the others the test below
-    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "lstm", "resnet20"))],
+    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "hybrid", "lstm", "resnet20"))],
 )
 def test_any_position_gives_class_scores(network: str, mechanism: str) -> None:
     for position in NETWORKS[network][-1]:
         assert scores(network, mechanism, "all", position, 1, 33).shape == (2, 7)
-    assert scores(network, mechanism, "all", "after_activation", 3, 8).shape == (2, 7)
+    assert scores(network, mechanism, "all", NETWORKS[network][-1][-1], 3, 8).shape == (2, 7)
 
 
 @pytest.mark.slow
@@ -213,7 +228,7 @@ def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("network", ["article", "fast", "fast3", "lstm", "resnet20"])
+@pytest.mark.parametrize("network", ["article", "fast", "fast3", "hybrid", "lstm", "resnet20"])
 def test_behind_a_zero_gate_every_mechanism_starts_as_the_same_network(network: str) -> None:
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for position in NETWORKS[network][3]:
@@ -421,7 +436,7 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     ("network", "mechanism"),
     [
         *(("fast", mechanism) for mechanism in sorted(ATTENTION)),
-        *itertools.product(("article", "lstm", "resnet20"), ("none", "gated", "self_attention")),
+        *itertools.product(("article", "hybrid", "lstm", "resnet20"), ("none", "gated", "self_attention")),
     ],
 )
 def test_every_mechanism_and_every_backbone_learns(network: str, mechanism: str) -> None:
@@ -448,7 +463,7 @@ def test_every_mechanism_and_every_backbone_learns(network: str, mechanism: str)
 
 
 def test_stochastic_depth_grows_to_its_share_at_the_last_branch() -> None:
-    for network, share in (("resnet18", 0.2), ("fast3", 0.2)):
+    for network, share in (("resnet18", 0.2), ("fast3", 0.2), ("hybrid_softmax", 0.2)):
         found = [module.p for module in make(network).modules() if isinstance(module, StochasticDepth)]
         assert found == pytest.approx([share * (one + 1) / len(found) for one in range(len(found))])
 
@@ -538,3 +553,101 @@ def test_an_lstm_without_units_is_refused() -> None:
     for widths in ([], [8, 0]):
         with pytest.raises(ValueError, match="widths="):
             BACKBONES["lstm"]((3, 8, 8), 5, negate, widths=widths, placement=Placement("all", "after_activation"))
+
+
+def hybrid(mechanism: Any = negate, size: tuple[int, int] = (32, 32), stages: Any = "all", **options: Any) -> HybridNet:
+    placement = Placement(stages, options.pop("position", "mixer"))
+    return HybridNet((3, *size), 7, mechanism, placement=placement, **(HYBRID | options))
+
+
+def test_a_hybrid_has_the_softmax_where_no_mechanism_stands() -> None:
+    def mixers(model: HybridNet) -> list[bool]:
+        return [block.mixer is not None for block in model.blocks]
+
+    assert mixers(hybrid(ATTENTION["none"])) == [True, True]
+    assert mixers(hybrid(stages=[2])) == [True, False]
+    assert mixers(hybrid(position="branch")) == mixers(hybrid(position="parallel")) == [True, True]
+    assert mixers(hybrid(mixer="none")) == mixers(hybrid(ATTENTION["none"], mixer="none")) == [False, False]
+
+
+@pytest.mark.parametrize(("side", "tokens"), [(32, 8), (33, 8), (64, 8), (65, 8), (66, 5), (20, 5), (9, 8), (8, 7)])
+def test_a_hybrids_stem_leaves_at_most_8x8_tokens(side: int, tokens: int) -> None:
+    with torch.device("meta"):
+        model = hybrid(ATTENTION["none"], (side, side))
+        assert model.stem(model.whiten.activated(torch.zeros(1, 3, side, side))).shape == (1, 8, tokens, tokens)
+        assert model.positions.vectors.shape == (1, 8, tokens, tokens)
+
+
+def test_a_hybrid_has_as_many_parameters_as_its_parts() -> None:
+    first, width = 4, 8
+    stem = 9 * (24 * first + first * first + first * width + width * width) + 4 * (first + width)
+    perceptron = 2 * width * 2 * width + 3 * width
+    softmax = 4 * width * width + 4 * width
+    whole = (
+        12 * 24 + 24 + stem + 64 * width + 2 * (perceptron + softmax + 4 * width) + 2 * width + width + width * 7 + 7
+    )
+    assert count(hybrid(ATTENTION["none"])) == whole
+    assert count(hybrid(ATTENTION["gated"])) == whole + 2 * (2 * (width * width + width) - softmax)
+    assert count(hybrid(pooling="mean", mixer="none")) == whole - 2 * softmax - width
+
+
+def test_muon_gets_a_hybrids_stem_alone() -> None:
+    model = hybrid(ATTENTION["gated"], position="parallel")
+    roles = model.roles()
+    stem = {id(value) for name, value in model.named_parameters() if name.startswith(("stem.", "whiten."))}
+    assert [tuple(value.shape) for value in roles.filters] == [(4, 24, 3, 3), (4, 4, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3)]
+    assert all(value.ndim == 1 for value in roles.other)  # biases
+    assert {id(value) for value in [*roles.filters, *roles.other]} <= stem
+    assert not {id(value) for value in roles.attention} & stem
+    assert len(roles.filters) + len(roles.other) + len(roles.attention) == len(roles.in_order)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("channels", "heads"), [(8, 2), (12, 3)])
+def test_the_softmax_mixer_is_multi_head_attention(channels: int, heads: int) -> None:
+    mixer = SoftmaxMixer(channels, heads)
+    other = nn.MultiheadAttention(channels, heads, batch_first=True)
+    other.in_proj_weight.copy_(mixer.query_key_value.weight)
+    other.in_proj_bias.copy_(mixer.query_key_value.bias)
+    other.out_proj.load_state_dict(mixer.project.state_dict())
+    x = torch.randn(2, channels, 3, 4)
+    tokens = x.flatten(2).mT
+    torch.testing.assert_close(mixer(x), other(tokens, tokens, tokens)[0].mT.reshape(x.shape))
+    assert SoftmaxMixer(7, 3)(torch.randn(2, 7, 3, 4)).shape == (2, 7, 3, 4)  # a control's width
+
+
+@torch.no_grad()
+def test_a_hybrids_block_by_its_formula() -> None:
+    """`negate` changes x by -2 x. In place of the mixer and beside it that is added; behind it, it turns the sign."""
+    x = torch.randn(2, 3, 4, 8)
+    for position in ("mixer", "branch", "parallel"):
+        torch.manual_seed(0)
+        block: Any = hybrid(position=position).eval().blocks[0]
+        n = F.layer_norm(x, (8,))
+        change = torch.zeros_like(x) if position == "mixer" else block.mixer(n.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        change = -change if position == "branch" else change - 2 * n
+        y = x + change
+        expected = y + block.reduce(F.gelu(block.expand(F.layer_norm(y, (8,)))))
+        torch.testing.assert_close(block(x), expected)
+
+
+@torch.no_grad()
+def test_a_hybrid_pools_by_weights_that_sum_to_one() -> None:
+    pooling = Pooling(5, "sequence")
+    tokens = torch.randn(2, 9, 5)
+    assert pooling.score is not None
+    weights = (tokens @ pooling.score.weight[0]).exp()
+    expected = (weights[..., None] * tokens).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(pooling(tokens), expected)
+    torch.testing.assert_close(Pooling(5, "mean")(tokens), tokens.mean(dim=1))
+
+
+def test_impossible_hybrids_are_refused() -> None:
+    wrongs: list[dict[str, Any]] = [{"widths": [8]}, {"widths": [8, 0]}, {"depth": 0}, {"heads": 0}, {"expansion": 0}]
+    for wrong in (*wrongs, {"drop_path": 1.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+            hybrid(**wrong)
+    with pytest.raises(ValueError, match=r"placement.position=branch is not .*choose from mixer"):
+        hybrid(mixer="none", position="branch")
+    with pytest.raises(ValueError, match=r"1x9 .*2x2"):
+        hybrid(size=(1, 9))

@@ -202,6 +202,15 @@ def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
 GROUPS: dict[str, dict[str, Any]] = {
     "fast": {"widths": [4, 6, 8], "depth": 2, "drop_path": 0.0, "whitening_epochs": 1},
     "article": {},
+    "hybrid": {
+        "widths": [4, 6],
+        "depth": 2,
+        "mixer": "softmax",
+        "heads": 2,
+        "expansion": 2,
+        "pooling": "mean",
+        "drop_path": 0.0,
+    },
     "lstm": {"widths": [4, 6]},
     "resnet": {"depth": 20, "width": 4, "drop_path": 0.0},
 }
@@ -220,6 +229,7 @@ def network_of(backbone: str, position: str, stages: Any, name: str = "gated") -
         ("fast", "before_activation", "all"),
         ("fast", "parallel", [1, 3]),
         ("article", "after_activation", "all"),
+        ("hybrid", "mixer", [2]),
         ("lstm", "after_activation", [2]),
         ("resnet", "branch", "all"),
         ("resnet", "parallel", [2]),
