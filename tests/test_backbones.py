@@ -14,12 +14,24 @@ from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
 from attn_train.backbones import BACKBONES
 from attn_train.backbones.article import ArticleNet
-from attn_train.backbones.fast import WHITENING_EPSILON, FastNet, Stage
+from attn_train.backbones.fast import FastNet, Stage
+from attn_train.backbones.hybrid import HybridNet, Pooling, SoftmaxMixer
 from attn_train.backbones.placement import Placement, Slots
 from attn_train.backbones.resnet import BasicBlock, ResNet
+from attn_train.backbones.whitening import WHITENING_EPSILON
 
 AROUND = ("before_activation", "after_activation")
+BIASES = ("bias_ih_l0", "bias_hh_l0")
 BESIDE = (*AROUND, "parallel")
+HYBRID: dict[str, Any] = {
+    "widths": [4, 8],
+    "depth": 2,
+    "mixer": "softmax",
+    "heads": 2,
+    "expansion": 2,
+    "pooling": "sequence",
+    "drop_path": 0.0,
+}
 # The blocks of each stage and the positions in a block; narrow, because where things go is under test, not learning.
 NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]] = {
     "article": ("article", {}, (1,), AROUND),
@@ -30,8 +42,17 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]
         (1, 1, 1),
         ("branch", *BESIDE),
     ),
+    "hybrid": ("hybrid", HYBRID | {"mixer": "none"}, (1, 1), ("mixer",)),
+    "hybrid_softmax": ("hybrid", HYBRID | {"pooling": "mean", "drop_path": 0.2}, (1, 1), ("branch", "parallel")),
+    "lstm": ("lstm", {"widths": [32, 48]}, (1, 1), ("after_activation",)),
     "resnet18": ("resnet", {"depth": 18, "width": 4, "drop_path": 0.2}, (2, 2, 2, 2), ("branch", *BESIDE)),
     "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
+    "timm": (
+        "timm",
+        {"network": "test_resnet", "pretrained": False, "small_images": True, "after": None},
+        (1, 1, 1, 1),
+        ("after_activation",),
+    ),
     "resnet56": ("resnet", {"depth": 56, "width": 4, "drop_path": 0.0}, (9, 9, 9), ("branch", *BESIDE)),
 }
 
@@ -40,12 +61,14 @@ def make(
     network: str,
     mechanism: str = "none",
     stages: Any = "all",
-    position: str = "after_activation",
+    position: str | None = None,
     channels: int = 3,
     size: tuple[int, int] = (32, 32),
     zero_gate: bool = False,
 ) -> nn.Module:
-    name, options, _, _ = NETWORKS[network]
+    name, options, _, positions = NETWORKS[network]
+    if position is None:
+        position = "after_activation" if "after_activation" in positions else positions[0]
     placement = Placement(stages, position, zero_gate)  # type: ignore[arg-type]
 
     def attention(width: int, area: tuple[int, int]) -> nn.Module:
@@ -78,12 +101,12 @@ def scores(network: str, mechanism: str, stages: Any, position: str, channels: i
 @pytest.mark.parametrize("mechanism", sorted(ATTENTION))
 @pytest.mark.parametrize(
     "network",  # one of each kind; of the others the test below
-    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "resnet20"))],
+    ["fast3", *(pytest.param(one, marks=pytest.mark.slow) for one in ("article", "hybrid", "lstm", "resnet20"))],
 )
 def test_any_position_gives_class_scores(network: str, mechanism: str) -> None:
     for position in NETWORKS[network][-1]:
         assert scores(network, mechanism, "all", position, 1, 33).shape == (2, 7)
-    assert scores(network, mechanism, "all", "after_activation", 3, 8).shape == (2, 7)
+    assert scores(network, mechanism, "all", NETWORKS[network][-1][-1], 3, 8).shape == (2, 7)
 
 
 @pytest.mark.slow
@@ -121,18 +144,17 @@ def test_maps_need_not_be_square(network: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_attention_stands_where_the_placement_says(network: str) -> None:
-    _, _, blocks, positions = NETWORKS[network]
+    _, _, blocks, _ = NETWORKS[network]
     for stages, position in placements(network):
         model = make(network, "gated", stages, position)
         chosen = range(1, len(blocks) + 1) if stages == "all" else stages
         names = [name for name, module in model.named_modules() if isinstance(module, GatedConv)]
         assert len(names) == sum(blocks[stage - 1] for stage in chosen)
         word = "attention_" + position.removesuffix("_activation")
-        assert {name.removesuffix(".attention").rpartition(".")[2] for name in names} == {word}
+        assert all(word in name.split(".") for name in names)
         others = count(model) - count(make(network, "none"))
         widths = [module.conv1.in_channels for module in model.modules() if isinstance(module, GatedConv)]
         assert others == sum(2 * (width * width + width) for width in widths)
-    assert len(positions) > 1
 
 
 def test_several_stages_can_be_listed() -> None:
@@ -206,7 +228,7 @@ def test_in_parallel_the_change_is_added_to_the_last_convolution() -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("network", ["article", "fast", "fast3", "resnet20"])
+@pytest.mark.parametrize("network", ["article", "fast", "fast3", "hybrid", "lstm", "resnet20"])
 def test_behind_a_zero_gate_every_mechanism_starts_as_the_same_network(network: str) -> None:
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for position in NETWORKS[network][3]:
@@ -394,6 +416,9 @@ def test_the_first_layers_bias_learns_for_some_epochs() -> None:
 def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     torch.manual_seed(0)
     model = make(network, "self_attention")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+            nn.init.ones_(module.weight)  # timm lets residual branches begin at zero
     model(torch.randn(4, 3, 32, 32)).square().sum().backward()
     # The key's bias adds the same to all scores of a query, which the softmax does not see.
     missing = [
@@ -411,7 +436,7 @@ def test_every_trained_parameter_gets_a_gradient(network: str) -> None:
     ("network", "mechanism"),
     [
         *(("fast", mechanism) for mechanism in sorted(ATTENTION)),
-        *itertools.product(("article", "resnet20"), ("none", "gated", "self_attention")),
+        *itertools.product(("article", "hybrid", "lstm", "resnet20"), ("none", "gated", "self_attention")),
     ],
 )
 def test_every_mechanism_and_every_backbone_learns(network: str, mechanism: str) -> None:
@@ -438,7 +463,7 @@ def test_every_mechanism_and_every_backbone_learns(network: str, mechanism: str)
 
 
 def test_stochastic_depth_grows_to_its_share_at_the_last_branch() -> None:
-    for network, share in (("resnet18", 0.2), ("fast3", 0.2)):
+    for network, share in (("resnet18", 0.2), ("fast3", 0.2), ("hybrid_softmax", 0.2)):
         found = [module.p for module in make(network).modules() if isinstance(module, StochasticDepth)]
         assert found == pytest.approx([share * (one + 1) / len(found) for one in range(len(found))])
 
@@ -476,3 +501,153 @@ def test_a_third_convolution_stands_beside_a_shortcut_with_attention_where_the_p
             "after_activation": -F.gelu(shortcut + branch),
         }[position]
         torch.testing.assert_close(stage(x), expected)
+
+
+def test_an_lstm_has_its_papers_sizes() -> None:
+    """Four gates, each with a matrix from the input, one from the state, and torch's two biases."""
+    model = make("lstm", size=(9, 14))
+    into, total = 3 * 14, 0
+    for units in (32, 48):
+        total += 2 * 4 * (units * into + units * units + 2 * units)
+        into = 2 * units
+    assert count(model) == total + 96 * 7 + 7
+    roles = model.roles()  # type: ignore[operator]
+    assert not roles.filters
+    assert sum(value.numel() for value in roles.attention) == total
+    assert [value.shape for value in roles.other] == [(7, 96), (7,)]
+
+
+@torch.no_grad()
+def test_an_lstm_reads_the_rows_in_both_directions() -> None:
+    """Held against the equations of the cell, written out in float64, with attention over time between the layers."""
+    placement = Placement([1], "after_activation")
+    model = BACKBONES["lstm"]((2, 5, 3), 4, negate, widths=[3, 2], placement=placement).double()
+    images = torch.randn(2, 2, 5, 3, dtype=torch.float64)
+
+    def read(sequence: Tensor, lstm: Any, units: int, ending: str) -> list[Tensor]:
+        into, back, *biases = (getattr(lstm, name + ending) for name in ("weight_ih_l0", "weight_hh_l0", *BIASES))
+        state, cell, read = torch.zeros(2, units).double(), torch.zeros(2, units).double(), []
+        for row in sequence.unbind(1):
+            gates = row @ into.T + state @ back.T + sum(biases)
+            put, keep, new, out = gates.unflatten(1, (4, units)).unbind(1)
+            cell = torch.sigmoid(keep) * cell + torch.sigmoid(put) * torch.tanh(new)
+            state = torch.sigmoid(out) * torch.tanh(cell)
+            read.append(state)
+        return read
+
+    x = torch.stack([images[:, :, row].flatten(1) for row in range(5)], dim=1)  # (2, rows, channels * columns)
+    for number, units in enumerate((3, 2)):
+        lstm: Any = model.layers[number].lstm  # type: ignore[union-attr, index]
+        ahead, behind = read(x, lstm, units, ""), read(x.flip(1), lstm, units, "_reverse")[::-1]
+        x = torch.stack([torch.cat(pair, dim=1) for pair in zip(ahead, behind, strict=True)], dim=1)
+        x = -x if number == 0 else x
+    torch.testing.assert_close(model(images), model.head(x.mean(dim=1)))  # type: ignore[operator]
+    for layer, units in zip(model.layers, (3, 2), strict=True):  # type: ignore[arg-type]
+        fresh: Any = BACKBONES["lstm"]((2, 5, 3), 4, negate, widths=[units], placement=placement).layers[0]  # type: ignore[index]
+        forget = fresh.lstm.bias_ih_l0 + fresh.lstm.bias_hh_l0
+        assert torch.equal(forget[units : 2 * units], torch.ones(units))
+        assert layer.lstm.bidirectional
+
+
+def test_an_lstm_without_units_is_refused() -> None:
+    for widths in ([], [8, 0]):
+        with pytest.raises(ValueError, match="widths="):
+            BACKBONES["lstm"]((3, 8, 8), 5, negate, widths=widths, placement=Placement("all", "after_activation"))
+
+
+def hybrid(mechanism: Any = negate, size: tuple[int, int] = (32, 32), stages: Any = "all", **options: Any) -> HybridNet:
+    placement = Placement(stages, options.pop("position", "mixer"))
+    return HybridNet((3, *size), 7, mechanism, placement=placement, **(HYBRID | options))
+
+
+def test_a_hybrid_has_the_softmax_where_no_mechanism_stands() -> None:
+    def mixers(model: HybridNet) -> list[bool]:
+        return [block.mixer is not None for block in model.blocks]
+
+    assert mixers(hybrid(ATTENTION["none"])) == [True, True]
+    assert mixers(hybrid(stages=[2])) == [True, False]
+    assert mixers(hybrid(position="branch")) == mixers(hybrid(position="parallel")) == [True, True]
+    assert mixers(hybrid(mixer="none")) == mixers(hybrid(ATTENTION["none"], mixer="none")) == [False, False]
+
+
+@pytest.mark.parametrize(("side", "tokens"), [(32, 8), (33, 8), (64, 8), (65, 8), (66, 5), (20, 5), (9, 8), (8, 7)])
+def test_a_hybrids_stem_leaves_at_most_8x8_tokens(side: int, tokens: int) -> None:
+    with torch.device("meta"):
+        model = hybrid(ATTENTION["none"], (side, side))
+        assert model.stem(model.whiten.activated(torch.zeros(1, 3, side, side))).shape == (1, 8, tokens, tokens)
+        assert model.positions.vectors.shape == (1, 8, tokens, tokens)
+
+
+def test_a_hybrid_has_as_many_parameters_as_its_parts() -> None:
+    first, width = 4, 8
+    stem = 9 * (24 * first + first * first + first * width + width * width) + 4 * (first + width)
+    perceptron = 2 * width * 2 * width + 3 * width
+    softmax = 4 * width * width + 4 * width
+    whole = (
+        12 * 24 + 24 + stem + 64 * width + 2 * (perceptron + softmax + 4 * width) + 2 * width + width + width * 7 + 7
+    )
+    assert count(hybrid(ATTENTION["none"])) == whole
+    assert count(hybrid(ATTENTION["gated"])) == whole + 2 * (2 * (width * width + width) - softmax)
+    assert count(hybrid(pooling="mean", mixer="none")) == whole - 2 * softmax - width
+
+
+def test_muon_gets_a_hybrids_stem_alone() -> None:
+    model = hybrid(ATTENTION["gated"], position="parallel")
+    roles = model.roles()
+    stem = {id(value) for name, value in model.named_parameters() if name.startswith(("stem.", "whiten."))}
+    assert [tuple(value.shape) for value in roles.filters] == [(4, 24, 3, 3), (4, 4, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3)]
+    assert all(value.ndim == 1 for value in roles.other)  # biases
+    assert {id(value) for value in [*roles.filters, *roles.other]} <= stem
+    assert not {id(value) for value in roles.attention} & stem
+    assert len(roles.filters) + len(roles.other) + len(roles.attention) == len(roles.in_order)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("channels", "heads"), [(8, 2), (12, 3)])
+def test_the_softmax_mixer_is_multi_head_attention(channels: int, heads: int) -> None:
+    mixer = SoftmaxMixer(channels, heads)
+    other = nn.MultiheadAttention(channels, heads, batch_first=True)
+    other.in_proj_weight.copy_(mixer.query_key_value.weight)
+    other.in_proj_bias.copy_(mixer.query_key_value.bias)
+    other.out_proj.load_state_dict(mixer.project.state_dict())
+    x = torch.randn(2, channels, 3, 4)
+    tokens = x.flatten(2).mT
+    torch.testing.assert_close(mixer(x), other(tokens, tokens, tokens)[0].mT.reshape(x.shape))
+    assert SoftmaxMixer(7, 3)(torch.randn(2, 7, 3, 4)).shape == (2, 7, 3, 4)  # a control's width
+
+
+@torch.no_grad()
+def test_a_hybrids_block_by_its_formula() -> None:
+    """`negate` changes x by -2 x. In place of the mixer and beside it that is added; behind it, it turns the sign."""
+    x = torch.randn(2, 3, 4, 8)
+    for position in ("mixer", "branch", "parallel"):
+        torch.manual_seed(0)
+        block: Any = hybrid(position=position).eval().blocks[0]
+        n = F.layer_norm(x, (8,))
+        change = torch.zeros_like(x) if position == "mixer" else block.mixer(n.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        change = -change if position == "branch" else change - 2 * n
+        y = x + change
+        expected = y + block.reduce(F.gelu(block.expand(F.layer_norm(y, (8,)))))
+        torch.testing.assert_close(block(x), expected)
+
+
+@torch.no_grad()
+def test_a_hybrid_pools_by_weights_that_sum_to_one() -> None:
+    pooling = Pooling(5, "sequence")
+    tokens = torch.randn(2, 9, 5)
+    assert pooling.score is not None
+    weights = (tokens @ pooling.score.weight[0]).exp()
+    expected = (weights[..., None] * tokens).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(pooling(tokens), expected)
+    torch.testing.assert_close(Pooling(5, "mean")(tokens), tokens.mean(dim=1))
+
+
+def test_impossible_hybrids_are_refused() -> None:
+    wrongs: list[dict[str, Any]] = [{"widths": [8]}, {"widths": [8, 0]}, {"depth": 0}, {"heads": 0}, {"expansion": 0}]
+    for wrong in (*wrongs, {"drop_path": 1.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+            hybrid(**wrong)
+    with pytest.raises(ValueError, match=r"placement.position=branch is not .*choose from mixer"):
+        hybrid(mixer="none", position="branch")
+    with pytest.raises(ValueError, match=r"1x9 .*2x2"):
+        hybrid(size=(1, 9))

@@ -202,6 +202,16 @@ def test_scaling_of_real_cells(bench: Command, tmp_path: Path) -> None:
 GROUPS: dict[str, dict[str, Any]] = {
     "fast": {"widths": [4, 6, 8], "depth": 2, "drop_path": 0.0, "whitening_epochs": 1},
     "article": {},
+    "hybrid": {
+        "widths": [4, 6],
+        "depth": 2,
+        "mixer": "softmax",
+        "heads": 2,
+        "expansion": 2,
+        "pooling": "mean",
+        "drop_path": 0.0,
+    },
+    "lstm": {"widths": [4, 6]},
     "resnet": {"depth": 20, "width": 4, "drop_path": 0.0},
 }
 
@@ -219,6 +229,8 @@ def network_of(backbone: str, position: str, stages: Any, name: str = "gated") -
         ("fast", "before_activation", "all"),
         ("fast", "parallel", [1, 3]),
         ("article", "after_activation", "all"),
+        ("hybrid", "mixer", [2]),
+        ("lstm", "after_activation", [2]),
         ("resnet", "branch", "all"),
         ("resnet", "parallel", [2]),
         ("fast", "before_activation", []),
@@ -260,6 +272,13 @@ def runs(attention_run: Path, tmp_path: Path) -> list[str]:
         (folder / "result.json").write_text(json.dumps(result))
         found.append(f"runs/{name}")
     return found
+
+
+def test_a_run_over_a_sequence_is_no_square_to_measure(tmp_path: Path, runs: list[str]) -> None:
+    path = tmp_path / runs[0] / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attention_places": [[8, 16, 1]]}))
+    with pytest.raises(ConfigError, match=r"runs: .*runs/attending stands on a map of 16x1, .* square ones"):
+        trained.read(str(tmp_path / runs[0]))
 
 
 class Measured:

@@ -302,6 +302,16 @@ def test_runs_that_do_not_say_where_they_have_attention(tmp_path: Path) -> None:
     assert "do not say on which maps" in said
 
 
+def test_a_bench_of_square_maps_says_nothing_of_a_sequence(tmp_path: Path) -> None:
+    cells = [bench_cell("se", 64, 16, 1.0)]
+    sequence = write_benched(tmp_path / "lstm", "se", 0, 9300)
+    path = sequence / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attention_places": [[64, 16, 1]]}))
+    found, (said,) = costs_by(cells, tmp_path, sequence)
+    assert found["se"].seconds is None
+    assert "stands on a map of 16x1" in said
+
+
 def test_a_bench_on_another_device_is_said(tmp_path: Path) -> None:
     run = write_benched(tmp_path / "run", "srm", 0, 9300)
     values = yaml.safe_load((run / "config.yaml").read_text())

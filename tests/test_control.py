@@ -23,6 +23,7 @@ from attn_train.cost.timing import Timing
 from attn_train.data.augment import Augmentation
 from attn_train.data.batches import Normalization, TrainBatches
 from attn_train.data.dataset import Split
+from attn_train.errors import ConfigError
 from attn_train.settings import compose
 from attn_train.settings.schema import Settings
 from attn_train.settings.widths import matched, nearest, resolve, rounded
@@ -127,6 +128,42 @@ def test_the_articles_control_by_its_formula() -> None:
     first, second = match.widths
     assert match.target == 28 * 64 + (64 * 9 + 1) * 128 + 10 * (128 * 1024 + 1) + 2 * (128**2 + 128)
     assert match.cost == 28 * first + (first * 9 + 1) * second + 10 * (second * 1024 + 1)
+
+
+@pytest.mark.parametrize("control", ["parameters", "macs"])
+def test_an_lstms_control_by_its_formula(control: str) -> None:
+    """Of two layers over 32 rows of 32 pixels in three channels."""
+    match = matching.solve(composed("model=gated", "backbone=lstm", "dataset=cifar10", f"control={control}"))
+
+    def expected(first: int, second: int) -> int:
+        matrices = 2 * 4 * (first * (96 + first) + second * (2 * first + second))
+        if control == "macs":
+            return 32 * matrices + 2 * second * 10
+        return matrices + 2 * 4 * 2 * (first + second) + 10 * (2 * second + 1)
+
+    attention = 2 * 32 * 2 * 256**2 if control == "macs" else 2 * 2 * (256**2 + 256)
+    assert match.target == expected(128, 128) + attention
+    assert match.cost == expected(*match.widths)
+    assert abs(match.error) <= 0.02
+
+
+def test_a_hybrids_control_without_a_mixer_by_its_formula() -> None:
+    words = ("model=self_attention", "backbone=hybrid", "backbone.mixer=none", "dataset=cifar10", "control=parameters")
+    match = matching.solve(composed(*words))
+
+    def expected(first: int, width: int) -> int:
+        stem = 12 * 24 + 24 + 9 * (24 * first + first * first + first * width + width * width) + 4 * (first + width)
+        block = 4 * width * width + 3 * width + 4 * width
+        return stem + 64 * width + 2 * block + 2 * width + width + 10 * width + 10
+
+    assert match.target == expected(64, 256) + 2 * 3 * (256**2 + 256)
+    assert match.cost == expected(*match.widths)
+    assert abs(match.error) <= 0.02
+
+
+def test_where_the_mechanism_replaces_a_costlier_one_no_control_is_narrower() -> None:
+    with pytest.raises(ConfigError, match=r"more than 2 % apart; a control is never narrower .*model=none"):
+        matching.solve(composed("model=se", "backbone=hybrid", "dataset=cifar10", "control=parameters"))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from attn_train.attention.gated import GatedConv
 from attn_train.attention.identity import Identity
 from attn_train.attention.self_attention import SelfAttention
 from attn_train.backbones.article import ArticleNet
+from attn_train.backbones.lstm import LSTMNet
 from attn_train.backbones.placement import Placement
 from attn_train.backbones.resnet import ResNet
 from attn_train.cost.counting import count_macs, count_parameters
@@ -138,6 +139,15 @@ def test_torch_own_attention_module() -> None:
     n, d = 6 * 4, 16
     assert count_macs(Tokens(), (16, 6, 4)) == 4 * n * d * d + 2 * n * n * d
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_an_lstm_costs_two_matrices_a_step_in_each_direction() -> None:
+    """On the CPU it is one operator; on the meta device, which finds controls, many."""
+    macs = 6 * 2 * (4 * 5 * (3 * 8 + 5))
+    for place in ("cpu", "meta"):
+        with torch.device(place):
+            model = LSTMNet((3, 6, 8), 10, Identity, widths=[5], placement=Placement("all", "after_activation"))
+        assert count_macs(model, (3, 6, 8)) == macs + 2 * 5 * 10
 
 
 def test_without_parameters_and_without_memory() -> None:

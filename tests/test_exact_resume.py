@@ -26,12 +26,13 @@ SMALL = {
     "fast": ["backbone.widths=[8,8]"],
     "resnet": ["backbone.depth=20", "backbone.width=4", "backbone.drop_path=0.2"],
     "article": ["backbone.widths=[4,8]", "train.resolution=auto"],
+    "timm": ["backbone.network=test_resnet", "train.resolution=auto"],
+    "hybrid": ["backbone.widths=[4,8]", "backbone.drop_path=0.2"],
+    "lstm": ["backbone.widths=[4,4]", "train.resolution=auto"],
 }
 # A schedule sets the rate of parameter groups, whatever optimizer has them: each need not meet each.
-CASES = [
-    (optimizer, schedule, sorted(SMALL)[number % len(SMALL)])
-    for number, (optimizer, schedule) in enumerate(zip(sorted(OPTIMIZERS), sorted(SCHEDULES), strict=True))
-]
+NAMES = [sorted(names) for names in (OPTIMIZERS, SCHEDULES, SMALL)]
+CASES = [tuple(names[number % len(names)] for names in NAMES) for number in range(max(map(len, NAMES)))]
 
 
 class Killed(BaseException):

@@ -12,17 +12,13 @@ from torchvision.ops import StochasticDepth
 
 from attn_train.backbones.backbone import Backbone
 from attn_train.backbones.placement import AttentionFactory, Placement, Slots
+from attn_train.backbones.whitening import BIAS_UNIT, WHITENING_KERNEL, Whitening
 from attn_train.ops.convolution import Conv3x3
 from attn_train.ops.pooling import largest
 
-WHITENING_KERNEL = 2
-WHITENING_EPSILON = 5e-4  # arXiv 2404.00498, section 3.1
-
 BATCH_NORM_MOMENTUM = 0.4
 
-# The biases and the last layer are stored divided by these units, so that one learning rate of a usual size suits them:
-# a unit u multiplies the effective rate by u^2. The units' squares times 5e-5 are airbench94_muon's rates.
-BIAS_UNIT = 32.0
+# The last layer is stored divided by this unit, as the biases are by theirs.
 HEAD_UNIT = 116.0  # divided by the channels
 
 MEASURED_ON = 500  # images on which is measured how much attention changes the size of the head's input
@@ -147,13 +143,10 @@ class FastNet(Backbone):
         if whitening_epochs < 0:
             raise ValueError(f"whitening_epochs={whitening_epochs} must be at least 0")
         self.whitening_epochs = whitening_epochs
-        patch = channels * WHITENING_KERNEL**2
-        self.whiten = nn.Conv2d(channels, 2 * patch, WHITENING_KERNEL)
-        self.whiten.weight.requires_grad_(False)
-        nn.init.zeros_(self.whiten.bias)  # type: ignore[arg-type]
+        self.whiten = Whitening(channels)
         size = (size[0] - WHITENING_KERNEL + 1, size[1] - WHITENING_KERNEL + 1)
         stages: list[Stage] = []
-        channels_in = 2 * patch
+        channels_in = self.whiten.out_channels
         for number, width in enumerate(widths, start=1):
             stages.append(Stage(channels_in, width, size, slots, number, depth, drop_path * number / len(widths)))
             channels_in, size = width, stages[-1].size
@@ -178,12 +171,7 @@ class FastNet(Backbone):
         Args:
             images: normalised training images, (n, channels, height, width).
         """
-        # The inverse square root of the covariance of patches, by its eigenvectors.
-        patches = F.unfold(images, WHITENING_KERNEL)  # (n, patch, positions)
-        values, vectors = torch.linalg.eigh((patches @ patches.mT).mean(dim=0) / patches.shape[2])
-        whitening = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]  # (patch, patch)
-        # Each filter and its negative, so that the activation loses neither sign.
-        self.whiten.weight.copy_(torch.cat([whitening, -whitening]).view_as(self.whiten.weight))
+        self.whiten.initialize_from(images)
         self.head_scale.copy_(self.shrinkage(images[:MEASURED_ON]))
 
     def shrinkage(self, images: Tensor) -> Tensor:
@@ -211,9 +199,8 @@ class FastNet(Backbone):
         self.whiten.bias.requires_grad_(epoch < self.whitening_epochs)
 
     def first_map(self, x: Tensor) -> Tensor:
-        """Return the whitened images after their activation: (n, 2 patch, height - 1, width - 1)."""
-        assert self.whiten.bias is not None
-        return F.gelu(F.conv2d(x, self.whiten.weight, self.whiten.bias * BIAS_UNIT))
+        """Return the whitened images after their activation: (n, 8 channels, height - 1, width - 1)."""
+        return self.whiten.activated(x)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stages(self.first_map(x))  # (batch, channels, height, width)

@@ -22,7 +22,8 @@ class Placement:
     """Where a backbone has attention."""
 
     stages: Literal["all"] | list[int]  # from 1
-    position: Literal["branch", "before_activation", "after_activation", "parallel"]  # in each block of these stages
+    # In each block of these stages.
+    position: Literal["branch", "before_activation", "after_activation", "parallel", "mixer"]
     zero_gate: bool = False  # multiply its change by a learned number that begins at zero; see Placed
 
 
@@ -95,9 +96,10 @@ class Slots:
         self.filled.append(attention)
         return attention
 
-    def beside(self, stage: int, channels: int, size: tuple[int, int]) -> nn.Module | None:
-        """Return the module parallel to a convolution, whose output is added to the convolution's; None without one."""
-        if stage not in self.stages or self.position != "parallel":
+    def beside(self, stage: int, channels: int, size: tuple[int, int], position: str = "parallel") -> nn.Module | None:
+        """Return the module that gives the change alone, to be added to what is computed beside it; None without
+        one."""
+        if stage not in self.stages or self.position != position:
             return None
         attention = self.make(channels, size)
         placed = None if isinstance(attention, Identity) else Placed(attention, self.zero_gate, True)

@@ -79,12 +79,16 @@ def read_trained(run: Run, conf: Path) -> Trained:
     own = {key.removeprefix("model."): value for key, value in run.arm.items() if key.startswith("model.")}
     options = flatten(usual_options(str(own.pop("name", "")), conf)) | own
     try:
-        maps = Counter((int(channels), int(height)) for channels, height, _ in run.result["attention_places"])
+        places = [(int(c), int(height), int(width)) for c, height, width in run.result["attention_places"]]
         settings = read_config(run.folder)["train"]
         batch, parts = int(settings["batch_size"]), int(settings["accumulate"])
-        return Trained(options, maps, -(-batch // parts), parts)
+        batch = -(-batch // parts)
     except (KeyError, ValueError, TypeError, OSError, ZeroDivisionError, yaml.YAMLError) as error:
         raise ValueError("its runs do not say on which maps they have attention, as this version's do") from error
+    for _, height, width in places:
+        if height != width:
+            raise ValueError(f"its attention stands on a map of {height}x{width}, and attn-bench measures square ones")
+    return Trained(options, Counter((channels, height) for channels, height, _ in places), batch, parts)
 
 
 class LackingError(ValueError):

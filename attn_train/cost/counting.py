@@ -1,6 +1,6 @@
 """Count the parameters of a model and the multiply-adds of one image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -28,6 +28,18 @@ def _plus_sum_of_products(start: Shape, left: Shape, right: Shape, *_: Any, **__
     return 2 * prod(left) * right[-1]
 
 
+def _recurrent(steps: int, batch: int, weights: Iterable[Shape]) -> int:
+    return 2 * steps * batch * sum(prod(weight) for weight in weights if len(weight) == 2)
+
+
+def _recurrent_on_cpu(sequence: Shape, into: Shape, back: Shape, *_: Any, **__: Any) -> int:
+    return _recurrent(sequence[0], sequence[1], [into, back])
+
+
+def _recurrent_on_cuda(sequence: Shape, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
+    return _recurrent(sequence[0], sequence[1], weights)
+
+
 # Products that torch's counter does not know, in its unit, which is two operations a multiply-add.
 UNKNOWN_TO_TORCH = {
     torch.ops.aten.mv: _matrix_vector,
@@ -35,6 +47,9 @@ UNKNOWN_TO_TORCH = {
     torch.ops.aten.dot: _dot,
     torch.ops.aten.vdot: _dot,
     torch.ops.aten.addbmm: _plus_sum_of_products,
+    # Recurrent layers in one call, of sequences (steps, batch, channels); on CUDA the first two may be swapped.
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent_on_cpu,
+    torch.ops.aten._cudnn_rnn: _recurrent_on_cuda,
 }
 
 

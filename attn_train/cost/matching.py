@@ -85,6 +85,8 @@ def solve(config: Settings) -> Match:
         advice = "give the backbone more channels, whose steps are finer, or choose another control"
         if match.uncertainty > TOLERANCE / 2 or abs(match.error) <= TOLERANCE:
             advice = "the machine is too busy to measure it: let nothing else run, and try again"
+        elif match.is_plain:  # the mechanism replaces a costlier one of the backbone's own
+            advice = "a control is never narrower than the backbone; compare with model=none"
         check_tolerance(match, advice)
         _solved[key] = match
     return _solved[key]

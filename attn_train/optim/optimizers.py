@@ -93,7 +93,8 @@ class Muon(Options):
 
     `sgd_lr` is for a batch of one image and is multiplied by `batch_size`, so that an image's gradient counts the same
     in any batch (Goyal et al., 2017, arXiv 1706.02677). Adam trains a mechanism's convolutions too: no normalisation
-    follows them, so that their length matters, and Adam's steps do not depend on the scale of the gradients.
+    follows them, so that their length matters, and Adam's steps do not depend on the scale of the gradients. So it does
+    what a backbone counts among them: an LSTM's matrices, a transformer's blocks.
     """
 
     lr: Annotated[float, POSITIVE]

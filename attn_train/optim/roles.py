@@ -1,6 +1,6 @@
 """The roles of a network's parameters, by which an optimizer may treat them differently."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -11,15 +11,17 @@ class Roles:
     """The trainable parameters of a network: each in one of three lists, and all of them in the network's order."""
 
     filters: list[nn.Parameter] = field(default_factory=list)  # of its convolutions, (out, in, height, width)
-    attention: list[nn.Parameter] = field(default_factory=list)  # of the mechanisms, and the gates that scale them
+    # Of the mechanisms and the gates that scale them, and what a backbone has of their kind: matrices that no
+    # normalisation follows.
+    attention: list[nn.Parameter] = field(default_factory=list)
     other: list[nn.Parameter] = field(default_factory=list)
     in_order: list[nn.Parameter] = field(default_factory=list)
 
 
-def sort_parameters(model: nn.Module, slots: Sequence[nn.Module]) -> Roles:
-    """Sort the trainable parameters of `model`: those in `slots` are attention, the filters of all other convolutions
-    are filters."""
-    attention = {parameter for slot in slots for parameter in slot.parameters()}
+def sort_parameters(model: nn.Module, attending: Iterable[nn.Module]) -> Roles:
+    """Sort the trainable parameters of `model`: those in `attending` are attention, the filters of all other
+    convolutions are filters."""
+    attention = {parameter for module in attending for parameter in module.parameters()}
     weights = {module.weight for module in model.modules() if isinstance(module, nn.Conv2d)}
     roles = Roles()
     for parameter in model.parameters():

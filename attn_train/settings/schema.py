@@ -153,7 +153,7 @@ class SeedsSettings:
 @dataclass
 class Settings:
     model: Annotated[dict[str, Any], MECHANISM, FormerOf("self_attention", PLAIN_SOFTMAX)]
-    backbone: Annotated[dict[str, Any], RECIPE, Within("placement", PLACEMENT)]
+    backbone: Annotated[dict[str, Any], RECIPE, Within("placement", PLACEMENT), Within("after", PLACEMENT)]
     dataset: DatasetSettings
     device: DeviceSettings
     optimizer: Annotated[dict[str, Any], RECIPE]

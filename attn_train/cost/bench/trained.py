@@ -39,12 +39,18 @@ def read(folder: str) -> Trained:
     try:
         values = read_config(Path(folder))
         train, attends = values["train"], values.get("control", "none") == "none"
-        places = [(int(height), int(channels)) for channels, height, _ in maps(folder, values)] if attends else []
+        places = [(int(c), int(height), int(width)) for c, height, width in maps(folder, values)] if attends else []
         batch = -(-train["batch_size"] // train["accumulate"])
-        return Trained(folder, values["model"], list(dict.fromkeys(places)), batch, dict(values["device"]))
+        model, device = values["model"], dict(values["device"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"runs: the config.yaml of {folder} does not say what it trained ({reason})") from error
+    for _, height, width in places:
+        if height != width:
+            raise ConfigError(
+                f"runs: the attention of {folder} stands on a map of {height}x{width}, and a bench measures square ones"
+            )
+    return Trained(folder, model, list(dict.fromkeys((height, c) for c, height, _ in places)), batch, device)
 
 
 def maps(folder: str, values: dict[str, Any]) -> Sequence[Sequence[int]]:
