@@ -44,6 +44,10 @@ class Attention(nn.Module):
         """Return the weight of each position, (batch, height, width); None for a mechanism that weighs no positions."""
         return None
 
+    def pair_weights(self, x: Tensor) -> Tensor | None:
+        """Return the weight of each key for each query, (batch, heads, n, n); None for one that has no such weights."""
+        return None
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor: ...
 

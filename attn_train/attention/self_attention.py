@@ -204,8 +204,11 @@ class SelfAttention(Attention):
 
     def attention_map(self, x: Tensor) -> Tensor:
         """Average over heads and queries the weight that each pixel receives: (batch, height, width)."""
+        return self.pair_weights(x).mean(dim=(1, 2)).unflatten(1, (x.shape[2], x.shape[3]))
+
+    def pair_weights(self, x: Tensor) -> Tensor:
         _, weights = self.forward(x, return_weights=True)
-        return weights.mean(dim=(1, 2)).unflatten(1, (x.shape[2], x.shape[3]))
+        return weights
 
 
 def rms_normed(vectors: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:

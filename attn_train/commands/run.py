@@ -11,6 +11,7 @@ from attn_train import build
 from attn_train.build import Training
 from attn_train.commands import outcome, plugged
 from attn_train.cost.matching import decide_control
+from attn_train.data.batches import resize
 from attn_train.data.overview import describe
 from attn_train.data.record import DataRecord, difference, follow, record
 from attn_train.errors import CheckpointError, ConfigError, Interrupted
@@ -23,10 +24,13 @@ from attn_train.runs.lock import locked
 from attn_train.runs.tracking import Tracker
 from attn_train.settings import identity, written
 from attn_train.settings.schema import Decided, Settings
+from attn_train.training.health import attention_health
 from attn_train.training.inference import Evaluation, Evaluator
 from attn_train.training.journal import Score
 from attn_train.training.loop import fit
 from attn_train.writing.quoting import pasted, setting
+
+LOOKED_AT = 16  # images whose attention is followed: for each of them all pairs of pixels are weighed
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +216,8 @@ def test_epoch(evaluate: Evaluator, training: Training, epoch: int, last: bool) 
     views = decided.eval.views if last and split == "test" else 1
     side = full if last else training.batches.sides[epoch]
     score = score_of(evaluate(split, views, side), split, views, side, full_size=side == full)
+    shown = training.batches.normalization(training.splits[split].images[:LOOKED_AT])
+    score = replace(score, health=attention_health(training.trainer.tested, resize(shown, side)))
     return score if wrong is None else replace(score, memorisation=wrong.measure(evaluate("sample", 1, side)))
 
 

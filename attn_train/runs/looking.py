@@ -1,11 +1,10 @@
 """Pictures of where a network looks: the weights of its attention, and beside them Grad-CAM, with what a network that
 has learnt nothing would show."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from attn_train.attention.attention import Attention, Gate
 from attn_train.data.batches import Normalization
 from attn_train.runs.pictures import tiled, to_rgb
 from attn_train.training.grad_cam import agreement, grad_cam, shuffled
+from attn_train.training.watching import Record, watch
 from attn_train.writing.drawing import new_figure
 from attn_train.writing.text import printable
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@torch.no_grad()
 def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """Return the attention map of each attention module of `model` for normalised `images`, by the module's name.
 
@@ -29,9 +28,9 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """
     maps: dict[str, Tensor] = {}
 
-    def recorder(name: str, module: Attention) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            attention = module.attention_map(inputs[0])
+    def recorder(name: str, module: Attention) -> Record:
+        def record(x: Tensor) -> None:
+            attention = module.attention_map(x)
             if attention is not None:
                 maps[name] = attention.float().cpu()
 
@@ -40,20 +39,6 @@ def attention_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     attending = [(name, part) for name, part in model.named_modules() if isinstance(part, Attention)]
     watch(model, images, {name: recorder(name, part) for name, part in attending})
     return maps
-
-
-def watch(
-    model: nn.Module, images: Tensor, records: dict[str, Callable[[nn.Module, tuple[Tensor, ...]], None]]
-) -> None:
-    """Evaluate `model` on normalised `images`, and call what `records` has for a module with that module's inputs."""
-    parts = dict(model.named_modules())
-    handles = [parts[name].register_forward_pre_hook(record) for name, record in records.items()]
-    try:
-        model.eval()
-        model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
@@ -102,17 +87,16 @@ def grad_cams(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     return {"Grad-CAM": found, f"weights shuffled{told}": untrained}
 
 
-@torch.no_grad()
 def channel_gates(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """Return the factors of each gate of `model` that has one for each channel, for normalised `images`: float32
     (batch, channels), by the module's name."""
     gates: dict[str, Tensor] = {}
 
-    def recorder(name: str, module: Gate) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            gate = module.gate(inputs[0])
+    def recorder(name: str, module: Gate) -> Record:
+        def record(x: Tensor) -> None:
+            gate = module.gate(x)
             if gate.shape[1] > 1 and gate.shape[2:] == (1, 1):
-                gates[name] = gate.flatten(1).expand(len(inputs[0]), -1).float().cpu()
+                gates[name] = gate.flatten(1).expand(len(x), -1).float().cpu()
 
         return record
 

@@ -172,10 +172,12 @@ class Tracker:
             brier=score.brier,
             ece=score.ece,
             **memorisation,
+            **({"attention": score.health} if score.health else {}),
         )
         values = {"loss": score.loss, "accuracy": score.accuracy, "brier": score.brier, "ece": score.ece}
         noted = {f"noise/{name}": value for name, value in memorisation.items() if value is not None}
-        self.scalars(step, {f"{name}/{split}": value for name, value in values.items()} | noted)
+        health = {f"attention_{name}": value for name, value in score.health.items()}
+        self.scalars(step, {f"{name}/{split}": value for name, value in values.items()} | noted | health)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for tag, value in values.items():

@@ -1,6 +1,6 @@
 """What the training loop reports, and what it reports to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attn_train.training.memorisation import Memorisation
 
@@ -30,6 +30,7 @@ class Score:
     brier: float
     ece: float  # a share
     memorisation: Memorisation | None = None  # where training images are labelled wrong
+    health: dict[str, float] = field(default_factory=dict)  # of the attention; see training.health
 
     @property
     def chooses(self) -> bool:
