@@ -19,6 +19,7 @@ from torch._inductor.utils import run_and_get_code
 from attn_train.attention import ATTENTION
 from attn_train.attention.attention import Attention, Gate
 from attn_train.attention.gated import GatedConv
+from attn_train.attention.self_attention import SelfAttention
 from attn_train.conformance import symmetries
 from attn_train.conformance.largest import largest
 from attn_train.ops import dot_product
@@ -395,3 +396,27 @@ def test_the_article_has_one_head_and_no_scale_by_option_only() -> None:
         "scale": "sqrt",
         "residual": True,
     }
+
+
+def fresh(**options: Any) -> SelfAttention:
+    torch.manual_seed(3)
+    return SelfAttention(8, size=(5, 7), heads=2, position="relative", **options).double()
+
+
+@pytest.mark.parametrize(
+    "options", [{"gate": "element"}, {"gate": "head"}, {"sinks": True}, {"log_n": True}, {"qk_norm": True}], ids=str
+)
+def test_an_option_of_the_core_leaves_the_other_weights_as_they_are_drawn(options: dict[str, Any]) -> None:
+    plain, other = fresh().state_dict(), fresh(**options).state_dict()
+    assert set(plain) < set(other)
+    for name, value in plain.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_before_training_log_n_is_softmax_and_sinks_are_softmax1() -> None:
+    x = noise(2, 8, 5, 7)
+    torch.testing.assert_close(fresh(log_n=True)(x), fresh()(x), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(fresh(sinks=True)(x), fresh(normalize="softmax1")(x))
+    # On a smaller map log_n has lower scores.
+    small = noise(2, 8, 2, 2)
+    assert not torch.allclose(fresh(log_n=True)(small), fresh()(small), rtol=1e-6, atol=1e-8)

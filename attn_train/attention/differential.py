@@ -26,9 +26,9 @@ class Differential(Attention):
     lambda_init grow with the depth of the layer, 0.8 - 0.6 exp(-0.3 l); here it is one number, as in the paper's
     ablation.
 
-    `version=2` has d = c / heads, twice as many queries, and the two maps of a head share keys and values, without
-    which (halves of all queries against each other) it fails, say its authors. `lambda = sigmoid(L x)` for each query
-    and head, and no norm. `heads` must divide the channels. 5 c^2 + c heads parameters. `lambda_init` is not used.
+    `version=2` has d = c / heads, twice as many queries, `lambda = sigmoid(L x)` for each query and head, and no norm.
+    The two maps of a head share keys and values; to subtract maps of other keys is wrong, its authors warn. `heads`
+    must divide the channels. 5 c^2 + c heads parameters. `lambda_init` is not used.
 
     `residual=True` adds the input to the result. In version 1 queries and keys are filled up with zeros to the length
     of the values, which torch's fused kernels need: counted multiply-adds are a third more than the formula's.

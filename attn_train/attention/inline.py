@@ -18,8 +18,8 @@ class InLine(Attention):
     The nine numbers r of each channel are the same at every pixel of an image, computed from the mean token by two
     layers with a GELU between them, in which each of the `heads` sees its own d channels. `heads` must divide the
     channels. `residual=True` adds the input to the result. 4 c^2 + 13 c + 10 c^2 / heads parameters. `key` has no bias:
-    it would cancel. Weights may be negative: q and k pass through no function, as in the authors' models, which also
-    have the factor 1 / (n sqrt(d)) that the paper counts to q. In time and memory linear in n.
+    it would cancel. Weights may be negative: q and k pass through no function, as in the authors' DeiT, whose code also
+    has the factor 1 / (n sqrt(d)) that the paper counts to q. In time and memory linear in n.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], *, heads: int = 1, residual: bool = True) -> None:

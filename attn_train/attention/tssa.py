@@ -15,9 +15,9 @@ class TokenStatistics(Attention):
     P is a softmax over the `heads` of `t_h |u|^2`: what share of a pixel each head has. u are the head's channels of w,
     each divided by its length over all pixels of the map, t_h a learned number for each head; p is P divided by its sum
     over the pixels. `heads` must divide the channels; with one head P is 1, and t is not trained. `residual=True` adds
-    the input to the result. 2 c^2 + c + heads parameters. In the paper the projection is that of w, transposed, and
-    lengths are as they are; the learned projection and the division by the length over the pixels are the authors'
-    code's. (Copies of it that take the softmax over the pixels compute another thing.)
+    the input to the result. 2 c^2 + c + heads parameters. The paper derives W transposed as the projection; that it is
+    learned, and the division by the length over the pixels, are the authors' code's. Copies of that code which take
+    the softmax over the pixels compute another thing.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], *, heads: int = 4, residual: bool = True) -> None:

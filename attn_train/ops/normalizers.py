@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SOFTPICK_EPS = 1e-8
+SOFTPICK_EPS = 1e-8  # as in the authors' code
 
 
 def exact(scores: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ def softpick(scores: Tensor) -> Tensor:
     Negative scores get no weight, and take some from the others.
     """
     scores = exact(scores)
-    # Numerator and denominator times exp(-largest), eps too, which changes no value and overflows for no score. The
-    # paper's largest may be negative, where exp(-largest) overflows.
+    # Numerator and denominator times exp(-largest), eps too, which changes no value. `largest` is not below 0,
+    # unlike that of the authors' code, where exp(-largest) overflows if all scores are far below 0.
     largest = scores.detach().amax(dim=-1, keepdim=True).clamp(min=0)
     one = torch.exp(-largest)
     raised = torch.exp(scores - largest) - one

@@ -28,7 +28,9 @@ VARIANTS += [
     {"normalize": "entmax", "position": "relative", "qk_norm": True, "gate": "element", "log_n": True, "heads": 4},
 ]
 CLAIMS = {"permutation", "shift", "linear_memory"}
-REFUSED = [({"heads": heads}, rf"heads={heads} .*6 channels.*choose from 1, 2, 3, 6$") for heads in (0, -1, 4, 5, 12)]
+REFUSED: list[tuple[Options, str]] = [
+    ({"heads": heads}, rf"heads={heads} .*6 channels.*choose from 1, 2, 3, 6$") for heads in (0, -1, 4, 5, 12)
+]
 REFUSED += [
     ({"sinks": True, "normalize": normalize}, "sinks=true takes normalize=softmax only")
     for normalize in ("softmax1", "sigmoid", "entmax")
