@@ -183,6 +183,7 @@ checkpoint=last       or best: the best on validation images, where the run had 
 split=test            or train, val
 image=PATH            instead: name what is on a picture, or on each picture in a folder, and draw the attention over it
 output=FOLDER         where to draw that; otherwise in RUN/attention. Of a test: where to draw its reliability diagram
+predictions=FILE.csv  also: each picture's file, class, predicted class, and the probability of each class, as a table
 corruptions=all       instead: test it on images made worse, in the style of CIFAR-10-C: all nineteen corruptions, or a
                       list of them or of groups (noise, blur, weather, digital, extra), at each severity. A table; in
                       RUN robustness.json, .npz (which images were right) and .png. Given again, only what is missing

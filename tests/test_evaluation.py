@@ -1,5 +1,6 @@
 """attn-eval: the same figures as the run itself, other views and splits, and a person's own pictures."""
 
+import csv
 import json
 import re
 import shutil
@@ -445,3 +446,57 @@ def test_no_place_for_a_drawing(
     assert len(refused.err.splitlines()) == 1
     assert named in refused.err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+
+
+def table_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_of_the_test_images_as_a_table(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
+    ended = evaluate(f"run={attention_run}", "predictions=all.csv")
+    assert ended.code == 0, ended.err
+    rows = table_of(tmp_path / "all.csv")
+    with np.load(attention_run / "predictions.npz") as saved:
+        expected, labels = softmax(saved["logits"].astype(np.float64), axis=1), saved["labels"]
+    found = np.array([[float(row[f"p(pattern_{n})"]) for n in range(10)] for row in rows])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [row["class"] for row in rows] == [f"pattern_{label}" for label in labels]
+    assert [row["predicted"] for row in rows] == [f"pattern_{n}" for n in expected.argmax(axis=1)]
+    assert [row["right"] for row in rows] == [str(int(right)) for right in expected.argmax(axis=1) == labels]
+    assert rows[3]["file"] == "3"
+
+
+def test_predictions_of_pictures_have_their_files(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "my, pictures"
+    pictures.mkdir()
+    for shade in (20, 200):
+        Image.new("RGB", (20, 20), (shade, 90, 90)).save(pictures / f"{shade}.png")
+    ended = evaluate(f"run={attention_run}", f"image={pictures}", "predictions=named.csv")
+    assert ended.code == 0, ended.err
+    rows = table_of(tmp_path / "named.csv")
+    assert [row["file"] for row in rows] == [str(pictures / f"{shade}.png") for shade in (20, 200)]
+    assert "class" not in rows[0]
+    for row in rows:
+        assert f"{row['file']}: {row['predicted']}, {100 * float(row['probability']):.1f} %" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("predictions=a.txt",), "predictions=a.txt must end in .csv"),
+        (("predictions=no/a.csv",), "there is no folder no"),
+        (("predictions=there.csv",), "predictions=there.csv exists already"),
+        (("predictions=a.csv", "export=b.safetensors"), "leave export= out"),
+        (("predictions=a.csv", "corruptions=all"), "leave corruptions= out"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_told_before(
+    evaluate: Command, attention_run: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "there.csv").write_text("mine")
+    ended = evaluate(f"run={attention_run}", *words)
+    assert ended.code == 2
+    assert says in ended.err
+    assert ended.err.count("\n") == 1
+    assert (tmp_path / "there.csv").read_text() == "mine"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attn_train import build
-from attn_train.commands import against, calibrated, export, robustness
+from attn_train.commands import against, calibrated, export, predicted, robustness
 from attn_train.commands.naming import name_pictures
+from attn_train.commands.plan import check_file
 from attn_train.commands.trained import Trained, evaluate_on, own_splits
 from attn_train.data.dataset import Split, limit_per_class
 from attn_train.data.overview import suspicions
@@ -29,15 +30,15 @@ log = logging.getLogger(__name__)
 
 
 def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the command's own words (run, checkpoint, split, image, output, export, those of `against` and
-    `robustness`), and the overrides of the run's settings."""
+    """Return the command's own words (run, checkpoint, split, image, output, export, predictions, those of `against`
+    and `robustness`), and the overrides of the run's settings."""
     asked: dict[str, str] = {"checkpoint": "last", "split": "test"}
     overrides = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"'{argument}' is not of the form NAME=VALUE; attn-eval --help shows the names")
-        if key in ("run", "image", "output", "export", "against_root"):
+        if key in ("run", "image", "output", "export", "against_root", "predictions"):
             asked[key] = words.path_of(key, value)
         elif key in CHOICES or key == "against" or key in WORDS:
             asked[key] = value
@@ -51,6 +52,9 @@ def split_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     if "output" in asked and "export" in asked:
         raise ConfigError(f"output={asked['output']} says where to draw, and export= draws nothing; leave one out")
     against.check(asked)
+    for other in ("export", "corruptions"):
+        if "predictions" in asked and other in asked:
+            raise ConfigError(f"predictions={asked['predictions']} is of a test or of image=; leave {other}= out")
     lone = [key for key in WORDS if key in asked and "corruptions" not in asked]
     if lone:
         raise ConfigError(f"{lone[0]}={asked[lone[0]]} belongs to corruptions=all (or a list); give that too")
@@ -72,7 +76,9 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
     given = {override.partition("=")[0].lstrip("+") for override in overrides}
     build.forget_data()
     if "export" in asked:
-        export.check_target(Path(asked["export"]))
+        check_file(Path(asked["export"]), "export", export.SUFFIX)
+    if "predictions" in asked:
+        check_file(Path(asked["predictions"]), "predictions", predicted.SUFFIX)
     if "output" in asked:
         claim(Path(asked["output"]), "output")
     trained = Trained(folder, asked["checkpoint"], config)
@@ -82,7 +88,8 @@ def main(arguments: list[str], claim: Callable[[Path, str], object]) -> Evaluati
         log.info("weights after step %d, with what they belong to: %s", trained.step, target)
         return None
     if "image" in asked:
-        name_pictures(trained, Path(asked["image"]), Path(asked.get("output", folder / "attention")))
+        table = Path(asked["predictions"]) if "predictions" in asked else None
+        name_pictures(trained, Path(asked["image"]), Path(asked.get("output", folder / "attention")), table)
         return None
     splits = {}
     if is_other_folder(was.dataset, config.dataset):
@@ -115,6 +122,10 @@ def test(
         confirm(trained, outcome, [*overrides, *(["checkpoint=best"] if asked["checkpoint"] == "best" else [])])
     if name and other:
         against.report(trained, outcome, asked["split"], name, other)
+    if "predictions" in asked:
+        files = split.files or tuple(map(str, range(outcome.total)))
+        predicted.write(Path(asked["predictions"]), outcome.logits, trained.classes, files, outcome.labels)
+        log.info("each image, what is said of it and with what probability: %s", asked["predictions"])
     if "output" in asked:
         draw_reliability(outcome, Path(asked["output"]) / "reliability.png")
     return outcome

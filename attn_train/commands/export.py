@@ -6,7 +6,6 @@ The texts say what the numbers belong to: `model` and `backbone` (their sections
 """
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,21 +37,6 @@ class Exported:
     classes: tuple[str, ...]
     channels: int
     image_size: int
-
-
-def check_target(path: Path) -> None:
-    """Raise ConfigError where nothing can or may be written to `path`."""
-    if path.suffix != SUFFIX:
-        raise ConfigError(f"export={path} must end in {SUFFIX}, as that is what it will be")
-    if path.exists():
-        raise ConfigError(f"export={path} exists already; name another file, or remove that one")
-    if not path.parent.is_dir():
-        raise ConfigError(f"export={path}: there is no folder {path.parent}; make it, or name another file")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ConfigError(f"export={path} cannot be written: {error.strerror}; name another file") from error
 
 
 def write(path: Path, model: nn.Module, config: Settings, channels: int, classes: tuple[str, ...], step: int) -> None:

@@ -6,8 +6,10 @@ import logging
 import os
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from attn_train.commands import predicted
 from attn_train.commands.trained import Trained
 from attn_train.data.overview import ALMOST_BLACK, BRIGHTEN
 from attn_train.data.sources.cache import stamped_name
@@ -40,11 +42,13 @@ def pictures_at(path: Path) -> list[Path]:
     return [path / stamped_name(stamp) for stamp in stamps]
 
 
-def name_pictures(trained: Trained, path: Path, output: Path) -> None:
-    """Print the class of each picture and its probability, and save it to `output` with the attention laid over it."""
+def name_pictures(trained: Trained, path: Path, output: Path, table: Path | None = None) -> None:
+    """Print the class of each picture and its probability, and save it to `output` with the attention laid over it;
+    write all of them into a `table`, too, where one is named."""
     config, device = trained.config, trained.device
     surroundings.settle_temporary_files(within=output)
     given, unreadable = pictures_at(path), []
+    named: dict[str, Tensor] = {}
     with best_effort("; output=FOLDER names another place") as attempt:
         for picture in given:
             try:
@@ -58,6 +62,7 @@ def name_pictures(trained: Trained, path: Path, output: Path) -> None:
             if image.max() <= ALMOST_BLACK:
                 log.warning("%s is almost black: %s", picture, BRIGHTEN)
             logits = infer(trained.model, image, trained.normalization, device, config.eval.views, 1, image.shape[-1])
+            named[str(picture)] = logits[0].cpu()
             probability, said = (number.item() for number in logits.softmax(dim=1).max(dim=1))
             name = trained.classes[int(said)]
             where = ""
@@ -65,6 +70,9 @@ def name_pictures(trained: Trained, path: Path, output: Path) -> None:
                 caption = f"{pictures.label(name)}, {100 * probability:.0f} %"
                 where = draw_attention(trained, image, caption, drawing_path(picture, path, output), given)
             log.info("%s: %s, %.1f %%%s", picture, name, 100 * probability, where)
+    if table is not None and named:
+        predicted.write(table, torch.stack(list(named.values())), trained.classes, list(named))
+        log.info("all of them, with the probability of each class: %s", table)
     if unreadable:
         raise DataError(
             f"{len(unreadable)} of {len(given)} pictures could not be read: {', '.join(map(str, unreadable))}"

@@ -172,6 +172,21 @@ def claim(folder: Path, setting: str) -> list[Path]:
     return created
 
 
+def check_file(path: Path, setting: str, suffix: str) -> None:
+    """Raise ConfigError where nothing can or may be written to a new file of the kind `suffix`; `setting` names it."""
+    if path.suffix != suffix:
+        raise errors.ConfigError(f"{setting}={path} must end in {suffix}, as that is what it will be")
+    if path.exists():
+        raise errors.ConfigError(f"{setting}={path} exists already; name another file, or remove that one")
+    if not path.parent.is_dir():
+        raise errors.ConfigError(f"{setting}={path}: there is no folder {path.parent}; make it, or name another file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise errors.ConfigError(f"{setting}={path} cannot be written: {error.strerror}; name another file") from error
+
+
 def try_names(folders: list[Path], created: list[Path]) -> None:
     """Raise OSError for a name that is longer than the file system takes, after removing the folders `created`."""
     try:
