@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attn_train.commands.library import compare, evaluate, train
+    from attn_train.commands.library import compare, evaluate, load, train
 
 __version__ = "0.1.0"
-__all__ = ["compare", "evaluate", "train"]
+__all__ = ["compare", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,11 @@
 texts and no code (https://github.com/huggingface/safetensors).
 
 The texts say what the numbers belong to: `model` and `backbone` (their sections, as JSON), `channels`, `image_size`,
-`classes`, `mean` and `deviation` (of pixels between 0 and 1, by channel), `step`, `config_digest` and `format`.
+`classes`, `mean` and `deviation` (of pixels between 0 and 1, by channel), `views`, `step`, `config_digest` and `format`.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from attn_train import build
-from attn_train.data.batches import Normalization
+from attn_train.commands.network import Network
 from attn_train.errors import CheckpointError, ConfigError
 from attn_train.settings import identity
 from attn_train.settings.schema import Settings
@@ -25,18 +25,6 @@ from attn_train.writing.durable import write_durably
 
 FORMAT = "attn-train 1"
 SUFFIX = ".safetensors"
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an exported file holds: `model(normalization(images))` gives logits (n, classes) for uint8 images (n,
-    channels, image_size, image_size)."""
-
-    model: nn.Module
-    normalization: Normalization
-    classes: tuple[str, ...]
-    channels: int
-    image_size: int
 
 
 def write(path: Path, model: nn.Module, config: Settings, channels: int, classes: tuple[str, ...], step: int) -> None:
@@ -50,6 +38,7 @@ def write(path: Path, model: nn.Module, config: Settings, channels: int, classes
         "classes": list(classes),
         "mean": config.dataset.mean,
         "deviation": config.dataset.deviation,
+        "views": config.eval.views,
         "step": step,
         "config_digest": identity.digest(asdict(config)),
     }
@@ -58,7 +47,7 @@ def write(path: Path, model: nn.Module, config: Settings, channels: int, classes
     write_durably(path, lambda file: file.write(save(tensors, texts)))
 
 
-def load(path: Path) -> Exported:
+def load(path: Path) -> Network:
     """Read an exported file; raises CheckpointError for anything else."""
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -74,4 +63,4 @@ def load(path: Path) -> Exported:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path} cannot be read as an exported network: {error}") from error
     load_weights(model, tensors, path)
-    return Exported(model.eval(), normalization, classes, channels, size)
+    return Network(model.eval(), normalization, classes, channels, size, facts.get("views", 1))

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_train.commands import evaluation, jobs, plugged
+from attn_train.commands import evaluation, export, jobs, plugged
+from attn_train.commands.network import Network
 from attn_train.commands.plan import claim, make_plan, remove_unbegun
+from attn_train.commands.trained import Trained
 from attn_train.comparison import command as comparison
 from attn_train.comparison.combined import Combined
 from attn_train.comparison.summary import Summary
 from attn_train.errors import ConfigError
 from attn_train.runs import result
-from attn_train.settings import compose
+from attn_train.settings import compose, saved
 from attn_train.training.inference import Evaluation
+from attn_train.writing.quoting import setting
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,29 @@ def evaluate(*words: str) -> Evaluation:
     if outcome is None:
         raise ConfigError("evaluate() tests a run; use the command line for image= and export=")
     return outcome
+
+
+def load(path: str | Path, *words: str) -> Network:
+    """Return the trained network of a run's folder, or of a file that `attn-eval export=` wrote, for use on the CPU.
+
+    words: of the command line, where the run needs some: `load("outputs/DATE/RUN", "plugins=my_attention.py")`.
+    Raises CheckpointError and the like for a path that holds none.
+    """
+    compose.register()
+    place = Path(path)
+    plugged.offer([setting("run", place), *words])
+    if not place.is_dir():
+        return export.load(place)
+    config = saved.evaluated(place, ["device=cpu", *compose.parse(list(words)).overrides])
+    trained = Trained(place, "last", config)
+    return Network(
+        trained.model,
+        trained.normalization,
+        trained.classes,
+        trained.channels,
+        config.dataset.image_size,
+        config.eval.views,
+    )
 
 
 def compare(*words: str) -> Summary | Combined:
