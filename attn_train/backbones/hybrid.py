@@ -117,7 +117,7 @@ class Positions(nn.Module):
         self.vectors = nn.Parameter(INITIAL_STD * torch.randn(1, channels, *size))
 
     def forward(self, x: Tensor) -> Tensor:
-        vectors = self.vectors
+        vectors: Tensor = self.vectors
         if vectors.shape[2:] != x.shape[2:]:
             vectors = F.interpolate(vectors, x.shape[2:], mode="bilinear", antialias=False)
         return x + vectors

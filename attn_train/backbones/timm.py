@@ -279,14 +279,14 @@ def fit_to_small_images(name: str, network: nn.Module, image: Tensor) -> None:
     if isinstance(convolution, nn.Conv2d) and 1 < convolution.stride[0] >= convolution.kernel_size[0]:
         raise ValueError(f"small_images=true: network={name} cuts its images into patches; say small_images=false")
     pools, stage = pools_before(name, network, image)
-    strided = isinstance(convolution, nn.Conv2d) and max(convolution.stride) > 1
-    if not strided and not pools:
+    strided = convolution if isinstance(convolution, nn.Conv2d) and max(convolution.stride) > 1 else None
+    if strided is None and not pools:
         raise ValueError(
             f"small_images=true: network={name} has neither a first convolution in larger steps nor pooling before "
             f"{stage}; say small_images=false"
         )
-    if strided:
-        convolution.stride = (1, 1)
+    if strided is not None:
+        strided.stride = (1, 1)
     for pool in pools:
         network.set_submodule(pool, nn.Identity())
 
