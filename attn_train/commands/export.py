@@ -2,7 +2,8 @@
 texts and no code (https://github.com/huggingface/safetensors).
 
 The texts say what the numbers belong to: `model` and `backbone` (their sections, as JSON), `channels`, `image_size`,
-`classes`, `mean` and `deviation` (of pixels between 0 and 1, by channel), `views`, `step`, `config_digest` and `format`.
+`classes`, `mean` and `deviation` (of pixels between 0 and 1, by channel), `views`, `step`,
+`config_digest` and `format`.
 """
 
 import json
