@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from attn_train import errors
+from attn_train import __version__, errors
 from attn_train.commands import plugged
 from attn_train.commands.exit_codes import exit_codes
 from attn_train.commands.plan import Plan, claim, make_plan, name_jobs, remove_unbegun
@@ -92,15 +92,26 @@ def launch(planned: Plan, begun: "jobs.Jobs") -> None:
         raise errors.ConfigError(explain(error, compose.GROUPS, compose.settings)) from error
 
 
+def answered(command: str, arguments: list[str], text: str, wants_words: bool = False) -> bool:
+    """Print what a command line asks for, the help `text` or the version, and say whether it does; raise ConfigError
+    for any other option. `wants_words`: the command does nothing without a word."""
+    if {"-h", "--help"} & set(arguments) or (wants_words and not arguments):
+        print(text)
+        return True
+    if "--version" in arguments:
+        print(f"{command} {__version__}")
+        return True
+    words.refuse_options(command, arguments)
+    return False
+
+
 def evaluate(given: list[str] | None = None) -> None:
     """Run the command attn-eval."""
     arguments = sys.argv[1:] if given is None else given
     compose.register(["attn-eval", *arguments])
     with exit_codes("attn-eval"):
-        if not arguments or {"-h", "--help"} & set(arguments):
-            print(EVAL_HELP)
+        if answered("attn-eval", arguments, EVAL_HELP, wants_words=True):
             return
-        words.refuse_options("attn-eval", arguments)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         plugged.offer(arguments)
         from attn_train.commands.evaluation import main
@@ -113,10 +124,8 @@ def bench(given: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if given is None else given
     compose.register(["attn-bench", *arguments])
     with exit_codes("attn-bench"):
-        if {"-h", "--help"} & set(arguments):
-            print(HELP)
+        if answered("attn-bench", arguments, HELP):
             return
-        words.refuse_options("attn-bench", arguments)
         surroundings.refuse_twins()
         plugged.offer(arguments)
         config = compose.bench(arguments)
@@ -130,10 +139,8 @@ def check(given: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if given is None else given
     compose.register(["attn-check", *arguments])
     with exit_codes("attn-check"):
-        if not arguments or {"-h", "--help"} & set(arguments):
-            print(CHECK_HELP)
+        if answered("attn-check", arguments, CHECK_HELP, wants_words=True):
             return
-        words.refuse_options("attn-check", arguments)
         surroundings.refuse_twins()
         plugged.offer(arguments)
         config = compose.check(arguments)
@@ -147,10 +154,8 @@ def compare(given: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if given is None else given
     compose.register(["attn-compare", *arguments])
     with exit_codes("attn-compare"):
-        if not arguments or {"-h", "--help"} & set(arguments):
-            print(COMPARE_HELP)
+        if answered("attn-compare", arguments, COMPARE_HELP, wants_words=True):
             return
-        words.refuse_options("attn-compare", arguments)
         from attn_train.comparison.command import main
 
         main(arguments, partial(claim, setting="output"))
@@ -161,10 +166,8 @@ def study(given: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if given is None else given
     compose.register(["attn-study", *arguments])
     with exit_codes("attn-study"):
-        if {"-h", "--help"} & set(arguments):
-            print(STUDY_HELP)
+        if answered("attn-study", arguments, STUDY_HELP):
             return
-        words.refuse_options("attn-study", arguments)
         surroundings.refuse_twins()
         plugged.offer(arguments)
         config = compose.study(words_of(arguments))

@@ -49,7 +49,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, ...], tuple[str, ...]]
     "resnet20": ("resnet", {"depth": 20, "width": 4, "drop_path": 0.0}, (3, 3, 3), ("branch", *BESIDE)),
     "timm": (
         "timm",
-        {"network": "test_resnet", "pretrained": False, "small_images": True, "after": None},
+        {"architecture": "test_resnet", "pretrained": False, "small_images": True, "after": None},
         (1, 1, 1, 1),
         ("after_activation",),
     ),

@@ -83,6 +83,7 @@ def test_configuration_resolved(tmp_path: Path) -> None:
         ("train", "model=sse"),
         ("evaluate", "--help"),
         ("bench", "--help"),
+        ("bench", "--version"),
         ("check", "--help"),
         ("bench", "batch=0"),
         ("bench", "sizee=[8]"),

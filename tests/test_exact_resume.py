@@ -26,7 +26,7 @@ SMALL = {
     "fast": ["backbone.widths=[8,8]"],
     "resnet": ["backbone.depth=20", "backbone.width=4", "backbone.drop_path=0.2"],
     "article": ["backbone.widths=[4,8]", "train.resolution=auto"],
-    "timm": ["backbone.network=test_resnet", "train.resolution=auto"],
+    "timm": ["backbone.architecture=test_resnet", "train.resolution=auto"],
     "hybrid": ["backbone.widths=[4,8]", "backbone.drop_path=0.2"],
     "lstm": ["backbone.widths=[4,4]", "train.resolution=auto"],
 }

@@ -43,7 +43,7 @@ def make(
 ) -> TimmNet:
     section = {"pretrained": False, "small_images": False, "after": None, **options}
     placement = Placement(stages, "after_activation")
-    return TimmNet((channels, side, side), 7, mechanism, network=network, placement=placement, **section)
+    return TimmNet((channels, side, side), 7, mechanism, architecture=network, placement=placement, **section)
 
 
 # The maps (channels, height, width) of each at 64x64.
@@ -145,7 +145,7 @@ def test_small_images_keep_their_pixels() -> None:
 
 
 def test_small_images_where_nothing_can_be_fitted() -> None:
-    with pytest.raises(ValueError, match=r"network=test_vit cuts its images into patches; say small_images=false"):
+    with pytest.raises(ValueError, match=r"architecture=test_vit cuts its images into patches; say small_images=false"):
         make("test_vit", small_images=True)
 
 
@@ -170,15 +170,15 @@ def test_parameters_by_their_role() -> None:
 @pytest.mark.parametrize(
     ("network", "options", "said"),
     [
-        ("resnet81", {}, r"network=resnet81 is not known; did you mean .*resnet18"),
-        ("resnet18.x_in1k", {}, r"network=resnet18.x_in1k is not known; did you mean .*resnet18\."),
-        ("hf-hub:someone/something", {}, r"network=hf-hub:someone/something is not known"),
-        ("local-dir:/tmp", {}, r"network=local-dir:/tmp is not known"),
+        ("resnet81", {}, r"architecture=resnet81 is not known; did you mean .*resnet18"),
+        ("resnet18.x_in1k", {}, r"architecture=resnet18.x_in1k is not known; did you mean .*resnet18\."),
+        ("hf-hub:someone/something", {}, r"architecture=hf-hub:someone/something is not known"),
+        ("local-dir:/tmp", {}, r"architecture=local-dir:/tmp is not known"),
         ("test_resnet", {"after": ["layer9"]}, r"after=layer9 is not known; did you mean layer4, "),
         ("test_resnet", {"after": [""]}, r"after= is not known"),
         ("test_resnet", {"after": ["fc"]}, r"after=fc: it gives an output of the shape \(1, 7\), .*needs a map"),
         ("test_resnet", {"after": ["layer1.0.act1"], "stages": [2]}, r"placement.stages has 2; .* stages 1 to 1"),
-        ("test_vit", {"side": 40}, r"network=test_vit .* images of 40x40|after=blocks.0: it gives"),
+        ("test_vit", {"side": 40}, r"architecture=test_vit .* images of 40x40|after=blocks.0: it gives"),
         ("pit_ti_224", {}, r"after=transformers.0: it gives a tuple, and attention needs a map"),
     ],
 )
@@ -221,7 +221,7 @@ def test_pretrained_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     model = make("test_resnet", pretrained=True)
     state = torch.get_rng_state()
-    with pytest.raises(ConfigError, match=r"pretrained weights of network=test_resnet cannot be had") as raised:
+    with pytest.raises(ConfigError, match=r"pretrained weights of architecture=test_resnet cannot be had") as raised:
         model.initialize_from(torch.zeros(1, 3, 64, 64))
     assert "\n" not in str(raised.value)
     assert torch.equal(torch.get_rng_state(), state)

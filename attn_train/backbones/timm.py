@@ -61,7 +61,7 @@ class TimmNet(Backbone):
     named `after`; `placement.stages` counts them. Their outputs must be maps, or tokens of a square map.
 
     Args:
-        network: its name in timm, a tag of pretrained weights included.
+        architecture: its name in timm, a tag of pretrained weights included.
         pretrained: begin training with the weights that timm has for it, which are fetched from the internet.
         small_images: let the first convolution go in steps of one pixel, and leave out the pooling behind it.
         after: names of its modules; None: the levels of `feature_info`.
@@ -82,23 +82,23 @@ class TimmNet(Backbone):
         classes: int,
         attention: AttentionFactory,
         *,
-        network: str,
+        architecture: str,
         pretrained: bool,
         small_images: bool,
         after: list[str] | None,
         placement: Placement,
     ) -> None:
         super().__init__()
-        self.name, self.pretrained = network, pretrained
+        self.name, self.pretrained = architecture, pretrained
         self.options: dict[str, Any] = {"num_classes": classes, "in_chans": shape[0]}
-        if fixed_size(network):  # others would not know the word
+        if fixed_size(architecture):  # others would not know the word
             self.options["img_size"] = shape[1:]
         self.network = self.made(pretrained=False)
         image = torch.zeros(1, *shape)
         if small_images:
-            fit_to_small_images(network, self.network, image)
-        names = feature_levels(network, self.network) if after is None else after
-        outputs = outputs_of(network, self.network, names, image)
+            fit_to_small_images(architecture, self.network, image)
+        names = feature_levels(architecture, self.network) if after is None else after
+        outputs = outputs_of(architecture, self.network, names, image)
         slots = Slots(attention, placement, len(names), ("after_activation",))
         self.places = nn.ModuleList()
         channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
@@ -118,7 +118,9 @@ class TimmNet(Backbone):
         except (TypeError, ValueError, RuntimeError, AssertionError, KeyError) as error:
             if pretrained:
                 raise
-            raise ValueError(f"network={self.name} cannot be made with {self.options}: {first_line(error)}") from error
+            raise ValueError(
+                f"architecture={self.name} cannot be made with {self.options}: {first_line(error)}"
+            ) from error
         return made
 
     def initialize_from(self, images: Tensor) -> None:
@@ -133,8 +135,8 @@ class TimmNet(Backbone):
                 donor = self.made(pretrained=True)
         except Exception as error:  # libraries for the network have errors of their own
             raise ConfigError(
-                f"backbone=timm: the pretrained weights of network={self.name} cannot be had ({first_line(error)}); "
-                "say backbone.pretrained=false, or try where they can be fetched"
+                f"backbone=timm: the pretrained weights of architecture={self.name} cannot be had "
+                f"({first_line(error)}); say backbone.pretrained=false, or try where they can be fetched"
             ) from error
         self.network.load_state_dict(donor.state_dict())
 
@@ -165,19 +167,19 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def fixed_size(network: str) -> bool:
+def fixed_size(architecture: str) -> bool:
     """Say whether a network takes images of one size only; raise ValueError for a name that timm does not know.
 
     No other name may reach timm: to it an address or a folder would be one too.
     """
     timm = library()
-    architecture, _, tag = network.partition(".")
-    if not timm.is_model(architecture):
-        raise ValueError(unknown("network", network, timm.list_models()))
-    tags = timm.list_models(f"{architecture}.*", include_tags=True)
-    if tag and network not in tags:
-        raise ValueError(unknown("network", network, [architecture, *tags]))
-    described = timm.get_pretrained_cfg(network)
+    family, _, tag = architecture.partition(".")
+    if not timm.is_model(family):
+        raise ValueError(unknown("architecture", architecture, timm.list_models()))
+    tags = timm.list_models(f"{family}.*", include_tags=True)
+    if tag and architecture not in tags:
+        raise ValueError(unknown("architecture", architecture, [family, *tags]))
+    described = timm.get_pretrained_cfg(architecture)
     return described is not None and bool(described.fixed_input_size)
 
 
@@ -201,7 +203,9 @@ def feature_levels(name: str, network: nn.Module) -> list[str]:
     named = [level["module"] for level in info if level["module"] in modules]
     levels = [level for level in named if has_layers(modules[level])] or named
     if not levels:
-        raise ValueError(f"network={name} does not say what its stages are; name modules, like after=[{some(network)}]")
+        raise ValueError(
+            f"architecture={name} does not say what its stages are; name modules, like after=[{some(network)}]"
+        )
     return levels
 
 
@@ -220,7 +224,7 @@ def dry_pass(name: str, network: nn.Module, image: Tensor) -> None:
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
         _, channels, height, width = image.shape
         raise ValueError(
-            f"network={name} cannot take images of {height}x{width} in {channels} channels ({first_line(error)}); "
+            f"architecture={name} cannot take images of {height}x{width} in {channels} channels ({first_line(error)}); "
             "try another dataset.image_size"
         ) from error
     finally:
@@ -277,13 +281,13 @@ def fit_to_small_images(name: str, network: nn.Module, image: Tensor) -> None:
     first = (getattr(network, "pretrained_cfg", None) or {}).get("first_conv")
     convolution = dict(network.named_modules()).get(first) if isinstance(first, str) else None
     if isinstance(convolution, nn.Conv2d) and 1 < convolution.stride[0] >= convolution.kernel_size[0]:
-        raise ValueError(f"small_images=true: network={name} cuts its images into patches; say small_images=false")
+        raise ValueError(f"small_images=true: architecture={name} cuts its images into patches; say small_images=false")
     pools, stage = pools_before(name, network, image)
     strided = convolution if isinstance(convolution, nn.Conv2d) and max(convolution.stride) > 1 else None
     if strided is None and not pools:
         raise ValueError(
-            f"small_images=true: network={name} has neither a first convolution in larger steps nor pooling before "
-            f"{stage}; say small_images=false"
+            f"small_images=true: architecture={name} has neither a first convolution in larger steps nor pooling "
+            f"before {stage}; say small_images=false"
         )
     if strided is not None:
         strided.stride = (1, 1)
