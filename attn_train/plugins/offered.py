@@ -27,7 +27,11 @@ def offer(files: Sequence[str], texts: Iterable[str] = ()) -> dict[str, dict[str
     Raises ConfigError for a file that fails, and for a name that is taken.
     """
     withdraw()
-    sources = [source.read(Path(file)) for file in dict.fromkeys(files)]
+    paths = [Path(file) for file in dict.fromkeys(files)]
+    twice = [path for path in paths if [other.name for other in paths].count(path.name) > 1]
+    if twice:  # a run keeps them in one folder
+        raise ConfigError(f"plugins: {twice[0]} and {twice[1]} have one name; rename one of the files")
+    sources = [source.read(path) for path in paths]
     sources += [installed.load(point) for point in installed.mentioned(texts)]
     sections: dict[str, dict[str, dict[str, Any]]] = {"model": {}, "backbone": {}}
     for of in sources:

@@ -1,6 +1,7 @@
 """A plugin's code: a file that the command line names, read once, run once, known by its SHA-256."""
 
 import hashlib
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -35,10 +36,8 @@ def read(path: Path) -> Source:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"plugins: {path} cannot be read: {error.strerror}; name a file of Python") from error
-    if path.suffix != ".py" or not path.stem.isidentifier():
-        raise ConfigError(
-            f"plugins: {path} is no file of Python; its name must be one of a module, like my_attention.py"
-        )
+    if path.suffix != ".py":
+        raise ConfigError(f"plugins: {path} is no file of Python; name one like my_attention.py")
     module = run(path, content)
     backbones = getattr(module, "BACKBONES", {})
     if not isinstance(backbones, dict) or not all(isinstance(kind, type) for kind in backbones.values()):
@@ -55,7 +54,7 @@ def read(path: Path) -> Source:
 
 def run(path: Path, content: bytes) -> ModuleType:
     """Run a file's content as a module of its own."""
-    name = f"attn_train_plugin_{path.stem}"
+    name = "attn_train_plugin_" + re.sub(r"\W", "_", path.stem)
     spec = spec_from_loader(name, loader=None, origin=str(path))
     assert spec is not None
     module = module_from_spec(spec)
