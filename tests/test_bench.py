@@ -113,6 +113,7 @@ def test_refused_options_end_the_bench_but_a_refused_map_is_a_cell() -> None:
     with pytest.raises(ConfigError, match=r"even_only factor=2: factor=2 does not divide 3"):
         cells.make_cells([given], [(8, 3)])
     order = {"name": "even_only", "options": {}, "side": 7, "channels": 4, "batch": 1, "seed": 0, "memory_limit": None}
+    order["plugins"] = []
     device = {"kind": "cpu", "precision": "float32", "channels_last": False, "compile": False, "cuda_graphs": False}
     with pytest.raises(measure.RefusedError, match="a side of 7 is odd"):
         measure.measure({**order, "device": {**device, "threads": torch.get_num_threads()}}, lambda **_: None)

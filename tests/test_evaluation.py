@@ -163,11 +163,13 @@ def test_names_each_picture_of_a_folder(evaluate: Command, attention_run: Path, 
             drawn.load()
 
 
-def test_picture_without_attention(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
+def test_picture_without_attention_has_grad_cam(evaluate: Command, plain_run: Path, tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (200, 90, 10)).save(tmp_path / "mine.png")
     ended = evaluate(f"run={plain_run}", "image=mine.png")
     assert ended.code == 0, ended.err
-    assert re.search(r"mine\.png: pattern_\d, [\d.]+ %$", ended.out, re.MULTILINE)
+    (drawing,) = re.findall(r"mine\.png: pattern_\d, [\d.]+ %  (\S+)$", ended.out, re.MULTILINE)
+    with Image.open(drawing) as drawn:
+        drawn.load()
 
 
 def test_a_picture_of_the_data_is_named_as_in_the_test(evaluate: Command, attention_run: Path, tmp_path: Path) -> None:

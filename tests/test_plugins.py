@@ -322,7 +322,7 @@ def test_a_trained_plugin(train: Command, evaluate: Command, plugin: Path, tmp_p
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("model=Scael",), "unknown model 'Scael'; choose from Mixer, Scale, augmented_conv"),
+        (("model=Scael",), "unknown model 'Scael'; choose from Mixer, Scale, agent"),
         (("model=Scale", "model.reductoin=2"), "did you mean model.reduction?"),
         (("model=Scale", "model.reduction=much"), "model.reduction=much does not fit; it takes an integer"),
         (("model=Scale", "model.gate=relu"), "model.gate=relu does not fit; it takes one of sigmoid, tanh"),
