@@ -20,6 +20,7 @@ from attn_train.attention.ema import EfficientMultiScale
 from attn_train.attention.ese import EffectiveSqueezeExcitation
 from attn_train.attention.external import ExternalAttention
 from attn_train.attention.gated import GatedConv
+from attn_train.attention.gct import GatedChannelTransformation
 from attn_train.attention.ge import GatherExcite
 from attn_train.attention.global_context import GlobalContext
 from attn_train.attention.halo import Halo
@@ -48,6 +49,7 @@ from attn_train.attention.top_k import TopK
 from attn_train.attention.triplet import TripletAttention
 from attn_train.attention.tssa import TokenStatistics
 from attn_train.attention.window import Window
+from attn_train.attention.xca import CrossCovariance
 
 ATTENTION: dict[str, type[Attention]] = {
     "agent": AgentAttention,
@@ -65,6 +67,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "ese": EffectiveSqueezeExcitation,
     "external": ExternalAttention,
     "gated": GatedConv,
+    "gct": GatedChannelTransformation,
     "ge": GatherExcite,
     "global_context": GlobalContext,
     "halo": Halo,
@@ -93,6 +96,7 @@ ATTENTION: dict[str, type[Attention]] = {
     "triplet": TripletAttention,
     "tssa": TokenStatistics,
     "window": Window,
+    "xca": CrossCovariance,
 }
 # Set here, because the table names PlaceboShuffled too.
 PlaceboShuffled.mechanisms = ATTENTION
