@@ -104,7 +104,7 @@ def print_run(row: Row, study: Study) -> None:
     """Say within the line of a round how a run ended."""
     finished = (row.arm, row.seed) in study.ledger.results
     number = study.measure.written(study.scores.number(row.arm, row.seed)) if finished else ""
-    ended = number or f"failed ({row.exit_code})"
+    ended = number or ("stopped" if study.stopped() else f"failed ({row.exit_code})")
     print(f" {row.arm} {ended}", end="", flush=True)
 
 
