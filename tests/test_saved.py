@@ -20,7 +20,7 @@ from attn_train.settings.schema import DeviceSettings
 PLAIN = (*TINY, "model=none", "dataset.val_size=0", "hydra.run.dir=run")  # the command of plain_run
 # Options that self_attention got after runs had been trained with it.
 LATER = ("normalize", "sinks", "gate", "log_n", "qk_norm")
-PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")}
+PLACES = {f"dataset.{name}" for name in ("root", "download", "url", "digest", "time_limit")} | {"plugins"}
 DEVICE = {f"device.{name}" for name in ("kind", "precision", "channels_last", "compile", "cuda_graphs", "threads")}
 
 
@@ -51,7 +51,7 @@ def another(value: Any) -> Any:
     if isinstance(value, int | float):
         return value + 1
     if isinstance(value, list):
-        return [0.5, 0.25]
+        return [0.5, 0.25] if value else ["other.py"]  # no setting but plugins is empty
     return 1 if value is None else f"{value}x"
 
 

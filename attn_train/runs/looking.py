@@ -13,7 +13,7 @@ from attn_train.data.batches import Normalization
 from attn_train.runs.pictures import tiled, to_rgb
 from attn_train.training.grad_cam import agreement, grad_cam, shuffled
 from attn_train.training.watching import Record, watch
-from attn_train.writing.drawing import new_figure
+from attn_train.writing.drawing import new_figure, plain_settings
 from attn_train.writing.text import printable
 
 if TYPE_CHECKING:
@@ -51,14 +51,16 @@ def spread(attention: Tensor, size: Sequence[int]) -> Tensor:
 
 def attention_figure(images: Tensor, maps: dict[str, Tensor], captions: Sequence[str]) -> "Figure":
     """Draw images, uint8 (n, channels, height, width), and below them the same images under each attention map."""
-    # Imported here, because Matplotlib takes long to import.
-    import matplotlib
+    with plain_settings():
+        # Imported here, because Matplotlib takes long to import.
+        import matplotlib
 
+        colours = matplotlib.colormaps["inferno"]
     shown = to_rgb(images).permute(0, 2, 3, 1).numpy()
     grey = shown.mean(axis=3, keepdims=True)
     rows = [list(shown)]
     for attention in maps.values():
-        overlay = matplotlib.colormaps["inferno"](spread(attention, images.shape[-2:]).numpy())[..., :3]
+        overlay = colours(spread(attention, images.shape[-2:]).numpy())[..., :3]
         rows.append(list((0.45 * grey + 0.55 * 255 * overlay).astype(np.uint8)))
     names = ["", *(name.replace(".attention", "\nattention") for name in maps)]
     return tiled(rows, [[printable(caption) for caption in captions]], names)
