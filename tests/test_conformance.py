@@ -231,6 +231,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert {f["point"] for f in record["findings"] if f["verdict"] == "fails"} == {"each image alone"}
 
 
+def test_a_setting_without_a_default_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nclass Halo(nn.Module):\n    def __init__(self, dim, block_size): super().__init__()\n"
+        "    def forward(self, x): return x\n"
+    )
+    outcome = check(tmp_path, "plugins=mine.py", "model=Halo")
+    assert outcome.code == 2
+    assert "model.block_size is missing; it needs a value" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert check(tmp_path, "plugins=mine.py", "model=Halo", "model.block_size=4").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

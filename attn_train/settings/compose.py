@@ -310,7 +310,10 @@ Kind = TypeVar("Kind")
 
 def to_settings(composed: DictConfig, kind: type[Kind], check: Callable[[Kind], None]) -> Kind:
     """Return a composed configuration as an object of the schema `kind`, its ranges checked."""
-    settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain(composed)))
+    except OmegaConfBaseException as error:  # a plugin's setting without a default, which was not given
+        raise ConfigError(explain(error, GROUPS, list, sweeps=False)) from error
     assert isinstance(settings, kind)
     check(settings)
     return settings
